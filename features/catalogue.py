@@ -1,0 +1,65 @@
+"""Every feature there is, in order, with the fingerprint that a model and the data it scores must share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from features import engagement, journey, revenue, usage
+from features.revenue import Tiers
+from features.windows import Feature
+from warehouse.params import Section, section
+
+
+class FeatureParams(Section):
+    """Event names with a meaning of their own, and the thresholds of the journey."""
+
+    specialist: tuple[str, ...] = ()
+    configuration: tuple[str, ...] = ()
+    limit: tuple[str, ...] = ()
+    ticket: tuple[str, ...] = ()
+    dormant_days: int = 60  # no event and no invoice for this long
+    uptake_users: int = 5  # active users in 28 days
+    commitment_steps: int = 3  # specialist uses and configuration steps since sign-up
+
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        return {
+            "specialist": self.specialist,
+            "configuration": self.configuration,
+            "limit": self.limit,
+            "ticket": self.ticket,
+        }
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """What gives the features their meaning beside the code: the ladder and the vendor's event names."""
+
+    tiers: Tiers
+    features: FeatureParams
+
+    @classmethod
+    def from_params(cls, document: dict[str, Any]) -> Definitions:
+        return cls(section(document, "tiers", Tiers), section(document, "features", FeatureParams))
+
+    def to_params(self) -> dict[str, Any]:
+        return {"tiers": self.tiers.model_dump(mode="json"), "features": self.features.model_dump(mode="json")}
+
+    def sql_fragments(self) -> dict[str, str]:
+        thresholds = ("dormant_days", "uptake_users", "commitment_steps")
+        return self.tiers.sql() | {name: str(getattr(self.features, name)) for name in thresholds}
+
+
+CATALOGUE: tuple[Feature, ...] = (*journey.FEATURES[:-1], *usage.FEATURES, *engagement.FEATURES, *revenue.FEATURES,
+                                  *journey.FEATURES[-1:])  # fmt: skip
+
+FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
+CATEGORIES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if feature.category)
+
+
+def fingerprint(definitions: Definitions) -> str:
+    """64 hex digits that change when any feature, its SQL, its order, the ladder or an event's meaning changes."""
+    said = {"catalogue": [asdict(feature) for feature in CATALOGUE], "definitions": definitions.to_params()}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,46 @@
+"""Where an account stands on its quarterly journey, and what it told at sign-up."""
+
+from __future__ import annotations
+
+from features.windows import Feature
+
+# First rule that holds. A vendor without users or specialist functions in its data moves by tier alone.
+STAGE = """CASE
+    WHEN closed THEN 'closed'
+    WHEN least(coalesce(days_since_last_event, tenure_days), coalesce(days_since_last_invoice, tenure_days))
+         > {dormant_days} AND run_rate <= 0 THEN 'dormant'
+    WHEN tier >= 2 THEN 'expansion'
+    WHEN users_28d >= {uptake_users} AND (specialist_life > 0 OR configuration_life > 0 OR tier >= 1) THEN 'uptake'
+    WHEN tier >= 1 OR specialist_life + configuration_life >= {commitment_steps} THEN 'commitment'
+    ELSE 'trial' END"""
+
+STAGES = ("trial", "commitment", "uptake", "expansion", "dormant", "closed")
+
+TENURE = Feature(
+    "tenure_days", "account", "tenure_days", "days", "since sign-up", "fit",
+    "an account of some age", "a young account",
+)  # fmt: skip
+
+FEATURES: tuple[Feature, ...] = (
+    TENURE,
+    Feature(
+        "employees", "account", "employees", "people", "told at sign-up", "fit",
+        "a large organisation", "a small organisation", none="size of organisation not told", empty="NULL",
+    ),
+    Feature(
+        "industry", "account", "industry", "", "told at sign-up", "fit",
+        "its industry", "its industry", none="industry not told", empty="NULL", category=True,
+    ),
+    Feature(
+        "country", "account", "country", "", "told at sign-up", "fit",
+        "its country", "its country", none="country not told", empty="NULL", category=True,
+    ),
+    Feature(
+        "channel", "account", "channel", "", "told at sign-up", "fit",
+        "the channel it came through", "the channel it came through", none="channel not known", empty="NULL", category=True,
+    ),
+    Feature(
+        "stage", "derived", STAGE, "", "the day before as_of", "trend",
+        "its stage on the journey", "its stage on the journey", category=True,
+    ),
+)  # fmt: skip

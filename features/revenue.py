@@ -1,0 +1,155 @@
+"""Money: THE definition of run-rate and tier, for features, labels, API and reports alike.
+
+Run-rate at as_of is the revenue per 30 days served on the day that ended at as_of, from rows known by then: each row is
+spread evenly over its service period; a one-off purchase over `tiers.spread_days`. An invoice of 60 for
+[2024-02-01, 2024-03-01) gives 60 * 30 / 29 = 62.07 as of 2024-02-02 to 2024-03-01 and 0 from 2024-03-02.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import field_validator, model_validator
+
+from features.windows import Feature
+from warehouse.params import Section
+
+
+class Tier(Section):
+    """A step of the ladder: accounts with a run-rate of at least `floor` (money per 30 days) stand on it."""
+
+    name: str
+    floor: float
+
+
+class Tiers(Section):
+    """The ladder, lowest first. Tier 0 is the unpaid trial: its floor is 0."""
+
+    currency: str = "USD"
+    spread_days: int = 90
+    ladder: tuple[Tier, ...] = (
+        Tier(name="trial", floor=0),
+        Tier(name="starter", floor=20),
+        Tier(name="team", floor=150),
+        Tier(name="business", floor=600),
+        Tier(name="enterprise", floor=2500),
+    )
+    high_value: str = "business"
+
+    @field_validator("ladder")
+    @classmethod
+    def _ascending(cls, ladder: tuple[Tier, ...]) -> tuple[Tier, ...]:
+        floors = [tier.floor for tier in ladder]
+        if len(ladder) < 2 or floors[0] != 0 or any(a >= b for a, b in zip(floors, floors[1:], strict=False)):
+            raise ValueError("needs at least two tiers, the first with floor 0, floors strictly ascending")
+        return ladder
+
+    @model_validator(mode="after")
+    def _known(self) -> Tiers:
+        if self.high_value not in [tier.name for tier in self.ladder[1:]]:
+            raise ValueError(f'high_value "{self.high_value}" is not a paid tier of the ladder')
+        return self
+
+    @property
+    def high_value_index(self) -> int:
+        return next(i for i, tier in enumerate(self.ladder) if tier.name == self.high_value)
+
+    def sql(self) -> dict[str, str]:
+        """The ladder as SQL over `run_rate`: index of the tier, floor of the next one (null at the top)."""
+        paid = list(enumerate(self.ladder))[1:]
+        tier = " + ".join(f"(run_rate >= {tier.floor!r})::INTEGER" for _, tier in paid)
+        cases = " ".join(f"WHEN run_rate < {tier.floor!r} THEN {tier.floor!r}" for _, tier in paid)
+        return {"tier": tier, "next_floor": f"CASE {cases} END"}
+
+    def index(self, run_rate: Any) -> Any:
+        """Tier index of a run-rate (array or number): 0 is the trial."""
+        import numpy as np
+
+        return np.searchsorted([tier.floor for tier in self.ladder[1:]], run_rate, side="right")
+
+
+def _booked(name: str, low: int, high: int, said: str) -> Feature:
+    return Feature(
+        name, "invoices", f"sum(amount) FILTER (age_days > {low} AND age_days <= {high})", "money",
+        f"{low} to {high} days ago" if low else f"last {high} days", "billing",
+        f"much revenue {said}", f"little or no revenue {said}", none=f"signed up within the last {low} days", since=low,
+    )  # fmt: skip
+
+
+def _run_rate(name: str, ago: int) -> Feature:
+    """Served on the day `ago` + 1 days before as_of."""
+    said = f"{ago} days ago" if ago else "now"
+    return Feature(
+        name, "invoices", f"sum(rate) FILTER (start_age > {ago} AND end_age <= {ago})", "money per 30 days",
+        f"the day {ago} days before" if ago else "the day before as_of", "billing",
+        f"a high run-rate {said}", f"a low run-rate {said}", none=f"signed up within the last {ago} days", since=ago,
+    )  # fmt: skip
+
+
+FEATURES: tuple[Feature, ...] = (
+    _run_rate("run_rate", 0),
+    _run_rate("run_rate_28d_ago", 28),
+    _run_rate("run_rate_90d_ago", 90),
+    _booked("booked_28d", 0, 28, "booked in the last 28 days"),
+    _booked("booked_90d", 0, 90, "booked in the last 90 days"),
+    _booked("booked_90_180d", 90, 180, "booked 90 to 180 days ago"),
+    _booked("booked_180_270d", 180, 270, "booked 180 to 270 days ago"),
+    _booked("booked_270_360d", 270, 360, "booked 270 to 360 days ago"),
+    Feature(
+        "booked_life", "invoices", "sum(amount)", "money", "since sign-up", "billing",
+        "much revenue since sign-up", "little or no revenue since sign-up",
+    ),
+    Feature(
+        "invoices_90d", "invoices", "count(*) FILTER (amount > 0 AND age_days <= 90)", "invoices", "last 90 days",
+        "billing", "many invoices in the last 90 days", "few or no invoices in the last 90 days",
+    ),
+    Feature(
+        "invoices_life", "invoices", "count(*) FILTER (amount > 0)", "invoices", "since sign-up", "billing",
+        "many invoices since sign-up", "few or no invoices since sign-up",
+    ),
+    Feature(
+        "credits_90d", "invoices", "-sum(amount) FILTER (amount < 0 AND age_days <= 90)", "money", "last 90 days",
+        "billing", "large credits in the last 90 days", "no credits in the last 90 days",
+    ),
+    Feature(
+        "largest_invoice", "invoices", "max(amount)", "money", "since sign-up", "billing",
+        "a large invoice in the past", "only small invoices so far",
+    ),
+    Feature(
+        "days_since_last_invoice", "invoices", "min(age_days) FILTER (amount > 0)", "days", "since sign-up", "recency",
+        "long since the last invoice", "invoiced very lately", none="never invoiced so far", empty="NULL",
+    ),
+    Feature(
+        "days_since_first_invoice", "invoices", "max(age_days) FILTER (amount > 0)", "days", "since sign-up",
+        "recency", "paying for a long time", "paying only for a short time", none="never invoiced so far", empty="NULL",
+    ),
+    Feature(
+        "tier", "derived", "{tier}", "step of the ladder", "the day before as_of", "billing",
+        "already high on the ladder", "still low on the ladder",
+    ),
+    Feature(
+        "headroom", "derived", "{next_floor} - run_rate", "money per 30 days", "the day before as_of", "billing",
+        "far below the next tier", "close to the next tier", none="on the highest tier", empty="NULL",
+    ),
+    Feature(
+        "run_rate_change_90d", "derived", "run_rate - run_rate_90d_ago", "money per 30 days", "last 90 days", "trend",
+        "the run-rate has grown", "the run-rate has shrunk", none="too young to show growth in revenue", empty="NULL",
+    ),
+    Feature(
+        "booked_rate_life", "derived", "booked_life / (tenure_days + 30)", "money a day", "since sign-up", "billing",
+        "a high revenue a day of its life", "a low revenue a day of its life",
+    ),
+    Feature(
+        "booked_change_90d", "derived", "booked_90d - booked_90_180d", "money", "last 90 days against the 90 before",
+        "trend", "more revenue booked than the quarter before", "less revenue booked than the quarter before", none="too young to show growth in revenue",
+        empty="NULL",
+    ),
+    Feature(
+        "invoice_gap", "derived", "(days_since_first_invoice - days_since_last_invoice) / nullif(invoices_life - 1, 0)",
+        "days", "since sign-up", "recency", "long gaps between invoices", "short gaps between invoices", none="fewer than two invoices so far", empty="NULL",
+    ),
+    Feature(
+        "overdue", "derived", "days_since_last_invoice / nullif(invoice_gap, 0)", "gaps", "since sign-up", "recency",
+        "silent for longer than its usual gap", "invoiced more lately than its usual gap", none="fewer than two invoices so far", empty="NULL",
+    ),
+)  # fmt: skip

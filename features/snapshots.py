@@ -1,0 +1,134 @@
+"""The spine: who is scored at which date, and why others are not. Dates first, outcomes never.
+
+An account that signed up on 2024-01-10 enters the training grid on 2024-02-01 (age 22 days, at least 7) and is scored
+every night from 2024-01-11, marked low in confidence until it is 7 days old.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from warehouse import progress
+from warehouse.engine import connect
+from warehouse.errors import DataError
+from warehouse.params import Section, read_params, section
+from warehouse.periods import month_starts
+from warehouse.store import Workspace, open_warehouse, write_table
+
+
+class SnapshotParams(Section):
+    """The grid of training dates: first days of every n-th month in [first, until]."""
+
+    every_months: int = 1
+    min_age_days: int = 7
+    first: date | None = None  # null: the month after the first sign-up
+    until: date | None = None  # null: the end of the data; set it where tracking stopped before billing
+
+
+@dataclass(frozen=True)
+class Population:
+    """Snapshots in, and snapshots out by reason."""
+
+    taken: int
+    out: dict[str, int]
+
+    def line(self) -> str:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.out.items())
+        return f"{self.taken:,} snapshots in; out: {reasons or 'none'}"
+
+
+def data_end(con: duckdb.DuckDBPyConnection) -> date:
+    """The midnight after the last fact known to the warehouse: nothing is known from this day on.
+
+    Raises:
+        DataError: the warehouse holds no account.
+    """
+    [(end,)] = con.execute("""
+        SELECT CAST(max(known) AS DATE) + 1 FROM (
+            SELECT max(created_at) AS known FROM accounts
+            UNION ALL SELECT max(greatest(occurred_at, received_at)) FROM events
+            UNION ALL SELECT max(booked_at) FROM revenue)""").fetchall()
+    if end is None:
+        raise DataError("the warehouse holds no account. Ingest a folder whose accounts table has rows.")
+    return date.fromisoformat(str(end))
+
+
+def last_as_of(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> date:
+    """The newest date that can be scored: the end of the data, or `until` if tracking stopped before it."""
+    end = data_end(con)
+    return min(end, params.until) if params.until else end
+
+
+def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tuple[pa.Table, Population]:
+    """The training spine.
+
+    Returns:
+        account_id, as_of (DATE) sorted by both; and the population with counts by reason.
+    """
+    [(first_sign_up,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
+    first = params.first or first_sign_up
+    if first is None:
+        raise DataError("the warehouse holds no account. Ingest a folder whose accounts table has rows.")
+    days = month_starts(first, last_as_of(con, params))[:: params.every_months]
+    con.register("grid", pa.table({"as_of": pa.array(days, pa.date32())}))
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE candidates AS
+        SELECT a.account_id, g.as_of, CASE
+            WHEN a.is_internal THEN 'internal'
+            WHEN coalesce(CAST(a.closed_at AS DATE) < g.as_of, false) THEN 'closed'
+            WHEN date_diff('day', CAST(a.created_at AS DATE), g.as_of) < {params.min_age_days}
+              THEN 'younger than {params.min_age_days} days' END AS reason
+        FROM accounts a JOIN grid g ON CAST(a.created_at AS DATE) < g.as_of""")
+    out = con.execute(
+        "SELECT reason, count(*) FROM candidates WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    spine = con.sql(
+        "SELECT account_id, as_of FROM candidates WHERE reason IS NULL ORDER BY account_id, as_of"
+    ).to_arrow_table()
+    con.unregister("grid")
+    return spine, Population(spine.num_rows, dict(out))
+
+
+def everyone(con: duckdb.DuckDBPyConnection, as_of: date) -> pa.Table:
+    """The nightly spine: every account signed up before as_of, neither internal nor closed, whatever its age."""
+    return con.sql(
+        """
+        SELECT account_id, CAST($as_of AS DATE) AS as_of FROM accounts
+        WHERE CAST(created_at AS DATE) < $as_of AND NOT is_internal
+          AND coalesce(CAST(closed_at AS DATE) >= $as_of, true)
+        ORDER BY account_id""",
+        params={"as_of": as_of},
+    ).to_arrow_table()
+
+
+def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:
+    """Stage `snapshots`: warehouse -> artifacts/snapshots.parquet and artifacts/population.json."""
+    with progress.stage("snapshots") as say, connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse)
+        spine, population = take_snapshots(con, params)
+        write_table(spine, workspace.artifacts / "snapshots.parquet")
+        end = data_end(con)
+        (workspace.artifacts / "population.json").write_text(
+            json.dumps({"in": population.taken, "out": population.out, "data_end": end.isoformat()}, indent=1)
+        )
+        say(population.line())
+    return population
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Stage snapshots: who is scored at which date.")
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--params", type=Path)
+    args = parser.parse_args(argv)
+    snapshots_stage(Workspace(args.workspace), section(read_params(args.params), "snapshots", SnapshotParams))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Things that score: code only, never an artefact."""

@@ -1,0 +1,316 @@
+"""The run ledger, and the only MLflow import: SQLite, one registered model whose version is a whole bundle folder.
+
+Nothing is ever loaded through MLflow: a bundle comes back as a folder, checked against the hash it was registered with,
+and `models.scorer` reads it. A version knows its place relative to the workspace, so a workspace can be moved.
+MLflow takes seconds to import, so every function here imports it late and a workspace without a registry never does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from models.errors import BundleRefused
+from warehouse.errors import UsageError
+from warehouse.store import Workspace
+
+MODEL = "expansion"
+EXPERIMENT = "expansion"
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+KEPT = ("evaluation.json", "train.json", "predictions.parquet", "model_card.md", "plots")  # of `artifacts/`, each run
+BATCH = 100  # params in one request, MLflow's limit
+PARAM_LENGTH = 6000  # longest param value MLflow takes
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a training run was. `params`: the params document; `evaluation`: evaluation.json; `now` without a zone is
+    UTC; `rows`: how many rows the model was trained on; `tags`: further tags of the version."""
+
+    now: datetime
+    git_sha: str
+    params: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
+    rows: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RegisteredVersion:
+    """One version of the model. `bundle_sha256` is the hash of the bundle's manifest.json; `created_at` is the run's
+    `now` in ISO 8601; `aliases` it carries now."""
+
+    version: int
+    run_id: str
+    bundle_sha256: str
+    data_fingerprint: str
+    git_sha: str
+    created_at: str
+    aliases: tuple[str, ...]
+    tags: Mapping[str, str]
+
+
+def init(workspace: Workspace) -> None:
+    """Makes the ledger if there is none yet, which takes seconds; any number of processes may do so at once."""
+    with _client(workspace) as client:
+        client.search_registered_models(f"name = '{MODEL}'")
+
+
+def register(workspace: Workspace, bundle: Path, artifacts: Path, record: RunRecord) -> RegisteredVersion:
+    """Logs the run, registers `bundle` as the next version and points the alias `challenger` at it.
+
+    Raises:
+        BundleRefused: the bundle's files are not those of its manifest.
+    """
+    sha256 = bundle_sha256(bundle)
+    with _client(workspace) as client:
+        run_id = _log_run(client, workspace, bundle, artifacts, record, sha256)
+        if not client.search_registered_models(f"name = '{MODEL}'"):
+            client.create_registered_model(MODEL, description="Which accounts expand, by when, and by how much.")
+        tags = {
+            "bundle_sha256": sha256,
+            "data_fingerprint": str(record.evaluation["data_fingerprint"]),
+            "git_sha": record.git_sha,
+            "created_at": record.now.isoformat(),
+            "grade": str(record.evaluation["grade"]["word"]),
+            "gate": "not judged",
+            **record.tags,
+        }
+        source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
+        made = client.create_model_version(MODEL, source=source, run_id=run_id, tags=tags)
+        client.set_registered_model_alias(MODEL, CHALLENGER, str(made.version))
+    return version_of(workspace, int(made.version))
+
+
+def aliases(workspace: Workspace) -> dict[str, int]:
+    """Alias -> version. Empty while nothing is registered."""
+    if not _database(workspace).exists():
+        return {}
+    with _client(workspace) as client:
+        found = client.search_registered_models(f"name = '{MODEL}'")
+        return {name: int(version) for name, version in found[0].aliases.items()} if found else {}
+
+
+def alias(workspace: Workspace, name: str) -> int | None:
+    """The version that `name` points at, or None."""
+    return aliases(workspace).get(name)
+
+
+def move_aliases(workspace: Workspace, moves: Mapping[str, int | None]) -> None:
+    """Points each alias at its version, in order and under one lock; None takes the alias away."""
+    with _client(workspace) as client:
+        for name, version in moves.items():
+            if version is None:
+                client.delete_registered_model_alias(MODEL, name)
+            else:
+                client.set_registered_model_alias(MODEL, name, str(version))
+
+
+def set_alias(workspace: Workspace, name: str, version: int) -> None:
+    """Points the alias at the version."""
+    move_aliases(workspace, {name: version})
+
+
+def set_tags(workspace: Workspace, version: int, tags: Mapping[str, str]) -> None:
+    """Adds tags to the version and to its run."""
+    with _client(workspace) as client:
+        run_id = client.get_model_version(MODEL, str(version)).run_id
+        for key, value in tags.items():
+            client.set_model_version_tag(MODEL, str(version), key, value)
+            client.set_tag(run_id, key, value)
+
+
+def history(workspace: Workspace) -> list[RegisteredVersion]:
+    """All versions, oldest first."""
+    if not _database(workspace).exists():
+        return []
+    named = aliases(workspace)
+    with _client(workspace) as client:
+        found = list(client.search_model_versions(f"name = '{MODEL}'", max_results=10_000))
+    return [_version(item, named) for item in sorted(found, key=lambda item: int(item.version))]
+
+
+def version_of(workspace: Workspace, version: int) -> RegisteredVersion:
+    """One version by number.
+
+    Raises:
+        UsageError: there is no such version.
+    """
+    for item in history(workspace):
+        if item.version == version:
+            return item
+    raise UsageError(f"{MODEL} has no version {version} in {workspace.root}. `expansion train` makes one.")
+
+
+def fetch_bundle(workspace: Workspace, name: str = CHAMPION) -> Path:
+    """The bundle folder of the version that alias `name` points at, checked. It belongs to the registry: copy it, never
+    write to it.
+
+    Raises:
+        UsageError: nothing carries the alias.
+        BundleRefused: the folder is gone, or its files are not those that were registered.
+    """
+    version = alias(workspace, name)
+    if version is None:
+        raise UsageError(f"no version of {MODEL} is {name} in {workspace.root}. Run `expansion train` first.")
+    registered = version_of(workspace, version)
+    folder = run_folder(workspace, registered) / "bundle"
+    if bundle_sha256(folder) != registered.bundle_sha256:
+        raise BundleRefused(
+            f"{folder}: manifest.json is not the one registered as version {version} "
+            f"(expected SHA-256 {registered.bundle_sha256[:12]}). Restore it from a backup or roll back."
+        )
+    return folder
+
+
+def run_folder(workspace: Workspace, registered: RegisteredVersion) -> Path:
+    """Where the registry keeps what the version's run logged: `bundle/` and the files of `KEPT`."""
+    return _artifacts(workspace) / registered.run_id / "artifacts"
+
+
+def bundle_sha256(folder: Path) -> str:
+    """The bundle's id, SHA-256 of its manifest.json, after every file has been held against it.
+
+    Raises:
+        BundleRefused: the manifest is missing or unreadable, or a file is missing, added or changed.
+    """
+    from models.scorer import verify  # brings LightGBM along, which reading the ledger does not need
+
+    return verify(folder)
+
+
+def tracking_uri(workspace: Workspace) -> str:
+    """What MLflow calls the ledger, for `mlflow ui --backend-store-uri`."""
+    return f"sqlite:///{_database(workspace)}"
+
+
+def _database(workspace: Workspace) -> Path:
+    return workspace.root.resolve() / "mlflow.db"
+
+
+def _artifacts(workspace: Workspace) -> Path:
+    return workspace.root.resolve() / "mlartifacts"
+
+
+@contextmanager
+def _client(workspace: Workspace) -> Iterator[Any]:
+    """An MLflow client while no other process touches the ledger: SQLite's first touch builds the tables, and of
+    several processes that race to do so all but one die. The wait ends when the holder does, however it ends."""
+    workspace.root.mkdir(parents=True, exist_ok=True)
+    with (workspace.root / ".mlflow.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+        from mlflow import MlflowClient
+
+        for noisy in ("alembic", "mlflow.store.db.utils"):
+            logging.getLogger(noisy).setLevel(logging.WARNING)
+        uri = tracking_uri(workspace)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, record: RunRecord, sha256: str) -> str:
+    """One finished run with everything a person compares runs by; returns its id."""
+    from mlflow.entities import Metric, Param
+
+    now = record.now if record.now.tzinfo else record.now.replace(tzinfo=UTC)
+    millis = int(now.timestamp() * 1000)
+    evaluation = record.evaluation
+    tags = {"git_sha": record.git_sha, "bundle_sha256": sha256, "headline": evaluation["headline"]}
+    tags |= {"data_fingerprint": evaluation["data_fingerprint"], "grade": evaluation["grade"]["word"], **record.tags}
+    name = f"train {evaluation['trained_as_of']} {sha256[:8]}"
+    run = client.create_run(_experiment(client, workspace), start_time=millis, tags=tags, run_name=name)
+    run_id: str = run.info.run_id
+    try:
+        params = [Param(key, value[:PARAM_LENGTH]) for key, value in sorted(flat(record.params).items())]
+        for start in range(0, len(params), BATCH):
+            client.log_batch(run_id, params=params[start : start + BATCH])
+        figures = {**champion_figures(evaluation), **{f"seconds/{k}": float(v) for k, v in record.seconds.items()}}
+        client.log_batch(run_id, metrics=[Metric(key, value, millis, 0) for key, value in sorted(figures.items())])
+        _log_dataset(client, run_id, record)
+        for kept in KEPT:
+            if (artifacts / kept).exists():
+                client.log_artifact(run_id, str(artifacts / kept))
+        client.log_artifacts(run_id, str(bundle), "bundle")
+    except BaseException:
+        client.set_terminated(run_id, status="FAILED", end_time=millis)
+        raise
+    client.set_terminated(run_id, end_time=millis)
+    return run_id
+
+
+def _experiment(client: Any, workspace: Workspace) -> str:
+    """MLflow fixes an experiment's folder for ever, so a workspace that was moved goes on in another experiment."""
+    location = _artifacts(workspace).as_uri()
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None and found.artifact_location == location:
+        return str(found.experiment_id)
+    if found is None:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    moved = f"{EXPERIMENT} {hashlib.sha256(location.encode()).hexdigest()[:8]}"
+    again = client.get_experiment_by_name(moved)
+    return str(again.experiment_id if again else client.create_experiment(moved, artifact_location=location))
+
+
+def _log_dataset(client: Any, run_id: str, record: RunRecord) -> None:
+    """The training data by digest alone: MLflow would otherwise want a frame in memory to hash again."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    fingerprint = str(record.evaluation["data_fingerprint"])
+    source = json.dumps({"trained_as_of": record.evaluation["trained_as_of"]})
+    dataset = Dataset(
+        name="warehouse",
+        digest=fingerprint[:36],
+        source_type="local",
+        source=source,
+        profile=json.dumps({"num_rows": record.rows}),
+    )
+    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+
+
+def champion_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """`target_horizon/figure` -> value for every figure of the model that is a number; intervals stay in the file."""
+    out = {}
+    for row in evaluation["results"]:
+        if row["candidate"] != "champion":
+            continue
+        for key, value in row.items():
+            if isinstance(value, int | float) and not isinstance(value, bool) and key != "horizon":
+                out[f"{row['target']}_{row['horizon']}/{key}"] = float(value)
+    return out
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested params as `section.key` -> text; a list becomes JSON."""
+    out: dict[str, str] = {}
+    for key, value in document.items():
+        if isinstance(value, Mapping):
+            out |= flat(value, f"{prefix}{key}.")
+        else:
+            out[f"{prefix}{key}"] = json.dumps(value, default=str) if isinstance(value, list) else str(value)
+    return out
+
+
+def _version(item: Any, named: Mapping[str, int]) -> RegisteredVersion:
+    tags = dict(item.tags)
+    return RegisteredVersion(
+        version=int(item.version),
+        run_id=item.run_id,
+        bundle_sha256=tags.get("bundle_sha256", ""),
+        data_fingerprint=tags.get("data_fingerprint", ""),
+        git_sha=tags.get("git_sha", ""),
+        created_at=tags.get("created_at", ""),
+        aliases=tuple(sorted(name for name, version in named.items() if version == int(item.version))),
+        tags=tags,
+    )

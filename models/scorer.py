@@ -1,0 +1,245 @@
+"""The bundle: features in, scores out. Text and JSON files under one manifest; nothing is unpickled, nothing is run.
+
+    bundle/ card.json definitions.json encoding.json peers.json model.json
+            expansion.lgb.txt high_value.lgb.txt churn.lgb.txt amount.lgb.txt   manifest.json (written last)
+
+A rule bundle (`method` "rule") has no booster: it serves where there are too few expansions to learn from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+
+from features.catalogue import Definitions, fingerprint
+from models.baselines import FALLBACK_RULE, rule_score
+from models.encoding import Encoding
+from models.errors import BundleRefused
+from models.hazard import Hazard, incidence
+from models.increment import Amount
+from models.reasons import Peers, tell
+
+HAZARDS = ("expansion", "high_value", "churn")
+YOUNG_DAYS = 7  # below this age a score is marked low in confidence
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model or a rule that turns feature rows into scores. `card`: what people and services read of it (see
+    docs/architecture.md). `shift`: calibration of the expansion hazards in log-odds."""
+
+    card: dict[str, Any]
+    definitions: Definitions
+    encoding: Encoding
+    peers: Peers
+    hazards: dict[str, Hazard] = field(default_factory=dict)
+    amount: Amount = Amount(None, 1.0, 1.0, 1.0)  # noqa: RUF009 - frozen
+    shift: float = 0.0
+    bundle_id: str = ""
+
+    @property
+    def horizons(self) -> tuple[int, ...]:
+        return tuple(self.card["horizons"])
+
+    def score(self, features: pa.Table) -> pa.Table:
+        """One row an account (columns: docs/architecture.md, "Scores"), in the order of `features`.
+
+        Probabilities and expected increments are null for a rule, and at or above the target tier. Expected increments
+        are money in [as_of, as_of + h). `score` is never null: higher means call first.
+        """
+        tiers = self.definitions.tiers
+        tier = np.asarray(features["tier"].to_numpy(zero_copy_only=False)).astype(int)
+        names = [step.name for step in tiers.ladder] + [None]
+        tenure = np.asarray(features["tenure_days"].to_numpy(zero_copy_only=False)).astype(np.int32)
+        seen = np.asarray(features["events_life"]) + np.asarray(features["invoices_life"])
+        columns: dict[str, Any] = {
+            "account_id": features["account_id"],
+            "as_of": features["as_of"],
+            "method": pa.array([self.card["method"]] * len(tier), pa.string()),
+            "tier": pa.array([names[t] for t in tier], pa.string()),
+            "next_tier": pa.array([names[t + 1] for t in tier], pa.string()),
+            "run_rate": features["run_rate"],
+            "stage": features["stage"],
+            "tenure_days": pa.array(tenure),
+            "confidence": np.where((tenure < YOUNG_DAYS) | (seen == 0), "low", "ok"),
+        }
+        columns |= self._predictions(features, tier)
+        return pa.table(columns)
+
+    def _predictions(self, features: pa.Table, tier: np.ndarray) -> dict[str, Any]:
+        n, horizons = len(tier), self.horizons
+        if self.card["method"] == "rule":
+            empty = pa.nulls(n, pa.float64())
+            names = [f"{what}_{h}" for h in horizons for what in ("probability", "high_value", "churn", "increment")]
+            score = rule_score(features)
+            return {"score": score, **dict.fromkeys([*names, "amount_low", "amount_high"], empty)} | {
+                "reasons": pa.array(_rule_reasons(features), pa.string())
+            }
+        matrix = self.encoding.matrix(features)
+        predicted = self.predict(matrix)
+        ladder = self.definitions.tiers
+        top, high = tier >= len(ladder.ladder) - 1, tier >= ladder.high_value_index
+        amount = self.amount.expected(matrix, self.card["default_horizon"])
+        columns: dict[str, Any] = {
+            "score": np.where(top, 0.0, predicted[f"increment_{self.card['default_horizon']}"]),
+            "amount_low": pa.array(amount * self.amount.low, mask=top),
+            "amount_high": pa.array(amount * self.amount.high, mask=top),
+        }
+        for h in horizons:
+            columns[f"probability_{h}"] = pa.array(predicted[f"expansion_{h}"], mask=top)
+            columns[f"high_value_{h}"] = pa.array(predicted[f"high_value_{h}"], mask=high)
+            columns[f"churn_{h}"] = pa.array(predicted[f"churn_{h}"])
+            columns[f"increment_{h}"] = pa.array(predicted[f"increment_{h}"], mask=top)
+        contributions = self.hazards["expansion"].contributions(matrix)
+        columns["reasons"] = pa.array(tell(contributions, features, self.peers, ladder.currency), pa.string())
+        return columns
+
+    def predict(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
+        """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,)."""
+        out: dict[str, np.ndarray] = {}
+        churn = self.hazards["churn"].by_interval(matrix)
+        for target in ("high_value", "expansion"):
+            hazard = self.hazards[target].by_interval(matrix, self.shift)
+            by_target, by_churn = incidence(hazard, churn, self.horizons)
+            for h in self.horizons:
+                out[f"{target}_{h}"] = by_target[h]
+                out[f"churn_{h}"] = by_churn[h]
+        for h in self.horizons:
+            out[f"increment_{h}"] = out[f"expansion_{h}"] * self.amount.expected(matrix, h)
+        return out
+
+    def save(self, folder: Path) -> str:
+        """Writes the bundle into the empty or absent `folder`; returns its id."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, hazard in self.hazards.items():
+            if hazard.booster is not None:
+                hazard.booster.save_model(str(folder / f"{name}.lgb.txt"))
+        if self.amount.booster is not None:
+            self.amount.booster.save_model(str(folder / "amount.lgb.txt"))
+        model = {
+            "bases": {name: hazard.base for name, hazard in self.hazards.items()},
+            "shift": self.shift,
+            "amount": {"smear": self.amount.smear, "low": self.amount.low, "high": self.amount.high},
+        }
+        parts = {
+            "card": self.card,
+            "definitions": self.definitions.to_params(),
+            "encoding": self.encoding.to_json(),
+            "peers": self.peers.medians,
+            "model": model,
+        }
+        for name, said in parts.items():
+            (folder / f"{name}.json").write_text(json.dumps(said, indent=1, sort_keys=True, allow_nan=False))
+        return seal(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Scorer:
+        """Verifies, then parses.
+
+        Raises:
+            BundleRefused: a file is missing, extra, changed or a link, or the bundle was made for other features.
+        """
+        bundle_id = verify(folder)
+        said = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("card", "definitions", "encoding")}
+        definitions = Definitions.from_params(said["definitions"])
+        made_for, here = said["card"]["fingerprint"], fingerprint(definitions)
+        if made_for != here:
+            raise BundleRefused(
+                f"{folder}: bundle was made for features {made_for[:12]}, this version computes {here[:12]}. Retrain, or "
+                "run the version that made it."
+            )
+        model = json.loads((folder / "model.json").read_text())
+        boosters = {path.name: lgb.Booster(model_file=str(path)) for path in sorted(folder.glob("*.lgb.txt"))}
+        return cls(
+            card=said["card"],
+            definitions=definitions,
+            encoding=Encoding.from_json(said["encoding"]),
+            peers=Peers(json.loads((folder / "peers.json").read_text())),
+            hazards={n: Hazard(boosters.get(f"{n}.lgb.txt"), base) for n, base in model["bases"].items()},
+            amount=Amount(boosters.get("amount.lgb.txt"), **model["amount"]),
+            shift=model["shift"],
+            bundle_id=bundle_id,
+        )
+
+
+def rule_scorer(definitions: Definitions, horizons: tuple[int, ...], default_horizon: int, why: str) -> Scorer:
+    """The labelled fallback: ranks by recent activity, gives no probability and says why."""
+    card = {
+        "method": "rule",
+        "rule": FALLBACK_RULE,
+        "grade": "rule",
+        "headline": f"Ranked by rule (active days in the last 28): {why}",
+        "trained_as_of": None,
+        "horizons": list(horizons),
+        "default_horizon": default_horizon,
+        "tiers": [tier.model_dump() for tier in definitions.tiers.ladder],
+        "currency": definitions.tiers.currency,
+        "fingerprint": fingerprint(definitions),
+        "data_fingerprint": None,
+    }
+    return Scorer(card, definitions, Encoding((), {}), Peers({}))
+
+
+def seal(folder: Path) -> str:
+    """Writes the manifest over all files of `folder`; returns the bundle id, the SHA-256 of the manifest."""
+    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
+    manifest = folder / "manifest.json"
+    manifest.write_text(json.dumps({"schema_version": 1, "files": files}, indent=1, sort_keys=True))
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def verify(folder: Path) -> str:
+    """The bundle id, once every file is as the manifest says and none is extra, missing or a link."""
+    manifest = folder / "manifest.json"
+    if not manifest.is_file():
+        raise BundleRefused(f"{folder}: no manifest.json, so not a whole bundle. Fetch or train it again.")
+    raw = manifest.read_bytes()
+    try:
+        expected = json.loads(raw)["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleRefused(f"{manifest}: not a manifest. Fetch or train the bundle again.") from error
+    found = {path.name for path in folder.iterdir() if path.name != "manifest.json"}
+    if found != set(expected):
+        raise BundleRefused(f"{folder}: files {sorted(found ^ set(expected))} are missing or extra. Fetch it again.")
+    for name, digest in expected.items():
+        path = folder / name
+        if (
+            path.is_symlink()
+            or not path.is_file()
+            or not name.endswith((".json", ".lgb.txt"))
+            or _digest(path) != digest
+        ):
+            raise BundleRefused(f"{path}: not the file that was sealed (SHA-256 or size differs). Fetch it again.")
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _digest(path: Path) -> dict[str, Any]:
+    data = path.read_bytes()
+    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+
+
+def _rule_reasons(features: pa.Table) -> list[str]:
+    days = features["active_days_28d"].to_pylist()
+    return [
+        json.dumps(
+            [
+                {
+                    "text": f"active on {value:.0f} of the last 28 days (rule, not a model)",
+                    "feature": "active_days_28d",
+                    "family": "depth",
+                    "direction": "up" if value > 0 else "down",
+                    "value": value,
+                    "peer": None,
+                    "share": 1.0,
+                }
+            ]
+        )
+        for value in days
+    ]

@@ -1,0 +1,214 @@
+"""The routes: parse by `schemas`, call one function, respond. One error shape for everything.
+
+`create_app` gives the FastAPI app inside its guard; `service.py` hosts it, tests call it without BentoML.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException
+
+from serving import leads, schemas
+from serving.desk import WEB, AtDesk, Desk, Live
+from serving.errors import ApiError, KeysRefused, first_problem
+from serving.guard import COOKIE, INTERNAL, Guard
+from serving.keys import KeyRing, list_keys
+from serving.live import score_accounts
+from serving.metrics import CONTENT_TYPE, Metrics
+from serving.pages import add_pages
+from serving.release import Release, open_release
+from serving.settings import Settings
+from serving.watcher import ReleaseWatcher
+
+CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
+}
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The FastAPI app, the same app behind its guard, and what stands behind both."""
+
+    app: FastAPI
+    guarded: Guard
+    desk: Desk
+
+
+def create_app(
+    settings: Settings, now: Callable[[], datetime], open_folder: Callable[[Path], Release] = open_release
+) -> Surface:
+    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC.
+
+    Raises:
+        KeysRefused: other machines could reach the service without a key.
+    """
+    refuse_open_door(settings, now)
+    watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
+    metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
+    desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), metrics)
+    app = FastAPI(
+        title="Expansion propensity",
+        version="1",
+        summary="Which small accounts will grow, by when, by how much, and why",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=PROBLEMS,
+    )
+    app.state.desk = desk
+    _add_error_handlers(app)
+    _add_routes(app)
+    add_pages(app)
+    app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
+    return Surface(app, Guard(app, settings, desk.keys, metrics.count), desk)
+
+
+def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
+    """Raises KeysRefused if the service would listen beyond loopback without keys."""
+    if settings.loopback or settings.insecure:
+        return
+    if not settings.auth:
+        raise KeysRefused(
+            f"host {settings.host} is open to other machines: EXPANSION_AUTH may be off on loopback only."
+        )
+    if not any(key.live(now()) for key in list_keys(settings.keys_file)):
+        raise KeysRefused(
+            f"host {settings.host} needs a key first: {settings.keys_file} holds none. Run `expansion keys`."
+        )
+
+
+def _add_routes(app: FastAPI) -> None:
+    app.get("/v1/leads", response_model=schemas.LeadsAnswer, tags=["scores"])(list_leads)
+    app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
+    app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
+    app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
+    app.get("/livez", tags=["operations"])(alive)
+    app.get("/healthz", include_in_schema=False)(alive)
+    app.get("/readyz", response_model=schemas.Readiness, tags=["operations"])(ready)
+    app.get("/metrics", response_class=Response, tags=["operations"])(count)
+    app.get("/openapi.json", include_in_schema=False)(contract)
+    app.post("/session", include_in_schema=False)(sign_in)
+    app.post("/session/end", include_in_schema=False)(sign_out)
+
+
+def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
+    """Accounts in the order to call them, filtered and paged; `format=csv` gives all that match as one file."""
+    if query.format == "csv":
+        leads.horizon_of(release, query.horizon)
+        headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
+        return StreamingResponse(
+            leads.export_csv(release, query), media_type="text/csv; charset=utf-8", headers=headers
+        )
+    page = leads.find(release, query)
+    horizon = leads.horizon_of(release, query.horizon)
+    about = {**desk.source(release), "sort": query.sort, "horizon": horizon, "total": page.total}
+    return JSONResponse({**about, "items": page.items, "next_cursor": page.next_cursor})
+
+
+async def one_account(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+    """All that the live release says about one account."""
+    found = leads.account(release, account_id, horizon)
+    if found is None:
+        raise ApiError(404, "unknown_account", "The live release holds no such account.", "account_id")
+    return JSONResponse({**found, **desk.source(release)})
+
+
+def score_histories(request: schemas.ScoreRequest, release: Live, desk: AtDesk) -> Response:
+    """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
+    items = score_accounts(release, request, desk.now())
+    as_of = request.as_of.isoformat()
+    return JSONResponse(
+        {"release": release.name, "bundle_id": release.scorer.bundle_id, "as_of": as_of, "items": items}
+    )
+
+
+async def the_model(release: Live, desk: AtDesk) -> Response:
+    """The card of the bundle that answers, and the counts of the night."""
+    names = ("method", "accounts", "bands", "band_floors")
+    card = {name: release.card[name] for name in ("horizons", "default_horizon", "currency")}
+    run = {name: release.run[name] for name in names}
+    return JSONResponse({**desk.source(release), **run, **card, "card": release.card})
+
+
+async def alive() -> Response:
+    """The process runs."""
+    return JSONResponse({"alive": True})
+
+
+async def ready(request: Request, desk: AtDesk) -> Response:
+    """200 once a release answers, else 503; which one, and why not a newer one, for callers with a key."""
+    release = desk.watcher.get()
+    status = 503 if release is None else 200
+    if request.state.caller is None:
+        return JSONResponse({"ready": release is not None}, status)
+    source = {"release": None, "bundle_id": None, "as_of": None, "stale": None}
+    about = source if release is None else desk.source(release)
+    return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
+
+
+def count(desk: AtDesk) -> Response:
+    """Prometheus text."""
+    return Response(desk.metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+
+def contract(request: Request) -> Response:
+    return JSONResponse(request.app.openapi())
+
+
+async def sign_in(body: schemas.SignIn, desk: AtDesk) -> Response:
+    """Turns a key into a cookie for the pages: signed, short, read only. The key itself is not stored."""
+    key = desk.keys.find(body.key.strip())
+    if key is None or not key.grants("read"):
+        raise ApiError(401, "unauthorized", "This key is not valid here.")
+    answer = JSONResponse({"signed_in": True})
+    answer.set_cookie(
+        COOKIE,
+        desk.keys.open_session(key, desk.settings.session_hours),
+        max_age=int(desk.settings.session_hours * 3600),
+        httponly=True,
+        samesite="strict",
+        secure=not desk.settings.loopback and not desk.settings.insecure,
+    )
+    return answer
+
+
+async def sign_out() -> Response:
+    answer = JSONResponse({"signed_in": False})
+    answer.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return answer
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    def answer(request: Request, error: ApiError, headers: Any = None) -> JSONResponse:
+        return JSONResponse(error.body(request.state.request_id), error.status, headers=headers)
+
+    async def refused(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, ApiError)
+        return answer(request, error)
+
+    async def plain(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = CODES.get(error.status_code, "error")
+        return answer(request, ApiError(error.status_code, code, f"{error.detail}."), error.headers)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return answer(request, first_problem(error.errors()))
+
+    async def broken(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, INTERNAL)
+
+    app.add_exception_handler(Exception, broken)
+    app.add_exception_handler(ApiError, refused)
+    app.add_exception_handler(HTTPException, plain)
+    app.add_exception_handler(RequestValidationError, invalid)

@@ -1,0 +1,161 @@
+"""The nightly batch: every account as of one date into a new release, all or nothing.
+
+The same warehouse, bundle and date give the same scores, hence the same release, however often it runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field, field_validator
+
+from features.build import build_features
+from features.snapshots import everyone
+from serving import release
+from serving.errors import NothingToScore, ReleaseRefused
+from serving.leads import band_of
+from serving.manifest import file_sha256
+from warehouse.engine import connect
+from warehouse.params import Section
+from warehouse.raw import TABLES
+from warehouse.store import Workspace, open_warehouse
+
+ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
+
+
+class ScoreParams(Section):
+    """`capacity`: accounts the team can contact in a week. `bands`: floor of the probability at the default horizon;
+    `rule_bands`: floor of the share of accounts ranked below, used when the release is made by a rule. What reaches no
+    floor is D."""
+
+    capacity: int = 60
+    bands: dict[str, float] = Field({"A": 0.20, "B": 0.10, "C": 0.04})
+    rule_bands: dict[str, float] = Field({"A": 0.98, "B": 0.95, "C": 0.80})
+
+    @field_validator("bands", "rule_bands")
+    @classmethod
+    def _descending(cls, floors: dict[str, float]) -> dict[str, float]:
+        values = list(floors.values())
+        if (
+            list(floors) != ["A", "B", "C"]
+            or not all(0 < v <= 1 for v in values)
+            or values != sorted(set(values))[::-1]
+        ):
+            raise ValueError("give A, B and C, each in (0, 1], each below the one before")
+        return floors
+
+
+def score(
+    workspace: Workspace,
+    bundle: Path,
+    as_of: date,
+    run: dict[str, Any],
+    params: ScoreParams,
+    force: bool = False,
+) -> Path:
+    """Scores every account as of `as_of` with the bundle in folder `bundle` and makes the result the live release.
+
+    `run` is what the caller wants kept in run.json (params, commit, seconds); it changes no score and no name.
+    Returns the release folder. The caller holds the workspace lock.
+
+    Raises:
+        NothingToScore: no account had signed up before as_of.
+        ReleaseRefused: a score is not finite, or the live release is of a later day and `force` is not set.
+    """
+    scorer = release.load_scorer(bundle)
+    with connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse)
+        spine = everyone(con, as_of)
+        if spine.num_rows == 0:
+            raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
+        scores = scorer.score(build_features(con, spine, scorer.definitions))
+        about = _account_columns(con, scores["account_id"])
+    refuse_non_finite(scores)
+    ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
+    document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
+    return release.write(workspace.releases, ranked, bundle, document, force)
+
+
+def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:
+    """The band floors that fit how the bundle scores."""
+    return params.bands if card["method"] == "model" else params.rule_bands
+
+
+def refuse_non_finite(scores: pa.Table) -> None:
+    """Raises ReleaseRefused if any number of `scores` is NaN or infinite, or a score is null."""
+    for name in scores.column_names:
+        column = scores[name].combine_chunks()
+        if not pa.types.is_floating(column.type):
+            continue
+        bad = pc.fill_null(pc.invert(pc.is_finite(column)), name == "score")
+        count = pc.sum(pc.cast(bad, pa.int64())).as_py() or 0
+        if count:
+            first = scores["account_id"].filter(bad)[0].as_py()
+            raise ReleaseRefused(
+                f'scores: column "{name}": {count} of {scores.num_rows} rows are not a finite number (first: account '
+                f"{first}). Nothing was published; the live release stays. Train again."
+            )
+
+
+def rank(scores: pa.Table, about: pa.Table, band_floors: dict[str, float], horizon: int) -> pa.Table:
+    """`scores` in order of rank, with rank (1 is called first), percentile (share ranked below, in %), band, and the
+    columns of `about`, which has the same accounts in the same order. Equal scores are ordered by account_id.
+    """
+    table = scores
+    for name in about.column_names:
+        table = table.append_column(name, about[name])
+    table = table.sort_by([("score", "descending"), ("account_id", "ascending")])
+    n = table.num_rows
+    below = (n - np.arange(1, n + 1)) / n
+    model = table["method"][0].as_py() == "model"
+    values = table[f"probability_{horizon}"].to_pylist() if model else below.tolist()
+    bands = pa.array([band_of(value, band_floors) for value in values], pa.string())
+    table = table.append_column("rank", pa.array(np.arange(1, n + 1), pa.int64()))
+    table = table.append_column("percentile", pa.array(np.round(100 * below, 3), pa.float64()))
+    return table.append_column("band", bands).combine_chunks()
+
+
+def _account_columns(con: duckdb.DuckDBPyConnection, accounts: pa.ChunkedArray) -> pa.Table:
+    con.register("scored", pa.table({"account_id": accounts, "position": np.arange(len(accounts))}))
+    columns = ", ".join(f"a.{name}" for name in ACCOUNT_COLUMNS)
+    query = f"SELECT {columns} FROM scored s LEFT JOIN accounts a USING (account_id) ORDER BY s.position"
+    return con.sql(query).to_arrow_table()
+
+
+def _describe(
+    workspace: Workspace, card: dict[str, Any], bundle_id: str, as_of: date, params: ScoreParams, ranked: pa.Table
+) -> dict[str, Any]:
+    accounting = workspace.warehouse / "accounting.json"
+    return {
+        "schema_version": 1,
+        "as_of": as_of.isoformat(),
+        "bundle_id": bundle_id,
+        "method": card["method"],
+        "accounts": ranked.num_rows,
+        "bands": _counts(ranked, "band"),
+        "tiers": _counts(ranked, "tier"),
+        "stages": _counts(ranked, "stage"),
+        "band_floors": floors(card, params),
+        "capacity": params.capacity,
+        "data_fingerprint": data_fingerprint(workspace.warehouse),
+        "accounting": json.loads(accounting.read_text(encoding="utf-8")) if accounting.is_file() else None,
+    }
+
+
+def data_fingerprint(warehouse: Path) -> str:
+    """SHA-256 over the names and contents of the typed tables in `warehouse`."""
+    lines = [f"{table} {file_sha256(warehouse / f'{table}.parquet')}" for table in sorted(TABLES)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _counts(table: pa.Table, column: str) -> dict[str, int]:
+    counted = pc.value_counts(table[column]).to_pylist()
+    return {str(item["values"] or "none"): item["counts"] for item in sorted(counted, key=lambda i: str(i["values"]))}

@@ -1,0 +1,44 @@
+"""What moved between two nights: band, tier, stage and rank of each account, old beside new."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+WATCHED = ("band", "tier", "stage")  # a move in one of these dates the account anew; a rank alone moves every night
+SCHEMA = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("as_of", pa.date32()),
+        *((f"{which}_{name}", pa.string()) for name in WATCHED for which in ("old", "new")),
+        ("old_rank", pa.int64()),
+        ("new_rank", pa.int64()),
+    ]
+)
+
+
+def compare(
+    scores: pa.Table, before: dict[str, Any] | None, as_of: date
+) -> tuple[pa.Table, dict[str, tuple[Any, ...]]]:
+    """Tonight's `scores` against `before`, account_id -> row of the earlier release (None: there is none).
+
+    Returns the accounts that moved (new accounts have null old values; without an earlier release the table is empty),
+    and for every account its changed_on, previous band, tier, stage and rank. changed_on is the as_of of the first
+    release that shows the account's present band, tier and stage.
+    """
+    moved: list[dict[str, Any]] = []
+    history: dict[str, tuple[Any, ...]] = {}
+    columns = ("account_id", *WATCHED, "rank")
+    for account, *now_watched, rank in zip(*(scores[name].to_pylist() for name in columns), strict=True):
+        old = None if before is None else before.get(account)
+        was = [None] * len(WATCHED) if old is None else [old[name] for name in WATCHED]
+        old_rank = None if old is None else old["rank"]
+        same = old is not None and was == now_watched
+        history[account] = (old["changed_on"] if same and old is not None else as_of.isoformat(), *was, old_rank)
+        if before is not None and not (same and rank == old_rank):
+            pairs = {f"old_{n}": v for n, v in zip(WATCHED, was, strict=True)}
+            pairs |= {f"new_{n}": v for n, v in zip(WATCHED, now_watched, strict=True)}
+            moved.append({"account_id": account, "as_of": as_of, **pairs, "old_rank": old_rank, "new_rank": rank})
+    return pa.Table.from_pylist(moved, schema=SCHEMA), history

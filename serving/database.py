@@ -1,0 +1,75 @@
+"""One night's scores as a read-only SQLite file: a row an account, with an index for every order the API offers.
+
+The same rows give the same bytes. An order is an expression that sorts "no value" last and never meets a null, so that
+a page can be continued from its last row.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+NO_VALUE = "-1e300"  # below every amount of money and every probability
+CHANGE_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank")
+CHUNK = 10_000
+
+
+def sort_key(column: str) -> str:
+    """SQL of the order by `column`, descending; ties are broken by account_id, ascending."""
+    return f'IFNULL("{column}", {NO_VALUE})'
+
+
+def sortable(columns: list[str]) -> list[str]:
+    """The columns that leads can be sorted by."""
+    return [name for name in columns if name == "score" or name.startswith(("probability_", "increment_"))]
+
+
+def write_database(scores: pa.Table, history: dict[str, tuple[Any, ...]], path: Path) -> None:
+    """Writes `scores` in the order given, plus the CHANGE_COLUMNS that `history` holds for each account_id."""
+    names = [*scores.column_names, *CHANGE_COLUMNS]
+    con = sqlite3.connect(path, isolation_level=None)
+    try:
+        # No journal: the folder of an unfinished release is thrown away whole.
+        con.executescript("PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN")
+        con.execute(f"CREATE TABLE scores ({', '.join(_column(scores, name) for name in names)})")
+        places = ", ".join("?" * len(names))
+        con.executemany(f"INSERT INTO scores VALUES ({places})", _rows(scores, history))
+        con.execute("CREATE UNIQUE INDEX by_account ON scores (account_id)")
+        con.execute("CREATE INDEX by_owner ON scores (owner)")
+        con.execute("CREATE INDEX by_change ON scores (changed_on)")
+        for column in sortable(scores.column_names):
+            con.execute(f'CREATE INDEX "by_{column}" ON scores ({sort_key(column)} DESC, account_id)')
+        con.execute("COMMIT")
+    finally:
+        con.close()
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """A read-only connection that trusts the file never to change; rows come as mappings."""
+    con = sqlite3.connect(f"file:{path}?mode=ro&immutable=1", uri=True, check_same_thread=False)
+    con.row_factory = sqlite3.Row
+    con.execute("PRAGMA query_only = ON")
+    con.execute("PRAGMA mmap_size = 1073741824")
+    return con
+
+
+def _column(scores: pa.Table, name: str) -> str:
+    if name in CHANGE_COLUMNS:
+        return f'"{name}" {"INTEGER" if name == "previous_rank" else "TEXT"}'
+    kind = scores.schema.field(name).type
+    sql = "REAL" if pa.types.is_floating(kind) else "INTEGER" if pa.types.is_integer(kind) else "TEXT"
+    return f'"{name}" {sql}'
+
+
+def _rows(scores: pa.Table, history: dict[str, tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    text_as_of = scores.column_names.index("as_of")
+    account = scores.column_names.index("account_id")
+    for batch in scores.to_batches(max_chunksize=CHUNK):
+        for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+            values = list(row)
+            values[text_as_of] = row[text_as_of].isoformat()
+            yield (*values, *history[row[account]])

@@ -1,0 +1,61 @@
+"""Every error the serving room raises.
+
+ExpansionError (warehouse.errors)
+├── GateRefused (4)
+│   └── ReleaseRefused   a release is damaged, incomplete, older than the live one, or holds a score that is no number
+├── DataError (3)
+│   └── NothingToScore   no account to score; the live release stays
+└── UsageError (2)
+    ├── NoRelease        nothing has been published yet, or there is nothing to go back to
+    └── KeysRefused      the key file is readable by others, a key is unknown, or keys are missing where needed
+
+ApiError is no ExpansionError: it is an answer to one request, not the end of a run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warehouse.errors import DataError, GateRefused, UsageError
+
+
+class ReleaseRefused(GateRefused):
+    pass
+
+
+class NothingToScore(DataError):
+    pass
+
+
+class NoRelease(UsageError):
+    pass
+
+
+class KeysRefused(UsageError):
+    pass
+
+
+class ApiError(Exception):
+    """One refused request: HTTP `status`, a stable machine `code`, a sentence, and the request field it is about."""
+
+    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+        self.status = status
+        self.code = code
+        self.message = message
+        self.field = field
+        super().__init__(message)
+
+    def body(self, request_id: str) -> dict[str, str]:
+        """The one error shape of the API; `field` is there only when the error is about one."""
+        named = {} if self.field is None else {"field": self.field}
+        return {"code": self.code, "message": self.message, **named, "request_id": request_id}
+
+
+def first_problem(errors: Any) -> ApiError:
+    """The first validation error as ours: its place without "body" or "query", never the value that was sent."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        return ApiError(400, "bad_json", "The body is not valid JSON.")
+    place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
+    more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
+    return ApiError(422, "invalid_request", f"{first['msg']}{more}.", place or None)

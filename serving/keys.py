@@ -1,0 +1,178 @@
+"""API keys: 256 random bits each, kept only as SHA-256, with scopes and an end. Browser sessions are signed by them.
+
+A key reads `exp_<id>_<secret>`; the id finds the entry, the secret is compared in constant time. A session token reads
+`<id>.<expires>.<signature>`, signed with the stored hash, so revoking a key ends its sessions too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import re
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from serving.errors import KeysRefused
+
+SCOPES = ("read", "score", "admin")
+KEY = re.compile(r"exp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+SESSION = re.compile(r"([0-9a-f]{12})\.(\d{1,12})\.([0-9a-f]{64})")
+REREAD_SECONDS = 1.0  # a revoked key stops working within this time in every worker
+NOBODY = "0" * 64
+logger = logging.getLogger("expansion.keys")
+
+
+@dataclass(frozen=True)
+class Key:
+    """One entry of the key file. Times are UTC, ISO 8601; `expires_at` null: no end; `revoked_at` null: live."""
+
+    id: str
+    name: str
+    sha256: str
+    scopes: tuple[str, ...]
+    created_at: str
+    expires_at: str | None = None
+    revoked_at: str | None = None
+
+    def live(self, now: datetime) -> bool:
+        ended = self.expires_at is not None and datetime.fromisoformat(self.expires_at) <= now
+        return self.revoked_at is None and not ended
+
+    def grants(self, scope: str) -> bool:
+        return scope in self.scopes or "admin" in self.scopes
+
+
+def create_key(
+    path: Path, name: str, scopes: tuple[str, ...], now: datetime, days: float | None = None
+) -> tuple[Key, str]:
+    """Adds a key and returns it with its text, which nobody can read again. `days` null: it has no end.
+
+    Raises:
+        KeysRefused: an unknown scope.
+    """
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise KeysRefused(f"scopes {unknown or '(none)'}: give one or more of {', '.join(SCOPES)}.")
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    ends = None if days is None else (now + timedelta(days=days)).isoformat()
+    key = Key(key_id, name, _digest(secret), tuple(scopes), now.isoformat(), ends)
+    _write(path, [*list_keys(path), key])
+    return key, f"exp_{key_id}_{secret}"
+
+
+def revoke_key(path: Path, key_id: str, now: datetime) -> Key:
+    """Ends a key at once; revoking it again changes nothing.
+
+    Raises:
+        KeysRefused: there is no such key.
+    """
+    keys = list_keys(path)
+    found = next((key for key in keys if key.id == key_id), None)
+    if found is None:
+        known = ", ".join(key.id for key in keys) or "none"
+        raise KeysRefused(f'key "{key_id}" does not exist in {path}. Known: {known}.')
+    ended = found if found.revoked_at else replace(found, revoked_at=now.isoformat())
+    _write(path, [ended if key.id == key_id else key for key in keys])
+    return ended
+
+
+def list_keys(path: Path) -> list[Key]:
+    """All keys of the file, oldest first; none where there is no file.
+
+    Raises:
+        KeysRefused: others may read the file, or it is not a key file.
+    """
+    if not path.exists():
+        return []
+    if path.stat().st_mode & 0o077:
+        raise KeysRefused(f"{path} can be read by other users. Run: chmod 600 {path}")
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["keys"]
+        return [Key(**{**row, "scopes": tuple(row["scopes"])}) for row in rows]
+    except (ValueError, TypeError, KeyError) as error:
+        raise KeysRefused(f"{path} is not a key file. Restore it, or remove it and create new keys.") from error
+
+
+def _write(path: Path, keys: list[Key]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump({"keys": [asdict(key) for key in keys]}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class KeyRing:
+    """The live keys of one file, read again when it changes. `now` gives UTC; it is asked at each check."""
+
+    def __init__(self, path: Path, now: Callable[[], datetime]) -> None:
+        self._path = path
+        self._now = now
+        self._keys: dict[str, Key] = {}
+        self._stamp: tuple[int, int] | None = None
+        self._checked = -REREAD_SECONDS
+
+    def any_live(self) -> bool:
+        self._reread()
+        return any(key.live(self._now()) for key in self._keys.values())
+
+    def find(self, text: str) -> Key | None:
+        """The live key behind `text`, or None whatever is wrong with it."""
+        self._reread()
+        match = KEY.fullmatch(text)
+        key = self._keys.get(match[1]) if match else None
+        # An unknown id costs the same comparison as a known one.
+        same = hmac.compare_digest(_digest(match[2] if match else ""), key.sha256 if key else NOBODY)
+        return key if key is not None and same and key.live(self._now()) else None
+
+    def open_session(self, key: Key, hours: float) -> str:
+        """A token that stands for `key`, scope read, for so many hours."""
+        expires = str(int((self._now() + timedelta(hours=hours)).timestamp()))
+        return f"{key.id}.{expires}.{_sign(key, expires)}"
+
+    def find_session(self, token: str) -> Key | None:
+        """The live key that signed `token`, narrowed to scope read; None if the token is forged, ended or revoked."""
+        self._reread()
+        match = SESSION.fullmatch(token)
+        key = self._keys.get(match[1]) if match else None
+        if match is None or key is None or not hmac.compare_digest(_sign(key, match[2]), match[3]):
+            return None
+        ended = int(match[2]) <= self._now().timestamp()
+        return None if ended or not key.live(self._now()) or not key.grants("read") else replace(key, scopes=("read",))
+
+    def _reread(self) -> None:
+        if time.monotonic() - self._checked < REREAD_SECONDS:
+            return
+        self._checked = time.monotonic()
+        try:
+            status = self._path.stat()
+            stamp = (status.st_mtime_ns, status.st_ino)
+        except FileNotFoundError:
+            self._keys, self._stamp = {}, None
+            return
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = {key.id: key for key in list_keys(self._path)}
+        except KeysRefused as error:
+            logger.error("no key is accepted any more: %s", error)
+            self._keys = {}
+
+
+def _sign(key: Key, expires: str) -> str:
+    return hmac.new(bytes.fromhex(key.sha256), f"session:{key.id}:{expires}".encode(), hashlib.sha256).hexdigest()

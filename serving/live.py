@@ -1,0 +1,101 @@
+"""Scores raw histories sent by a caller through the same rows, features and scorer as the nightly batch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from features.build import build_features
+from serving.batch import refuse_non_finite
+from serving.errors import ApiError, ReleaseRefused
+from serving.leads import band_of, horizon_of, scored
+from serving.release import Release
+from serving.schemas import RawAccount, ScoreRequest
+from warehouse.engine import connect
+from warehouse.errors import ContractBroken
+from warehouse.ingest import IngestParams, load_rows
+
+MEMORY_LIMIT = "512MB"  # a request holds at most 1 MiB of rows
+
+
+def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> list[dict[str, Any]]:
+    """One item an account, in the order asked. Rows known at or after `request.as_of` have no influence.
+
+    Raises:
+        ApiError: 422 for rows that break the raw contract, 500 if a score is not finite.
+    """
+    rows = _rows(request.accounts)
+    params = IngestParams.model_validate(release.card.get("ingest", {}))
+    with connect(memory_limit=MEMORY_LIMIT) as con:
+        try:
+            load_rows(con, rows, params, now)
+        except ContractBroken as error:
+            raise ApiError(422, "invalid_rows", " ".join(error.problems), "accounts") from error
+        spine = _spine(con, request)
+        found: dict[str, dict[str, Any]] = {}
+        if spine.num_rows:
+            scores = release.scorer.score(build_features(con, spine, release.scorer.definitions))
+            try:
+                refuse_non_finite(scores)
+            except ReleaseRefused as error:
+                raise ApiError(500, "non_finite_score", "The model gave no finite score for this history.") from error
+            found = {row["account_id"]: _result(release, row) for row in scores.to_pylist()}
+    return [_item(item.account.account_id, found) for item in request.accounts]  # type: ignore[attr-defined]
+
+
+def _item(account_id: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    status = "ok" if account_id in found else "not_yet_created"
+    return {"account_id": account_id, "status": status, "result": found.get(account_id)}
+
+
+def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
+    """The request as raw tables. A row of another account inside an account's history is an error."""
+    rows: dict[str, list[dict[str, Any]]] = {
+        name: [] for name in ("accounts", "events", "revenue", "touches", "account_users")
+    }
+    seen: set[str] = set()
+    for position, item in enumerate(accounts):
+        account = item.account.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
+        account_id = account["account_id"]
+        if account_id in seen:
+            place = f"accounts.{position}.account.account_id"
+            raise ApiError(422, "invalid_request", "Each account may be sent once.", place)
+        seen.add(account_id)
+        rows["accounts"].append(account)
+        for table in ("events", "revenue"):
+            for number, model in enumerate(getattr(item, table)):
+                row = {"account_id": account_id, **model.model_dump(exclude_none=True)}
+                if row["account_id"] != account_id:
+                    place = f"accounts.{position}.{table}.{number}.account_id"
+                    raise ApiError(422, "invalid_request", "This row belongs to another account.", place)
+                rows[table].append(row)
+    return rows
+
+
+def _spine(con: duckdb.DuckDBPyConnection, request: ScoreRequest) -> pa.Table:
+    """The accounts that had signed up before as_of, to be scored at as_of."""
+    opened = datetime.combine(request.as_of, time(), UTC).replace(tzinfo=None)
+    query = "SELECT account_id FROM accounts WHERE created_at < ? ORDER BY account_id"
+    ids = [row[0] for row in con.execute(query, [opened]).fetchall()]
+    return pa.table(
+        {"account_id": pa.array(ids, pa.string()), "as_of": pa.array([request.as_of] * len(ids), pa.date32())}
+    )
+
+
+def _result(release: Release, row: dict[str, Any]) -> dict[str, Any]:
+    """A Scorer row with the band it would have and the share of the release's accounts that score below it."""
+    count = release.database.execute(
+        "SELECT COUNT(*) FROM scores WHERE IFNULL(score, -1e300) < ?", (row["score"],)
+    ).fetchone()[0]
+    below = count / release.run["accounts"]
+    horizon = horizon_of(release, None)
+    value = row[f"probability_{horizon}"] if row["method"] == "model" else below
+    percentile, band = round(100 * below, 3), band_of(value, release.run["band_floors"])
+    return {
+        **scored({**row, "as_of": row["as_of"].isoformat()}, release.card, horizon),
+        "percentile": percentile,
+        "band": band,
+    }

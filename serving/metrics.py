@@ -1,0 +1,63 @@
+"""What the service counts, labelled by route template, never by path: ids and probes cannot become series."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+
+from serving.watcher import ReleaseWatcher
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counts of one worker, and the sum over all workers when they share a folder."""
+
+    def __init__(self, watcher: ReleaseWatcher, shared: bool) -> None:
+        self._shared = shared
+        self._release = _ReleaseCollector(watcher)
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "expansion_http_requests",
+            "Answers by route and status.",
+            ("method", "route", "status"),
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "expansion_http_request_seconds", "Seconds from request to answer.", ("route",), registry=self._registry
+        )
+        if not shared:
+            self._registry.register(self._release)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def render(self) -> bytes:
+        """The Prometheus text format."""
+        if not self._shared:
+            return bytes(generate_latest(self._registry))
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+        registry.register(self._release)
+        return bytes(generate_latest(registry))
+
+
+class _ReleaseCollector(Collector):
+    def __init__(self, watcher: ReleaseWatcher) -> None:
+        self._watcher = watcher
+
+    def collect(self) -> Iterator[Metric]:
+        release = self._watcher.get()
+        day = None if release is None else release.as_of
+        opened = 0.0 if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        yield GaugeMetricFamily("expansion_release_as_of_seconds", "Unix time of the live release's as_of.", opened)
+        accounts = 0 if release is None else release.run["accounts"]
+        yield GaugeMetricFamily("expansion_release_accounts", "Accounts in the live release.", accounts)
+        refused = float(self._watcher.error is not None)
+        yield GaugeMetricFamily("expansion_release_refused", "1 while `current` cannot be served.", refused)

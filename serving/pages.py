@@ -1,0 +1,137 @@
+"""The web pages, rendered on the server: the ranked leads, one account, the API in words, and the sign-in."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import ValidationError
+
+from serving import leads
+from serving.desk import WEB, AtDesk, Desk
+from serving.errors import ApiError, first_problem
+from serving.release import Release
+from serving.schemas import LeadQuery
+
+PAGE_LIMIT = 25
+SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
+
+
+def add_pages(app: FastAPI) -> None:
+    app.get("/", include_in_schema=False)(leads_page)
+    app.get("/accounts/{account_id:path}", include_in_schema=False)(account_page)
+    app.get("/docs", include_in_schema=False)(docs_page)
+
+
+def leads_page(request: Request, desk: AtDesk) -> Response:
+    """The leads; every filter, the order and the place in the list stand in the URL."""
+    if request.state.caller is None:
+        return _page("sign_in.html", desk, None)
+    release = desk.watcher.get()
+    if release is None:
+        return _page("empty.html", desk, None, status=503)
+    asked = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
+    problem, found = None, leads.Page([], 0, None)
+    try:
+        query = LeadQuery.model_validate({"limit": PAGE_LIMIT, **asked})
+        found = leads.find(release, query)
+    except ValidationError as error:
+        problem = first_problem(error.errors())
+    except ApiError as error:
+        problem = error
+    status = 200 if problem is None else problem.status
+    chosen = {name: value for name, value in asked.items() if name in LeadQuery.model_fields}
+    filters = {name: value for name, value in chosen.items() if name not in ("cursor", "format", "limit")}
+    return _page(
+        "leads.html",
+        desk,
+        release,
+        status=status,
+        problem=problem,
+        page=found,
+        asked=filters,
+        facets=leads.facets(release),
+        sorts=SORTS,
+        horizon=int(found.items[0]["horizon"]) if found.items else release.card["default_horizon"],
+        first=not chosen.get("cursor"),
+        next_link="/?" + urlencode({**chosen, "cursor": found.next_cursor or ""}),
+        start_link="/?" + urlencode(filters),
+        csv_link="/v1/leads?" + urlencode({**filters, "format": "csv"}),
+    )
+
+
+def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
+    """One account: by horizon, money, stage, tier and every reason."""
+    if request.state.caller is None:
+        return _page("sign_in.html", desk, None)
+    release = desk.watcher.get()
+    if release is None:
+        return _page("empty.html", desk, None, status=503)
+    found = leads.account(release, account_id)
+    if found is None:
+        return _page("unknown.html", desk, release, status=404, account_id=account_id)
+    return _page("account.html", desk, release, item=found)
+
+
+def docs_page(request: Request, desk: AtDesk) -> Response:
+    """The API in words, from its own OpenAPI document; nothing is fetched from elsewhere."""
+    if request.state.caller is None:
+        return _page("sign_in.html", desk, None)
+    return _page("docs.html", desk, None, contract=request.app.openapi())
+
+
+def in_words(probability: float | None) -> str:
+    """A probability as people say it: 0.19 is "about 1 in 5"."""
+    if probability is None:
+        return "no estimate"
+    if probability >= 0.95:
+        return "almost certain"
+    if probability >= 0.35:
+        return f"about {round(10 * probability)} in 10"
+    if probability < 0.005:
+        return "under 1 in 200"
+    return f"about 1 in {round(1 / probability)}"
+
+
+def percent(probability: float | None) -> str:
+    if probability is None:
+        return "–"  # noqa: RUF001
+    return f"{100 * probability:.0f} %" if probability >= 0.1 else f"{100 * probability:.1f} %"
+
+
+def money(amount: float | None, currency: str) -> str:
+    """Whole units with a thin grouping, for reading; the API has the digits."""
+    if amount is None:
+        return "–"  # noqa: RUF001
+    sign = "−" if round(amount) < 0 else ""  # noqa: RUF001
+    return f"{sign}{currency} {abs(round(amount)):,}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(WEB / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "in_words": in_words,
+        "percent": percent,
+        "money": money,
+        "path": lambda t: quote(t, safe=""),
+    }
+    return environment
+
+
+ENVIRONMENT = _environment()
+
+
+def _page(template: str, desk: Desk, release: Release | None, status: int = 200, **values: Any) -> HTMLResponse:
+    about: dict[str, Any] = {"release": release, "auth": desk.settings.auth}
+    if release is not None:
+        about |= {"source": desk.source(release), "run": release.run, "card": release.card}
+    return HTMLResponse(ENVIRONMENT.get_template(template).render(**about, **values), status)

@@ -1,0 +1,286 @@
+"""Immutable release folders: write, verify, swap, open, go back.
+
+    releases/2026-03-02-1f0c9a3b7d21-8e44d0c2b917/    as_of, bundle, scores
+        bundle/  scores.parquet  scores.sqlite  changes.parquet  run.json  manifest.json (last)
+    releases/current  -> the one that is served
+    releases/previous -> the one before it
+
+A reader sees the old release or the new one, never a mix: the folder is finished, synced and verified under a name of
+its own, then `current` is replaced by one rename. The name depends on the bundle and the scores alone, so publishing
+the same again finds the folder there and only points `current` at it. The caller holds the workspace lock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from serving.changes import compare
+from serving.database import open_database, write_database
+from serving.errors import NoRelease, ReleaseRefused
+from serving.failpoint import failpoint
+from serving.manifest import check_manifest, file_sha256, write_manifest
+from warehouse.store import write_table
+
+if TYPE_CHECKING:
+    from models.scorer import Scorer
+
+CURRENT, PREVIOUS = "current", "previous"
+BUILDING = ".building-"
+
+
+@dataclass(frozen=True)
+class Release:
+    """One verified release, open for reading. Whoever answers from it keeps it until the answer is out."""
+
+    folder: Path
+    as_of: date
+    manifest: dict[str, Any]
+    run: dict[str, Any]
+    scorer: Scorer
+    _threads: threading.local = field(default_factory=threading.local, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def card(self) -> dict[str, Any]:
+        return self.scorer.card
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """This thread's connection to the scores."""
+        if not hasattr(self._threads, "connection"):
+            self._threads.connection = open_database(self.folder / "scores.sqlite")
+        return self._threads.connection  # type: ignore[no-any-return]
+
+
+def write(releases: Path, scores: pa.Table, bundle: Path, run: dict[str, Any], force: bool = False) -> Path:
+    """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them.
+
+    `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. Returns the folder that is current now. If
+    an intact release of the same content is there already, it stays as it is.
+
+    Raises:
+        ReleaseRefused: the live release has a later as_of and `force` is not set, or the bundle holds a link.
+    """
+    as_of = date.fromisoformat(run["as_of"])
+    releases.mkdir(parents=True, exist_ok=True)
+    sweep(releases)
+    _refuse_step_back(releases, as_of, force)
+    failpoint("publish_start")
+    work = Path(tempfile.mkdtemp(prefix=BUILDING, dir=releases))
+    try:
+        _copy_bundle(bundle, work / "bundle")
+        failpoint("bundle_copied")
+        write_table(scores, work / "scores.parquet")
+        failpoint("scores_written")
+        name = f"{as_of}-{run['bundle_id'][:12]}-{file_sha256(work / 'scores.parquet')[:12]}"
+        if not _intact(releases / name):
+            _finish(work, scores, run, _earlier(releases, as_of), name)
+            _move_in(work, releases / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    activate(releases, name)
+    return releases / name
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """The manifest of `folder`, after every file in it was hashed and its name compared.
+
+    Raises:
+        ReleaseRefused: anything is missing, extra, changed, renamed or a link.
+    """
+    manifest = check_manifest(folder)
+    if not folder.name.startswith(BUILDING) and manifest["name"] != folder.name:
+        raise ReleaseRefused(f"release {folder.name} is refused: its manifest names {manifest['name']}.")
+    return manifest
+
+
+def open_release(folder: Path) -> Release:
+    """Verifies `folder`, then parses it.
+
+    Raises:
+        ReleaseRefused: verification failed; nothing was parsed.
+    """
+    manifest = verify(folder)
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, load_scorer(folder / "bundle"))
+
+
+def load_scorer(bundle: Path) -> Scorer:
+    """The scorer of a bundle folder that has been verified."""
+    from models.scorer import Scorer
+
+    return Scorer.load(bundle)
+
+
+def current(releases: Path) -> Path | None:
+    """The folder `current` points at, whether or not it is intact; None before the first release."""
+    return _target(releases, CURRENT)
+
+
+def previous(releases: Path) -> Path | None:
+    """The release that was live before the current one; None if there is none left."""
+    live, before = _target(releases, CURRENT), _target(releases, PREVIOUS)
+    if before is not None and before != live and before.is_dir():
+        return before
+    # A crash between the two renames of `activate` leaves both links on one folder.
+    older = [f for f in releases.glob("[0-9]*") if f.is_dir() and live is not None and f.name[:10] < live.name[:10]]
+    return max(older, key=lambda folder: folder.name, default=None)
+
+
+def rollback(releases: Path) -> Path:
+    """Swaps `current` and `previous`; returns the folder that is current now.
+
+    Raises:
+        NoRelease: there is nothing to go back to.
+        ReleaseRefused: the previous release is damaged; the current one stays.
+    """
+    before = previous(releases)
+    if before is None:
+        raise NoRelease(f"{releases} holds no release before the current one. Nothing was changed.")
+    verify(before)
+    activate(releases, before.name)
+    return before
+
+
+def activate(releases: Path, name: str) -> None:
+    """Points `current` at the finished release `name`, and `previous` at the one it replaces."""
+    live = _target(releases, CURRENT)
+    if live is not None and live.name == name:
+        return
+    if live is not None:
+        _point(releases, PREVIOUS, live.name)
+    failpoint("previous_moved")
+    _point(releases, CURRENT, name)
+    failpoint("current_moved")
+
+
+def sweep(releases: Path) -> None:
+    """Removes what runs that died left behind. No published release is touched."""
+    for folder in releases.glob(f"{BUILDING}*"):
+        shutil.rmtree(folder)
+    for link in releases.glob(".link-*"):
+        link.unlink()
+
+
+def _finish(work: Path, scores: pa.Table, run: dict[str, Any], earlier: Path | None, name: str) -> None:
+    """Everything after the scores: changes, database, run, and the manifest last; synced and verified."""
+    as_of = date.fromisoformat(run["as_of"])
+    moved, history = compare(scores, _rows_by_account(earlier), as_of)
+    write_table(moved, work / "changes.parquet")
+    failpoint("changes_written")
+    write_database(scores, history, work / "scores.sqlite")
+    failpoint("database_written")
+    document = {**run, "moved": moved.num_rows, "compared_with": None if earlier is None else earlier.name}
+    text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
+    (work / "run.json").write_text(text + "\n", encoding="utf-8")
+    failpoint("run_written")
+    write_manifest(work, {"name": name, "as_of": run["as_of"], "bundle_id": run["bundle_id"]})
+    failpoint("manifest_written")
+    for path in (*work.rglob("*"), work):
+        _sync(path)
+    failpoint("synced")
+    verify(work)
+    failpoint("verified")
+
+
+def _move_in(work: Path, folder: Path) -> None:
+    aside = Path(tempfile.mkdtemp(prefix=BUILDING, dir=folder.parent))
+    try:
+        if folder.exists():  # damaged, or it would have been kept
+            os.rename(folder, aside / "damaged")
+        os.chmod(work, 0o750)
+        os.rename(work, folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(aside)
+    failpoint("renamed")
+
+
+def _copy_bundle(bundle: Path, target: Path) -> None:
+    target.mkdir()
+    for path in sorted(bundle.iterdir()):
+        if path.is_symlink() or not path.is_file():
+            raise ReleaseRefused(f"bundle {bundle}: {path.name} is a link or no regular file. Train again.")
+        shutil.copyfile(path, target / path.name)
+
+
+def _refuse_step_back(releases: Path, as_of: date, force: bool) -> None:
+    live = current(releases)
+    if live is not None and not force and str(as_of) < live.name[:10]:
+        raise ReleaseRefused(
+            f"as_of {as_of} lies before {live.name[:10]}, the live release. Give a later --as-of, or --force it."
+        )
+
+
+def _intact(folder: Path) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        verify(folder)
+    except ReleaseRefused:
+        return False
+    return True
+
+
+def _earlier(releases: Path, as_of: date) -> Path | None:
+    """The intact release of an earlier day to compare with: the live one, or, where the live one is of the same day,
+    the one it was compared with, so that scoring a day twice does not hide what moved overnight."""
+    live = current(releases)
+    candidates = [live] if live is not None else []
+    if live is not None and _intact(live):
+        compared = json.loads((live / "run.json").read_text(encoding="utf-8")).get("compared_with")
+        candidates += [releases / compared] if compared else []
+    candidates += sorted(releases.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
+    return next((folder for folder in candidates if folder.name[:10] < str(as_of) and _intact(folder)), None)
+
+
+def _rows_by_account(folder: Path | None) -> dict[str, Any] | None:
+    if folder is None:
+        return None
+    con = open_database(folder / "scores.sqlite")
+    try:
+        query = "SELECT account_id, band, tier, stage, rank, changed_on FROM scores"
+        return {row["account_id"]: row for row in con.execute(query)}
+    finally:
+        con.close()
+
+
+def _target(releases: Path, link: str) -> Path | None:
+    try:
+        name = os.readlink(releases / link)
+    except OSError:  # no such link, or a folder in its place
+        return None
+    # Only a plain name of a folder beside the link: a link that leads elsewhere is no release.
+    return releases / name if name == Path(name).name and not name.startswith(".") else None
+
+
+def _point(releases: Path, link: str, name: str) -> None:
+    fresh = releases / f".link-{link}"
+    fresh.unlink(missing_ok=True)
+    os.symlink(name, fresh)
+    if link == CURRENT:
+        failpoint("link_ready")
+    os.replace(fresh, releases / link)
+    _sync(releases)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,209 @@
+"""The HTTP contract: what each route takes and gives. Requests are closed: an unknown field is an error.
+
+Money is in `currency`. Probabilities lie in [0, 1] and are null where there is nothing to predict: at the top tier, or
+when the release was made by a rule. Dates are UTC; as_of is the midnight that opens the scoring day.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model
+
+from warehouse.raw import TABLES, RawTable
+
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Band = Literal["A", "B", "C", "D"]
+
+
+class Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class LeadQuery(Closed):
+    """Filters are joined by "and". `q` is a part of an account id; `changed_since` means band, tier or stage moved."""
+
+    sort: Literal["score", "expected_increment", "probability"] = "score"
+    horizon: int | None = None
+    band: Band | None = None
+    tier: Text | None = None
+    stage: Text | None = None
+    owner: Text | None = None
+    channel: Text | None = None
+    country: Text | None = None
+    min_increment: FiniteFloat | None = None
+    q: Text | None = None
+    changed_since: date | None = None
+    limit: int = Field(50, ge=1, le=200)
+    cursor: Annotated[str, Field(max_length=4000)] | None = None
+    format: Literal["json", "csv"] = "json"
+
+
+class Problem(Closed):
+    """Every error, whatever its status. `field` names the part of the request it is about."""
+
+    code: str
+    message: str
+    field: str | None = None
+    request_id: str
+
+
+class Reason(BaseModel):
+    """`direction`: pushes the score up or down. `share`: of the explained score, in [0, 1]."""
+
+    text: str
+    feature: str
+    family: str
+    direction: Literal["up", "down"]
+    value: float | str | None = None
+    share: float | None = None
+
+
+class Horizon(Closed):
+    """Within `days` from as_of: probability of expansion, of the high-value tier, of leaving; money expected."""
+
+    days: int
+    probability: float | None
+    high_value: float | None
+    churn: float | None
+    expected_increment: float | None
+
+
+class Scored(Closed):
+    """What the model says of one account. amount_low and amount_high: 10 to 90 % of the increment if it expands."""
+
+    account_id: str
+    as_of: date
+    method: Literal["model", "rule"]
+    score: float
+    band: Band | None
+    percentile: float
+    tier: str
+    next_tier: str | None
+    run_rate: float
+    stage: str
+    tenure_days: int
+    amount_low: float | None
+    amount_high: float | None
+    confidence: Literal["ok", "low"]
+    horizon: int
+    probability: float | None
+    expected_increment: float | None
+    currency: str
+    horizons: list[Horizon]
+    reasons: list[Reason]
+
+
+class Lead(Scored):
+    """One account of the release: rank 1 of `accounts` is called first; percentile is the share ranked below, in %."""
+
+    rank: int
+    accounts: int
+    owner: str | None
+    channel: str | None
+    country: str | None
+    industry: str | None
+    changed_on: date
+    previous_band: Band | None
+    previous_tier: str | None
+    previous_stage: str | None
+    previous_rank: int | None
+
+
+class Source(Closed):
+    """Which release answers: its name, its bundle, its day, and whether that day is too long ago."""
+
+    release: str
+    bundle_id: str
+    as_of: date
+    stale: bool
+
+
+class LeadsAnswer(Source):
+    sort: str
+    horizon: int
+    total: int
+    items: list[Lead]
+    next_cursor: str | None
+
+
+class AccountAnswer(Lead):
+    release: str
+    bundle_id: str
+    stale: bool
+
+
+class ModelAnswer(Source):
+    """The card of the bundle and what the nightly run said of itself."""
+
+    method: Literal["model", "rule"]
+    accounts: int
+    bands: dict[str, int]
+    band_floors: dict[str, float]
+    horizons: list[int]
+    default_horizon: int
+    currency: str
+    card: dict[str, Any]
+
+
+class Readiness(Closed):
+    """`release` and what follows are null before the first release, and hidden from callers without a key."""
+
+    ready: bool
+    release: str | None = None
+    as_of: date | None = None
+    bundle_id: str | None = None
+    stale: bool | None = None
+    last_reload_error: str | None = None
+
+
+def _row_model(table: RawTable) -> type[BaseModel]:
+    """The JSON row of a raw table: its columns under its rules, account_id left out where the account gives it."""
+    kinds: dict[str, Any] = {"text": Text, "timestamp": Text, "number": FiniteFloat, "money": FiniteFloat}
+    kinds |= {"integer": Annotated[int, Field(ge=-(2**53), le=2**53)], "flag": bool}
+    fields: dict[str, Any] = {}
+    for column in table.columns:
+        needed = column.required and not (column.name == "account_id" and table.name != "accounts")
+        kind = kinds[column.type]
+        fields[column.name] = (kind, Field(description=column.meaning)) if needed else (
+            kind | None, Field(None, description=column.meaning)
+        )  # fmt: skip
+    return create_model(f"{table.name.title().replace('_', '')}Row", __base__=Closed, **fields)
+
+
+AccountRow, EventRow, RevenueRow = (_row_model(TABLES[name]) for name in ("accounts", "events", "revenue"))
+
+
+class RawAccount(Closed):
+    """One account with its whole history, as the raw tables hold it."""
+
+    account: AccountRow  # type: ignore[valid-type]
+    events: list[EventRow] = Field(default_factory=list)  # type: ignore[valid-type]
+    revenue: list[RevenueRow] = Field(default_factory=list)  # type: ignore[valid-type]
+
+
+class ScoreRequest(Closed):
+    """Rows known at or after `as_of` are ignored, as they are at night."""
+
+    as_of: date
+    accounts: list[RawAccount] = Field(min_length=1, max_length=100)
+
+
+class ScoredItem(Closed):
+    """`status` not_yet_created: the account signs up at or after as_of, so there is nothing to score."""
+
+    account_id: str
+    status: Literal["ok", "not_yet_created"]
+    result: Scored | None
+
+
+class ScoreAnswer(Closed):
+    release: str
+    bundle_id: str
+    as_of: date
+    items: list[ScoredItem]
+
+
+class SignIn(Closed):
+    key: Annotated[str, Field(max_length=200)]

@@ -1,0 +1,55 @@
+"""The BentoML service: hosts, packages and supervises one FastAPI app. Every route is in `api.py`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import bentoml
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from serving.api import create_app
+from serving.settings import read_settings, switch_off_telemetry
+
+BENTO_DOCUMENTS = frozenset({"/docs.json", "/schema.json"})
+
+switch_off_telemetry()
+settings = read_settings()
+surface = create_app(settings, now=lambda: datetime.now(UTC))
+
+
+class Front:
+    """BentoML middleware that puts our guard before everything and our app before BentoML's own routes.
+
+    BentoML matches its probes and documents before any mounted app and answers them in shapes of its own. Behind the
+    guard only its two documents are left to it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._bento = app
+        self._guarded = surface.guarded.around(self._route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._bento if scope["type"] == "lifespan" else self._guarded)(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await (self._bento if scope["path"] in BENTO_DOCUMENTS else surface.app)(scope, receive, send)
+
+
+@bentoml.service(
+    name="expansion",
+    workers=settings.workers,
+    http={"host": settings.host, "port": settings.port},
+    metrics={"enabled": False},  # its labels are raw paths, so account ids
+    logging={"access": {"enabled": False}},
+    monitoring={"enabled": False},
+    runner_probe={"enabled": False},
+)
+@bentoml.asgi_app(surface.app, path="/")
+class ExpansionService:
+    """Answers from the current release of EXPANSION_WORKSPACE."""
+
+    def __is_ready__(self) -> bool:
+        return surface.desk.watcher.get() is not None
+
+
+ExpansionService.add_asgi_middleware(Front)

@@ -1,0 +1,74 @@
+"""Deployment settings from EXPANSION_* variables: the only reader of the environment. None of them changes a score."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from warehouse.errors import UsageError
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+
+
+class Settings(BaseSettings):
+    """Frozen. Durations carry their unit in the name; `allowed_hosts` is a comma-separated list of further host names
+    that the Host header may name; `auth` off is accepted on loopback only, unless `insecure` says it is meant."""
+
+    model_config = SettingsConfigDict(env_prefix="EXPANSION_", frozen=True, extra="ignore")
+
+    workspace: Path = Path("workspace")
+    host: str = "127.0.0.1"
+    port: int = Field(3000, ge=1, le=65535)
+    workers: int = Field(1, ge=1, le=64)
+    auth: bool = True
+    insecure: bool = False
+    allowed_hosts: str = ""
+    reload_seconds: float = Field(1.0, ge=0)
+    stale_after_hours: float = Field(36, gt=0)
+    session_hours: float = Field(12, gt=0)
+    body_limit_bytes: int = Field(1 << 20, gt=0)
+    body_seconds: float = Field(10, gt=0)
+    # BentoML points prometheus_client at a folder shared by its workers; it names the variable, not we.
+    metrics_folder: Path | None = Field(None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
+
+    @property
+    def loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @property
+    def keys_file(self) -> Path:
+        return self.workspace / "keys.json"
+
+    @property
+    def hosts(self) -> frozenset[str] | None:
+        """Names the Host header may carry, lower case and without port; None where any may (off loopback, no list)."""
+        named = frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+        if self.loopback:
+            return LOOPBACK | named
+        return named | {self.host} if named else None
+
+
+def read_settings() -> Settings:
+    """The settings of this process.
+
+    Raises:
+        UsageError: a variable has a value of the wrong type or range; the message names it.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [f"EXPANSION_{str(item['loc'][0]).upper()}: {item['msg']}." for item in error.errors()]
+        raise UsageError("\n".join(lines)) from error
+
+
+def armed_failpoint() -> str:
+    """`name[:kill|raise]` of the failpoint a test has armed; empty everywhere else."""
+    return os.environ.get("EXPANSION_FAILPOINT", "")
+
+
+def switch_off_telemetry() -> None:
+    """BentoML reports usage unless this variable says no; whoever sets it keeps the choice."""
+    os.environ.setdefault("BENTOML_DO_NOT_TRACK", "True")

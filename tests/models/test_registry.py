@@ -1,0 +1,169 @@
+"""The ledger: what a version keeps, that a bundle comes back as it went in, and the race to be first."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from models import registry
+from models.errors import BundleRefused
+from models.registry import RegisteredVersion, RunRecord
+from models.scorer import seal
+from tests.training.judged import NOW
+from warehouse.errors import UsageError
+from warehouse.store import Workspace
+
+ROOT = Path(__file__).parents[2]
+EVALUATION = {
+    "trained_as_of": "2025-12-31",
+    "data_fingerprint": "d" * 64,
+    "grade": {"word": "good", "why": ""},
+    "headline": "Calling the top 10 % would have held 48% of it.",
+    "results": [
+        {
+            "target": "expansion",
+            "horizon": 180,
+            "candidate": "champion",
+            "roc_auc": 0.8,
+            "ece": None,
+            "roc_auc_ci": [0.7, 0.9],
+        },
+        {"target": "expansion", "horizon": 180, "candidate": "spend_90d", "roc_auc": 0.6},
+    ],
+}
+
+
+def _bundle(folder: Path, text: str = "{}") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "card.json").write_text(text)
+    seal(folder)
+    return folder
+
+
+def _artifacts(folder: Path) -> Path:
+    (folder / "plots").mkdir(parents=True, exist_ok=True)
+    (folder / "plots" / "expansion_180_gains.png").write_bytes(b"picture")
+    (folder / "model_card.md").write_text("# card")
+    (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
+    return folder
+
+
+def _register(workspace: Workspace, text: str = "{}") -> RegisteredVersion:
+    params = {"train": {"seed": 11, "booster": {"rounds": 100}}, "tiers": {"ladder": [{"name": "trial", "floor": 0}]}}
+    record = RunRecord(NOW, "abc123", params, EVALUATION, rows=10, tags={"bundle_id": "b" * 64})
+    return registry.register(
+        workspace, _bundle(workspace.root / "new", text), _artifacts(workspace.root / "made"), record
+    )
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """Two versions; the first is champion, the second challenger."""
+    workspace = Workspace(tmp_path_factory.mktemp("registry"))
+    _register(workspace, '{"number": 1}')
+    registry.set_alias(workspace, "champion", 1)
+    _register(workspace, '{"number": 2}')
+    return workspace
+
+
+def test_a_new_version_is_challenger_and_leaves_the_champion_alone(filled: Workspace) -> None:
+    assert registry.aliases(filled) == {"champion": 1, "challenger": 2}
+    assert [(item.version, item.aliases) for item in registry.history(filled)] == [
+        (1, ("champion",)),
+        (2, ("challenger",)),
+    ]
+
+
+def test_a_version_says_what_it_was_made_of(filled: Workspace) -> None:
+    version = registry.version_of(filled, 1)
+    assert (version.git_sha, version.data_fingerprint, version.created_at) == ("abc123", "d" * 64, NOW.isoformat())
+    assert version.tags["gate"] == "not judged"
+    assert version.tags["bundle_id"] == "b" * 64
+
+
+def test_the_run_holds_params_figures_data_and_papers(filled: Workspace) -> None:
+    from mlflow import MlflowClient
+
+    uri = registry.tracking_uri(filled)
+    run = MlflowClient(uri, uri).get_run(registry.version_of(filled, 1).run_id)
+    assert run.data.params["train.booster.rounds"] == "100"
+    assert json.loads(run.data.params["tiers.ladder"])[0]["name"] == "trial"
+    assert run.data.metrics == {"expansion_180/roc_auc": 0.8}
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert run.info.start_time == int(NOW.timestamp() * 1000)
+    folder = registry.run_folder(filled, registry.version_of(filled, 1))
+    for name in ("model_card.md", "evaluation.json", "plots/expansion_180_gains.png", "bundle/manifest.json"):
+        assert (folder / name).is_file()
+
+
+def test_each_alias_brings_back_its_own_bundle(filled: Workspace) -> None:
+    for alias, number in (("champion", 1), ("challenger", 2)):
+        assert json.loads((registry.fetch_bundle(filled, alias) / "card.json").read_text()) == {"number": number}
+
+
+def test_a_relative_workspace_is_found_from_another_folder(filled: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(filled.root.parent)
+    relative = Workspace(Path(filled.root.name))
+    assert registry.fetch_bundle(relative, "champion") == registry.fetch_bundle(filled, "champion")
+
+
+def test_a_workspace_that_was_moved_still_answers_and_still_registers(tmp_path: Path) -> None:
+    _register(Workspace(tmp_path / "old"))
+    (tmp_path / "old").rename(tmp_path / "new")
+    moved = Workspace(tmp_path / "new")
+    assert registry.fetch_bundle(moved, "challenger").is_relative_to(moved.root)
+    assert _register(moved, '{"number": 2}').version == 2
+    assert json.loads((registry.fetch_bundle(moved, "challenger") / "card.json").read_text()) == {"number": 2}
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_bundle_changed_in_the_registry_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    version = _register(workspace)
+    folder = registry.run_folder(workspace, version) / "bundle"
+    (folder / "card.json").write_text('{"number": 9}')
+    with pytest.raises(BundleRefused):
+        registry.fetch_bundle(workspace, "challenger")
+    seal(folder)  # a manifest made to match does not help: the version knows the old one
+    with pytest.raises(BundleRefused, match="registered as version 1"):
+        registry.fetch_bundle(workspace, "challenger")
+
+
+def test_a_damaged_bundle_is_not_registered(tmp_path: Path) -> None:
+    bundle = _bundle(tmp_path / "new")
+    (bundle / "card.json").write_text("changed")
+    with pytest.raises(BundleRefused):
+        registry.register(Workspace(tmp_path), bundle, tmp_path, RunRecord(NOW, "abc", {}, EVALUATION))
+    assert registry.aliases(Workspace(tmp_path)) == {}
+
+
+def test_a_workspace_without_a_registry_says_so_and_gets_none(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "none")
+    assert registry.aliases(workspace) == {}
+    assert registry.history(workspace) == []
+    with pytest.raises(UsageError, match="expansion train"):
+        registry.fetch_bundle(workspace)
+    assert not workspace.root.exists()
+
+
+def test_importing_the_registry_does_not_import_mlflow() -> None:
+    code = "import sys, models.registry; sys.exit('mlflow' in sys.modules or 'lightgbm' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_three_processes_may_make_the_registry_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from models import registry; from warehouse.store import Workspace\n"
+        "registry.init(Workspace(Path(sys.argv[1]))); print(registry.aliases(Workspace(Path(sys.argv[1]))))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "workspace")]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=240)[0].strip() for process in started] == ["{}"] * 3
+    assert [process.returncode for process in started] == [0, 0, 0]

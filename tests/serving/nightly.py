@@ -1,0 +1,78 @@
+"""A tiny vendor with raw files, a typed warehouse and a rule bundle: the real path from rows to a release."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from features.catalogue import Definitions
+from models.scorer import rule_scorer
+from warehouse.ingest import IngestParams, ingest
+from warehouse.store import Workspace
+
+AS_OF = date(2025, 7, 1)
+NOW = datetime(2025, 7, 1, 3, 0, tzinfo=UTC)
+START = datetime(2025, 1, 6)
+
+
+def histories(accounts: int = 12) -> list[dict[str, Any]]:
+    """JSON histories as POST /v1/score takes them. Account n acts on every (n+1)th day and pays from its third month."""
+    out = []
+    for n in range(accounts):
+        created = START + timedelta(days=5 * n)
+        days = range(0, (AS_OF - created.date()).days, n + 1)
+        events = [
+            {
+                "event_id": f"e-{n}-{d}",
+                "user_id": f"u-{n}-{d % 3}",
+                "event_name": ("opened", "report_built", "setting_changed")[d % 3],
+                "occurred_at": (created + timedelta(days=d, hours=1)).isoformat(sep=" "),
+                "quantity": 1 + d % 4,
+            }
+            for d in days
+        ]
+        revenue = [
+            {
+                "revenue_id": f"r-{n}-{month}",
+                "amount": 10.5 * (n + 1),
+                "currency": "USD",
+                "booked_at": (created + timedelta(days=60 + 30 * month)).isoformat(sep=" "),
+            }
+            for month in range(2)
+        ]
+        account = {
+            "account_id": f"{n:03d}",
+            "created_at": created.isoformat(sep=" "),
+            "country": "GB",
+            "industry": "retail",
+            "employees": 10 + n,
+            "owner": "ana",
+            "channel": "web",
+        }
+        out.append({"account": account, "events": events, "revenue": revenue})
+    return out
+
+
+def warehouse_of(workspace: Path, sent: list[dict[str, Any]]) -> Workspace:
+    """The histories written as CSV files and ingested, as a vendor's export would be."""
+    raw = workspace / "raw"
+    raw.mkdir(parents=True)
+    tables = {
+        "accounts": [item["account"] for item in sent],
+        "events": [{"account_id": i["account"]["account_id"], **row} for i in sent for row in i["events"]],
+        "revenue": [{"account_id": i["account"]["account_id"], **row} for i in sent for row in i["revenue"]],
+    }
+    for name, rows in tables.items():
+        with (raw / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+    ingest(raw, Workspace(workspace), IngestParams(), NOW)
+    return Workspace(workspace)
+
+
+def rule_bundle(folder: Path) -> Path:
+    rule_scorer(Definitions.from_params({}), (90, 180, 270, 360), 180, "a test has too few expansions").save(folder)
+    return folder

@@ -1,0 +1,331 @@
+"""What the routes say about a release, and how they say no."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from serving import release, schemas
+from serving.errors import ReleaseRefused
+from serving.leads import safe_cell
+from tests.serving.published import FORMULA, HOSTILE, NOW, Service, make_scores, open_service, publish, ranked
+
+
+def items(service: Service, **query: Any) -> list[dict[str, Any]]:
+    answer = service.get("/v1/leads", params={"limit": 200, **query})
+    assert answer.status_code == 200, answer.text
+    found = schemas.LeadsAnswer.model_validate(answer.json())
+    assert found.total == len(found.items)
+    return list(answer.json()["items"])
+
+
+def test_leads_come_in_the_order_to_call_them(service: Service) -> None:
+    found = items(service)
+    assert [item["rank"] for item in found] == list(range(1, 121))
+    assert [item["score"] for item in found] == sorted((item["score"] for item in found), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("sort", "field"), [("probability", "probability"), ("expected_increment", "expected_increment")]
+)
+@pytest.mark.parametrize("horizon", [90, 360])
+def test_leads_sort_by_the_chosen_number_with_no_estimate_last(
+    service: Service, sort: str, field: str, horizon: int
+) -> None:
+    values = [item[field] for item in items(service, sort=sort, horizon=horizon)]
+    assert values[-1] is None
+    assert values[:-1] == sorted(values[:-1], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("query", "keep"),
+    [
+        ({"band": "A"}, lambda row: row["band"] == "A"),
+        ({"tier": "trial", "stage": "uptake"}, lambda row: row["tier"] == "trial" and row["stage"] == "uptake"),
+        ({"owner": "ana"}, lambda row: row["owner"] == "ana"),
+        ({"channel": "web", "country": "DE"}, lambda row: row["channel"] == "web" and row["country"] == "DE"),
+        ({"min_increment": 100}, lambda row: (row["increment_180"] or 0) >= 100),
+        ({"min_increment": 100, "horizon": 90}, lambda row: (row["increment_90"] or 0) >= 100),
+        ({"q": "0001"}, lambda row: "0001" in row["account_id"]),
+        ({"q": "%"}, lambda row: "%" in row["account_id"]),
+        ({"q": "' OR 1=1 --"}, lambda row: False),
+        ({"changed_since": "2026-03-02"}, lambda row: True),
+        ({"changed_since": "2026-03-03"}, lambda row: False),
+    ],
+)
+def test_filters_keep_what_a_plain_loop_keeps(service: Service, query: dict[str, Any], keep: Any) -> None:
+    expected = [row["account_id"] for row in ranked(make_scores()).to_pylist() if keep(row)]
+    assert sorted(item["account_id"] for item in items(service, **query)) == sorted(expected)
+
+
+@pytest.mark.parametrize("sort", ["score", "probability", "expected_increment"])
+def test_pages_join_up_to_the_whole_list(service: Service, sort: str) -> None:
+    seen, cursor = [], None
+    while True:
+        params = {"limit": 7, "sort": sort} | ({"cursor": cursor} if cursor else {})
+        answer = service.get("/v1/leads", params=params).json()
+        seen += [item["account_id"] for item in answer["items"]]
+        if (cursor := answer["next_cursor"]) is None:
+            break
+    assert seen == [item["account_id"] for item in items(service, sort=sort)]
+
+
+def test_a_cursor_is_for_its_query_and_its_release_only(service: Service) -> None:
+    cursor = service.get("/v1/leads", params={"limit": 7}).json()["next_cursor"]
+    for wrong in (cursor[:-3] + "AAA", "x", cursor + "é", "e30"):
+        answer = service.get("/v1/leads", params={"limit": 7, "cursor": wrong})
+        assert (answer.status_code, answer.json()["code"]) == (400, "bad_cursor"), wrong
+    other = service.get("/v1/leads", params={"band": "A", "cursor": cursor})
+    assert other.json()["code"] == "bad_cursor"
+    publish(service.workspace, seed=5)
+    service.refresh()
+    moved = service.get("/v1/leads", params={"limit": 7, "cursor": cursor})
+    assert (moved.status_code, moved.json()["code"]) == (409, "release_changed")
+
+
+def test_one_account_says_everything_about_itself(service: Service) -> None:
+    answer = service.get("/v1/accounts/acct-00007").json()
+    found = schemas.AccountAnswer.model_validate(answer)
+    row = next(r for r in ranked(make_scores()).to_pylist() if r["account_id"] == "acct-00007")
+    assert [h.days for h in found.horizons] == [90, 180, 270, 360]
+    assert [h.probability for h in found.horizons] == [row[f"probability_{h}"] for h in (90, 180, 270, 360)]
+    assert (found.rank, found.band, found.percentile) == (row["rank"], row["band"], row["percentile"])
+    assert (found.amount_low, found.amount_high) == (row["amount_low"], row["amount_high"])
+    assert found.release == release.current(service.workspace / "releases").name  # type: ignore[union-attr]
+    assert not found.stale
+    assert [reason.direction for reason in found.reasons] == ["up", "up", "down"]
+
+
+@pytest.mark.parametrize("name", ["no-such", "%00", "..%2f..%2fetc", "a" * 8000])
+def test_an_unknown_account_is_a_plain_404(service: Service, name: str) -> None:
+    answer = service.get(f"/v1/accounts/{name}")
+    assert answer.status_code in (400, 404)
+    schemas.Problem.model_validate(answer.json())
+
+
+def test_an_account_is_found_by_whatever_it_is_called(service: Service) -> None:
+    for name in (HOSTILE, FORMULA):
+        assert service.get(f"/v1/accounts/{quote(name, safe='')}").json()["account_id"] == name
+
+
+def test_old_scores_say_so(workspace: Path) -> None:
+    publish(workspace, NOW.date() - timedelta(days=2))
+    service = open_service(workspace)
+    assert service.get("/v1/leads").json()["stale"] is True
+    assert "These scores are old" in service.get("/").text
+
+
+def test_the_model_route_carries_the_card(service: Service) -> None:
+    found = schemas.ModelAnswer.model_validate(service.get("/v1/model").json())
+    assert (found.card["grade"], found.accounts, sum(found.bands.values())) == ("good", 120, 120)
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": 201}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"sort": "rank; DROP TABLE scores"}, "sort"),
+        ({"band": "Z"}, "band"),
+        ({"horizon": 7}, "horizon"),
+        ({"min_increment": "NaN"}, "min_increment"),
+        ({"min_increment": "inf"}, "min_increment"),
+        ({"changed_since": "yesterday"}, "changed_since"),
+        ({"colour": "red"}, "colour"),
+        ({"q": "x" * 201}, "q"),
+    ],
+)
+def test_a_wrong_query_names_its_field(service: Service, params: dict[str, Any], field: str) -> None:
+    answer = service.get("/v1/leads", params=params)
+    assert answer.status_code == 422
+    assert schemas.Problem.model_validate(answer.json()).field == field
+
+
+def test_every_error_has_one_shape(service: Service) -> None:
+    bearer = {"authorization": f"Bearer {service.scorer}"}
+    answers = [
+        service.get("/nothing"),
+        service.client.get("/v1/leads"),
+        service.client.post("/livez", json={}),
+        service.get("/v1/leads", params={"limit": 0}),
+        service.client.post("/v1/score", json={}, headers=bearer),
+        service.client.post("/v1/score", content=b"{", headers={**bearer, "content-type": "application/json"}),
+        service.client.post(
+            "/v1/score", content=b"[" * 200_000, headers={**bearer, "content-type": "application/json"}
+        ),
+    ]
+    assert [a.status_code for a in answers] == [404, 401, 405, 422, 422, 400, 400]
+    for answer in answers:
+        problem = schemas.Problem.model_validate(answer.json())
+        assert problem.request_id == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e400"])
+def test_numbers_that_are_none_are_refused(service: Service, literal: str) -> None:
+    account = '{"account_id": "a", "created_at": "2026-01-01"}'
+    event = f'{{"event_name": "e", "occurred_at": "2026-01-02", "quantity": {literal}}}'
+    body = f'{{"as_of": "2026-03-02", "accounts": [{{"account": {account}, "events": [{event}]}}]}}'
+    headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
+    answer = service.client.post("/v1/score", content=body.encode(), headers=headers)
+    assert (answer.status_code, answer.json()["field"]) == (422, "accounts.0.events.0.quantity")
+    assert literal not in answer.text.replace("Input", "")
+
+
+def test_a_number_that_is_none_never_leaves(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.leads.account", lambda *_: {"score": float("nan")})
+    answer = service.get("/v1/accounts/a")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+
+
+def test_a_request_may_hold_a_hundred_accounts_once_each(service: Service) -> None:
+    def body(ids: list[str]) -> dict[str, Any]:
+        return {
+            "as_of": "2026-03-02",
+            "accounts": [{"account": {"account_id": i, "created_at": "2026-01-01"}} for i in ids],
+        }
+
+    bearer = {"authorization": f"Bearer {service.scorer}"}
+    for ids in ([], [f"a{i}" for i in range(101)], ["a", "a"]):
+        assert service.client.post("/v1/score", json=body(ids), headers=bearer).status_code == 422
+    mixed = body(["a"])
+    mixed["accounts"][0]["events"] = [{"account_id": "b", "event_name": "e", "occurred_at": "2026-01-01"}]
+    answer = service.client.post("/v1/score", json=mixed, headers=bearer)
+    assert answer.json()["field"] == "accounts.0.events.0.account_id"
+    mixed["accounts"][0]["events"] = [{"event_name": "e", "occurred_at": "2026-01-01", "colour": "red"}]
+    assert service.client.post("/v1/score", json=mixed, headers=bearer).json()["field"].endswith("colour")
+
+
+def test_csv_holds_every_match_and_no_formula(service: Service) -> None:
+    answer = service.get("/v1/leads", params={"format": "csv"})
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [int(row["rank"]) for row in rows] == list(range(1, 121))
+    accounts = {row["account_id"] for row in rows}
+    assert "'" + FORMULA in accounts
+    assert HOSTILE in accounts
+    assert rows[0]["reason_1"].startswith("'11") or rows[0]["reason_1"].startswith("11")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1"])
+def test_text_that_a_spreadsheet_would_run_is_quoted(text: str) -> None:
+    assert safe_cell(text) == f"'{text}"
+    assert safe_cell(-1.5) == -1.5
+    assert safe_cell("plain") == "plain"
+
+
+def test_a_new_release_is_picked_up_without_a_restart(service: Service) -> None:
+    before = service.get("/v1/leads").json()
+    folder = publish(service.workspace, seed=9)
+    deadline = time.monotonic() + 10
+    while (after := service.get("/v1/leads").json())["release"] == before["release"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert after["release"] == folder.name
+    assert after["items"] != before["items"]
+
+
+def test_a_damaged_new_release_leaves_the_old_one_answering_and_says_why(service: Service) -> None:
+    before = service.get("/v1/leads").json()
+    folder = publish(service.workspace, seed=9)
+    (folder / "scores.sqlite").write_bytes(b"damaged")
+    service.refresh()
+    assert service.get("/v1/leads").json() == before
+    said = service.get("/readyz")
+    assert said.status_code == 200
+    assert "scores.sqlite was changed" in said.json()["last_reload_error"]
+    release.rollback(service.workspace / "releases")
+    service.refresh()
+    assert service.get("/readyz").json()["last_reload_error"] is None
+
+
+def test_a_start_on_a_damaged_release_falls_back_to_the_previous_one(workspace: Path) -> None:
+    old = publish(workspace, date(2026, 3, 1))
+    new = publish(workspace)
+    (new / "run.json").write_text("{}")
+    service = open_service(workspace)
+    said = service.get("/readyz").json()
+    assert said["release"] == old.name
+    assert new.name in said["last_reload_error"]
+
+
+def test_before_the_first_release_the_service_lives_but_is_not_ready(workspace: Path) -> None:
+    service = open_service(workspace)
+    assert service.client.get("/livez").status_code == 200
+    assert service.client.get("/readyz").status_code == 503
+    answer = service.get("/v1/leads")
+    assert (answer.status_code, answer.json()["code"]) == (503, "no_release")
+    assert "Nothing has been published yet" in service.get("/").text
+    publish(workspace)
+    service.refresh()
+    assert service.get("/v1/leads").status_code == 200
+
+
+def test_an_answer_never_mixes_two_releases(service: Service) -> None:
+    held = service.surface.desk.watcher.get()
+    assert held is not None
+    first = held.database.execute("SELECT account_id FROM scores WHERE rank = 1").fetchone()[0]
+    publish(service.workspace, seed=9)
+    service.refresh()
+    assert held.database.execute("SELECT account_id FROM scores WHERE rank = 1").fetchone()[0] == first
+
+
+def test_ids_never_become_metric_series(service: Service) -> None:
+    for number in range(20):
+        service.get(f"/v1/accounts/acct-{number:05d}")
+        service.get(f"/probe-{number}")
+    text = service.get("/metrics").text
+    assert 'route="/v1/accounts/{account_id}"' in text
+    assert "acct-0" not in text
+    assert "probe" not in text
+    assert "expansion_release_accounts 120.0" in text
+
+
+def test_a_score_that_is_no_number_is_refused_before_it_is_published(workspace: Path) -> None:
+    from serving.batch import refuse_non_finite
+
+    table = make_scores()
+    broken = table.set_column(
+        table.column_names.index("score"), "score", [[*table["score"].to_pylist()[:-1], float("nan")]]
+    )
+    with pytest.raises(ReleaseRefused, match=r'"score": 1 of 120 rows are not a finite number'):
+        refuse_non_finite(broken)
+
+
+def test_a_rule_release_ranks_without_probabilities(workspace: Path) -> None:
+    publish(workspace, method="rule")
+    service = open_service(workspace)
+    found = items(service)
+    assert {item["probability"] for item in found} == {None}
+    assert [item["band"] for item in found].count("A") == 2
+    assert "Ranked by a rule" in service.get("/").text
+
+
+def test_the_page_works_from_its_url_alone(service: Service) -> None:
+    page = service.get("/", params={"band": "A", "q": "", "owner": ""}).text
+    assert page.count('<th scope="row">') == min(25, len(items(service, band="A")))
+    assert "about 1 in" in page
+    assert "11 active users in 28 days, was 4" in page
+    wrong = service.get("/", params={"band": "Z"})
+    assert (wrong.status_code, "This list cannot be shown" in wrong.text) == (422, True)
+    assert "No account matches" in service.get("/", params={"q": "none such"}).text
+
+
+def test_hostile_names_are_text_on_every_page(service: Service) -> None:
+    for path in ("/?q=script", "/?limit=200", "/accounts/none%3Cscript%3E"):
+        text = service.get(path).text
+        assert "<script>alert" not in text
+        assert "<script>" not in text.replace('<script type="module" src="/static/page.js"></script>', "")
+
+
+def test_the_api_page_lists_every_route_of_the_contract(service: Service) -> None:
+    page = service.get("/docs").text
+    for path in service.get("/openapi.json").json()["paths"]:
+        assert f"{path}</code>" in page

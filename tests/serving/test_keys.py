@@ -1,0 +1,87 @@
+"""Keys are random, stored hashed, scoped, ended and revoked; sessions are signed by them and end with them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from serving import keys
+from serving.errors import KeysRefused
+from serving.keys import KeyRing, create_key, list_keys, revoke_key
+
+NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "workspace" / "keys.json"
+
+
+def ring(path: Path, now: datetime = NOW) -> KeyRing:
+    return KeyRing(path, lambda: now)
+
+
+def test_a_key_is_found_by_its_text_and_only_its_hash_is_stored(path: Path) -> None:
+    key, text = create_key(path, "crm", ("read",), NOW)
+    assert ring(path).find(text) == key
+    secret = text.rsplit("_", 1)[1] if "_" not in text[17:] else text[17:]
+    assert secret not in path.read_text()
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_wrong_secret_id_or_shape_finds_nothing(path: Path) -> None:
+    _, text = create_key(path, "crm", ("read",), NOW)
+    for wrong in ("", "exp_", text[:-1] + ("A" if text[-1] != "A" else "B"), text.upper(), "x" + text, text + "\n"):
+        assert ring(path).find(wrong) is None
+    assert ring(path).find(text.replace(text[4:16], "0" * 12)) is None
+
+
+def test_an_expired_key_is_no_key(path: Path) -> None:
+    _, text = create_key(path, "crm", ("read",), NOW, days=1)
+    assert ring(path).find(text) is not None
+    assert ring(path, NOW + timedelta(days=1)).find(text) is None
+
+
+def test_revoking_ends_the_key_and_its_sessions(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "REREAD_SECONDS", 0.0)
+    key, text = create_key(path, "crm", ("read",), NOW)
+    live = ring(path)
+    session = live.open_session(key, 1)
+    assert live.find_session(session) is not None
+    revoke_key(path, key.id, NOW)
+    assert live.find(text) is None
+    assert live.find_session(session) is None
+
+
+def test_a_session_reads_only_and_ends(path: Path) -> None:
+    key, _ = create_key(path, "boss", ("admin",), NOW)
+    session = ring(path).open_session(key, 1)
+    found = ring(path).find_session(session)
+    assert found is not None
+    assert (found.grants("read"), found.grants("score")) == (True, False)
+    assert ring(path, NOW + timedelta(hours=1)).find_session(session) is None
+
+
+def test_a_forged_session_is_refused(path: Path) -> None:
+    key, _ = create_key(path, "crm", ("read",), NOW)
+    key_id, expires, signature = ring(path).open_session(key, 1).split(".")
+    assert ring(path).find_session(f"{key_id}.{int(expires) + 1}.{signature}") is None
+    assert ring(path).find_session(f"{key_id}.{expires}.{'0' * 64}") is None
+    assert ring(path).find_session("nonsense") is None
+
+
+def test_a_key_file_that_others_can_read_opens_nothing(path: Path) -> None:
+    _, text = create_key(path, "crm", ("read",), NOW)
+    path.chmod(0o644)
+    assert ring(path).find(text) is None
+    with pytest.raises(KeysRefused, match="chmod 600"):
+        list_keys(path)
+
+
+def test_unknown_scopes_and_ids_are_named(path: Path) -> None:
+    with pytest.raises(KeysRefused, match="read, score, admin"):
+        create_key(path, "crm", ("write",), NOW)
+    with pytest.raises(KeysRefused, match="Known: none"):
+        revoke_key(path, "abc", NOW)

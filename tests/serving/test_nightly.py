@@ -1,0 +1,135 @@
+"""From raw rows to a release and an answer, through the real ingest, features and scorer."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serving import release, schemas
+from serving.batch import ScoreParams, score
+from serving.errors import NothingToScore, ReleaseRefused
+from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
+from tests.serving.published import Service, open_service
+from warehouse.params import ParamsError, section
+from warehouse.store import Workspace, read_table
+
+pytestmark = pytest.mark.real_scorer
+
+
+@pytest.fixture
+def vendor(workspace: Path) -> Workspace:
+    return warehouse_of(workspace, histories())
+
+
+def nightly(vendor: Workspace, **more: Any) -> Path:
+    bundle = vendor.artifacts / "candidate"
+    if not bundle.exists():
+        rule_bundle(bundle)
+    return score(vendor, bundle, more.pop("as_of", AS_OF), {"commit": "abc"}, ScoreParams(), **more)
+
+
+def open_at_night(vendor: Workspace) -> Service:
+    return open_service(vendor.root, clock=NOW)
+
+
+def test_every_account_is_scored_ranked_and_published(vendor: Workspace) -> None:
+    folder = nightly(vendor)
+    table = read_table(folder / "scores.parquet")
+    assert table.num_rows == 12
+    assert table["rank"].to_pylist() == list(range(1, 13))
+    assert table["score"].to_pylist() == sorted(table["score"].to_pylist(), reverse=True)
+    assert set(table["owner"].to_pylist()) == {"ana"}
+    run = json.loads((folder / "run.json").read_text())
+    assert (run["as_of"], run["accounts"], run["commit"]) == ("2025-07-01", 12, "abc")
+    assert run["accounting"] is not None
+    assert release.current(vendor.releases) == folder
+
+
+def test_the_same_night_twice_is_the_same_release(vendor: Workspace) -> None:
+    first = nightly(vendor)
+    before = {p.name: p.stat().st_mtime_ns for p in first.iterdir()}
+    assert nightly(vendor) == first
+    assert {p.name: p.stat().st_mtime_ns for p in first.iterdir()} == before
+
+
+def test_a_night_without_accounts_leaves_yesterday_live(vendor: Workspace) -> None:
+    folder = nightly(vendor)
+    with pytest.raises(NothingToScore, match="no account to score as of 2024-01-01"):
+        nightly(vendor, as_of=AS_OF.replace(year=2024, month=1), force=True)
+    assert release.current(vendor.releases) == folder
+
+
+def test_a_score_that_is_no_number_leaves_yesterday_live(vendor: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = nightly(vendor)
+    monkeypatch.setattr("models.scorer.rule_score", lambda features: [float("nan")] * features.num_rows)
+    with pytest.raises(ReleaseRefused, match="not a finite number"):
+        nightly(vendor, as_of=AS_OF + timedelta(days=1))
+    assert release.current(vendor.releases) == folder
+
+
+def test_bands_need_falling_floors() -> None:
+    with pytest.raises(ParamsError, match=r"score\.bands"):
+        section({"score": {"bands": {"A": 0.1, "B": 0.2, "C": 0.05}}}, "score", ScoreParams)
+
+
+def test_http_scores_are_the_nightly_scores(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    sent = histories()
+    body = {"as_of": AS_OF.isoformat(), "accounts": sent[::-1]}
+    answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"})
+    assert answer.status_code == 200, answer.text
+    found = schemas.ScoreAnswer.model_validate(answer.json())
+    assert [item.account_id for item in found.items] == [item["account"]["account_id"] for item in sent[::-1]]
+    for item in answer.json()["items"]:
+        night = service.get(f"/v1/accounts/{item['account_id']}").json()
+        live = item["result"]
+        assert item["status"] == "ok"
+        for name in (
+            "score",
+            "tier",
+            "run_rate",
+            "stage",
+            "tenure_days",
+            "confidence",
+            "reasons",
+            "horizons",
+            "method",
+        ):
+            assert live[name] == night[name], (item["account_id"], name)
+
+
+def test_rows_known_from_the_scoring_day_on_change_nothing(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    bearer = {"authorization": f"Bearer {service.scorer}"}
+    sent = histories(3)
+    body = {"as_of": "2025-05-01", "accounts": sent}
+    before = service.client.post("/v1/score", json=body, headers=bearer).json()
+    for item in sent:
+        item["events"].append({"event_name": "opened", "occurred_at": "2025-05-01 00:00:00", "quantity": 900})
+    assert service.client.post("/v1/score", json=body, headers=bearer).json() == before
+
+
+def test_an_account_not_yet_created_is_said_to_be_so(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    body = {"as_of": "2025-01-11", "accounts": histories(2)}
+    answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"}).json()
+    assert [item["status"] for item in answer["items"]] == ["ok", "not_yet_created"]
+    assert answer["items"][1]["result"] is None
+
+
+def test_a_row_that_breaks_the_raw_contract_is_refused_in_its_words(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    sent = histories(1)
+    sent[0]["events"][0]["occurred_at"] = "yesterday"
+    body = {"as_of": AS_OF.isoformat(), "accounts": sent}
+    answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_rows")
+    assert "occurred_at" in answer.json()["message"]

@@ -1,0 +1,143 @@
+"""The page in a real browser: signing in, reading, filtering, opening an account; nothing hostile runs."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from serving.guard import COOKIE
+from tests.serving.published import HOSTILE, Service
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def address(service: Service) -> Iterator[str]:
+    """The app on a real socket of loopback."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(service.surface.guarded, lifespan="off", log_level="warning"))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve([listener])), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A fresh page that must not complain: no console error, no CSP violation, no request to anywhere else."""
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, service_workers="block")
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    opened.on("request", lambda r: None if r.url.startswith("http://127.0.0.1:") else complaints.append(r.url))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def test_a_link_with_the_key_signs_in_and_shows_leads_with_reasons(page: Page, address: str, service: Service) -> None:
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    assert service.reader not in page.url
+    assert page.locator("table.leads tbody tr").count() == 25
+    first = page.locator("table.leads tbody tr").first.inner_text()
+    assert "11 active users in 28 days, was 4" in first
+    assert "%" in first
+    assert "120" in page.locator(".facts").inner_text()
+    cookie = page.context.cookies()[0]
+    assert cookie["httpOnly"]
+    assert service.reader not in cookie["value"]
+
+
+def test_filters_live_in_the_url_and_pages_follow(page: Page, address: str, service: Service) -> None:
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    page.select_option("select[name=stage]", "trial")
+    page.click("button:has-text('Apply')")
+    assert "stage=trial" in page.url
+    assert page.locator("select[name=stage]").input_value() == "trial"
+    assert "40 accounts match" in page.locator(".strip").inner_text()
+    page.click("a[rel=next]")
+    assert "cursor=" in page.url
+    assert page.locator("table.leads tbody tr").count() == 15
+
+
+def test_an_account_with_a_hostile_name_opens_as_text(page: Page, address: str, service: Service) -> None:
+    page.goto(f"{address}/?q=script#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    page.click("table.leads tbody a")
+    assert HOSTILE in page.locator("h1").inner_text()
+    assert "Why" in page.locator("#why").inner_text()
+    assert page.locator("main table tbody tr").count() == 4
+
+
+def test_the_page_is_readable_without_scripts_once_signed_in(browser: Browser, address: str, service: Service) -> None:
+    keys = service.surface.desk.keys
+    key = keys.find(service.reader)
+    assert key is not None
+    context = browser.new_context(java_script_enabled=False)
+    context.add_cookies([{"name": COOKIE, "value": keys.open_session(key, 1), "url": address}])
+    page = context.new_page()
+    page.goto(address)
+    assert page.locator("table.leads tbody tr").count() == 25
+    context.close()
+
+
+def test_the_keyboard_reaches_filters_and_leads_in_reading_order(page: Page, address: str, service: Service) -> None:
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    seen = []
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate("document.activeElement.name || document.activeElement.textContent.trim().slice(0, 20)")
+        )
+    assert seen[0] == "Skip to content"
+    assert [name for name in seen if name in ("band", "stage", "tier", "owner", "min_increment", "q", "sort")] == [
+        "band", "stage", "tier", "owner", "min_increment", "q", "sort",
+    ]  # fmt: skip
+    assert any(name.startswith("acct-") for name in seen)
+
+
+def test_a_wrong_key_is_refused_in_words(browser: Browser, address: str) -> None:
+    page = browser.new_page()
+    page.goto(address)
+    page.fill("#key", "exp_wrong")
+    page.click("button:has-text('Sign in')")
+    page.wait_for_selector("#sign-in-error:not([hidden])")
+    assert "not valid" in page.locator("#sign-in-error").inner_text()
+    page.close()

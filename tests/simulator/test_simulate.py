@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from simulator.simulate import SimulateParams, main, simulate
+from warehouse.errors import ParamsError, UsageError
+
+SMALL = SimulateParams(accounts=120, quarters=2)
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = simulate(tmp_path / "a", SMALL), simulate(tmp_path / "b", SMALL)
+    assert first == second
+    assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
+
+
+def test_another_seed_gives_another_vendor(tmp_path: Path) -> None:
+    simulate(tmp_path / "a", SMALL)
+    simulate(tmp_path / "b", SMALL.model_copy(update={"seed": 8}))
+    a, b = fingerprints(tmp_path / "a"), fingerprints(tmp_path / "b")
+    assert all(a[name] != b[name] for name in a)
+
+
+def test_events_come_as_one_file_a_month_of_occurrence(tmp_path: Path) -> None:
+    simulate(tmp_path / "raw", SMALL.model_copy(update={"start": date(2024, 1, 15)}))
+    names = sorted(path.name for path in (tmp_path / "raw" / "events").iterdir())
+    assert names == [f"2024-{month:02d}.parquet" for month in range(1, 8)]  # 15 January to 15 July
+
+
+def test_a_folder_that_holds_something_is_left_alone_without_force(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match=r"not empty.*--force"):
+        simulate(tmp_path, SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_force_replaces_the_folder_whole(tmp_path: Path) -> None:
+    out = tmp_path / "raw"
+    out.mkdir()
+    (out / "notes.txt").write_text("old")
+    simulate(out, SMALL, force=True)
+    assert not (out / "notes.txt").exists()
+    assert (out / "accounts.parquet").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_a_failed_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("simulator.simulate.write_table", fail)
+    with pytest.raises(OSError, match="disk full"):
+        simulate(tmp_path / "raw", SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_world_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r'"wild".*plain, null, tiny'):
+        simulate(tmp_path / "raw", SimulateParams(world="wild"))
+    assert not (tmp_path / "raw").exists()
+
+
+def test_a_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "raw").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        simulate(tmp_path / "raw", SMALL)
+
+
+def test_the_tiny_world_stays_at_two_thousand_accounts(tmp_path: Path) -> None:
+    summary = simulate(tmp_path / "raw", SimulateParams(world="tiny", accounts=12_000, quarters=1))
+    assert summary["accounts"] == 2_000
+
+
+def test_one_account_is_a_world_too(tmp_path: Path) -> None:
+    summary = simulate(tmp_path / "raw", SimulateParams(accounts=1, quarters=1))
+    assert summary["accounts"] == 1
+    assert summary["events"] >= 1
+
+
+def test_the_stage_reads_its_section_of_the_params(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("simulate: {accounts: 5, quarters: 1}\n")
+    main(["--out", str(tmp_path / "raw"), "--params", str(params)])
+    assert (tmp_path / "raw" / "revenue.parquet").exists()
+
+
+def test_no_accounts_at_all_is_a_params_error_with_its_place(tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("simulate: {accounts: 0}\n")
+    with pytest.raises(ParamsError, match=r"simulate\.accounts"):
+        main(["--out", str(tmp_path / "raw"), "--params", str(params)])

@@ -1,0 +1,184 @@
+"""The evaluate stage on invented held-out rows."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from tests.training.judged import candidate_rows, heldout_rows, trained
+from training import metrics
+from training.errors import HeldOutBroken
+from training.evaluate import EvaluateParams, evaluate, main
+from warehouse.store import Workspace, read_table, write_table
+
+QUICK = EvaluateParams(bootstrap=60)
+PLACE = {"target": str, "horizon": int, "as_of": str, "origin": str, "candidate": str, "n": int, "positives": int}
+WITH_INTERVAL = (
+    "roc_auc",
+    "pr_auc",
+    *(f"{f}_{p}" for f in ("lift", "revenue_captured") for p in (1, 5, 10)),
+    "brier_skill",
+)
+
+
+def _two_targets() -> pa.Table:
+    return pa.concat_tables(
+        [
+            heldout_rows(),
+            heldout_rows(horizon=90),
+            heldout_rows(target="high_value", base=-4.0),
+            heldout_rows(horizon=360),
+        ]
+    )
+
+
+def test_every_result_has_every_field_and_its_interval_holds_it(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, _two_targets())
+    written = evaluate(workspace, QUICK)
+    assert json.loads((workspace.artifacts / "evaluation.json").read_text()) == written
+    assert written["schema_version"] == 1
+    assert written["headline_horizon"] == 180
+    assert {written[key] for key in ("currency", "trained_as_of")} == {"USD", "2025-12-31"}
+    assert len(written["results"]) == 4 * 5
+    for row in written["results"]:
+        assert {name: type(row[name]) for name in PLACE} == PLACE
+        assert 0 < row["base_rate"] < 1
+        for name in WITH_INTERVAL:
+            if row[name] is None:
+                assert row[f"{name}_ci"] is None
+            else:
+                low, high = row[f"{name}_ci"]
+                assert low <= row[name] <= high
+        probability = row["candidate"] in ("champion", "books_only", "base_rate")
+        for name in ("brier_skill", "ece", "expected_over_actual", "log_loss"):
+            assert (row[name] is not None) == probability
+
+
+def test_the_champion_stands_first_and_its_figures_are_those_of_the_metrics(tmp_path: Path) -> None:
+    heldout = heldout_rows()
+    row = evaluate(trained(tmp_path, heldout), QUICK)["results"][0]
+    own = heldout.filter(pc.equal(heldout["candidate"], "champion"))
+    label, score, money = (own[name].to_numpy().astype(float) for name in ("label", "score", "increment"))
+    assert row["candidate"] == "champion"
+    assert row["roc_auc"] == pytest.approx(metrics.roc_auc(label, score), abs=1e-8)
+    assert row["revenue_captured_10"] == pytest.approx(metrics.revenue_captured(money, score, percent=10), abs=1e-8)
+    assert row["ece"] == pytest.approx(metrics.ece(label, score), abs=1e-8)
+
+
+def test_skill_is_graded_and_the_headline_names_money_interval_and_rival(tmp_path: Path) -> None:
+    written = evaluate(trained(tmp_path), QUICK)
+    assert written["grade"]["word"] in ("good", "excellent")
+    for words in ("Calling the top 10 %", "next 180 days", "95 % interval", "by lifetime spend"):
+        assert words in written["headline"]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_model_that_knows_nothing_is_graded_no_skill(tmp_path: Path, seed: int) -> None:
+    assert evaluate(trained(tmp_path, heldout_rows(skill=0.0, seed=seed)), QUICK)["grade"]["word"] == "no skill"
+
+
+def test_without_the_default_horizon_the_longest_below_it_speaks(tmp_path: Path) -> None:
+    heldout = pa.concat_tables([heldout_rows(horizon=90), heldout_rows(horizon=270)])
+    assert evaluate(trained(tmp_path, heldout), QUICK)["headline_horizon"] == 90
+
+
+def test_equal_inputs_give_equal_bytes(tmp_path: Path) -> None:
+    seen = []
+    shuffled = _two_targets().take(np.random.default_rng(1).permutation(_two_targets().num_rows))
+    for name, rows in (("one", _two_targets()), ("two", shuffled)):
+        workspace = trained(tmp_path / name, rows)
+        evaluate(workspace, QUICK)
+        files = [workspace.artifacts / n for n in ("evaluation.json", "predictions.parquet", "model_card.md")]
+        files += sorted((workspace.artifacts / "plots").iterdir())
+        seen.append([(path.name, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files])
+    assert seen[0] == seen[1]
+
+
+def test_predictions_hold_the_champion_once_an_account_target_and_horizon(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, _two_targets())
+    evaluate(workspace, QUICK)
+    found = read_table(workspace.artifacts / "predictions.parquet")
+    columns = "account_id as_of target horizon probability expected_increment label increment origin"
+    assert found.column_names == columns.split()
+    keys = found.select(["account_id", "as_of", "target", "horizon"]).to_pylist()
+    assert len(keys) == len({tuple(key.values()) for key in keys}) == 4 * 1500
+
+
+def test_each_target_gets_its_pictures_and_the_card_shows_them(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, _two_targets())
+    evaluate(workspace, QUICK)
+    found = sorted(path.name for path in (workspace.artifacts / "plots").iterdir())
+    assert found == [f"{t}_180_{kind}.png" for t in ("expansion", "high_value") for kind in ("calibration", "gains")]
+    card = (workspace.artifacts / "model_card.md").read_text()
+    for name in found:
+        assert f"(plots/{name})" in card
+
+
+def test_the_card_warns_of_thin_results_and_tells_how_to_reproduce_them(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, heldout_rows(n=200, base=-5.0))
+    evaluate(workspace, QUICK)
+    card = (workspace.artifacts / "model_card.md").read_text()
+    for words in ("Thin:", "Too few positives", "users_28d", "too young", "expansion train --raw", "f" * 64):
+        assert words in card
+
+
+def test_nothing_held_out_is_no_skill_not_a_crash(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, heldout_rows().slice(0, 0))
+    written = evaluate(workspace, QUICK)
+    assert written["grade"]["word"] == "no skill"
+    assert written["results"] == []
+    assert "too short" in written["headline"]
+
+
+def test_no_positive_at_all_leaves_null_figures(tmp_path: Path) -> None:
+    zeros, score = np.zeros(50), np.linspace(0, 1, 50)
+    written = evaluate(trained(tmp_path, candidate_rows("champion", zeros, zeros, score, probability=True)), QUICK)
+    assert written["results"][0]["roc_auc"] is None
+    assert written["results"][0]["lift_10_ci"] is None
+    assert written["grade"]["word"] == "no skill"
+
+
+def _broken(kind: str) -> pa.Table:
+    good = heldout_rows(n=50)
+    if kind == "is missing":
+        return good.drop_columns(["money_score"])
+    if kind == "rows must agree":
+        return good.slice(0, 99)
+    if kind == "no candidate":
+        return good.slice(50)
+    if kind == "not finite":
+        return good.set_column(6, "score", pa.array([float("nan")] * len(good)))
+    if kind == "outside [0, 1]":
+        return good.set_column(8, "probability", pa.array([2.0] * len(good)))
+    return good.set_column(2, "origin", pc.add(good["as_of"], pa.scalar(86_400, pa.duration("s"))).cast(pa.date32()))
+
+
+@pytest.mark.parametrize(
+    "kind", ["is missing", "rows must agree", "no candidate", "not finite", "outside [0, 1]", "after the test"]
+)
+def test_held_out_rows_that_break_their_contract_are_named(tmp_path: Path, kind: str) -> None:
+    workspace = trained(tmp_path)
+    write_table(_broken(kind), workspace.artifacts / "heldout.parquet")
+    with pytest.raises(HeldOutBroken) as raised:
+        evaluate(workspace, QUICK)
+    assert kind in str(raised.value)
+    assert not (workspace.artifacts / "evaluation.json").exists()
+
+
+def test_without_train_json_the_remedy_is_named(tmp_path: Path) -> None:
+    with pytest.raises(HeldOutBroken, match="Run the train stage first"):
+        evaluate(Workspace(tmp_path), QUICK)
+
+
+def test_the_stage_runs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text("evaluate: {bootstrap: 20}\n")
+    trained(tmp_path / "workspace")
+    assert main(["--workspace", str(tmp_path / "workspace"), "--params", str(params)]) == 0
+    assert "Calling the top 10 %" in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""The account bootstrap: weights stand for resampled rows, pairs are pairs, intervals cover."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training import metrics
+from training.bootstrap import Scored, bootstrap, difference, interval, replicate_weights
+
+
+def _scored(rng: np.random.Generator, n: int, skill: float = 1.0, probability: bool = True) -> Scored:
+    label = (rng.random(n) < 0.2).astype(float)
+    score = np.round(1 / (1 + np.exp(-(skill * label + rng.normal(size=n)))), 2)
+    return Scored(label, rng.normal(0, 30, n), score, score * rng.random(n), score if probability else None)
+
+
+def test_a_replicate_equals_the_resampled_rows_written_out() -> None:
+    rng = np.random.default_rng(0)
+    scored, account = _scored(rng, 300), rng.integers(0, 90, 300)
+    account = np.unique(account, return_inverse=True)[1]
+    found = bootstrap({"it": scored}, account, 20, seed=9)["it"]
+    for number, weight in enumerate(replicate_weights(account, 20, seed=9)):
+        again = np.repeat(np.arange(300), weight.astype(int))
+        label, score, money = scored.label[again], scored.score[again], scored.money_score[again]
+        assert found["roc_auc"][number] == pytest.approx(metrics.roc_auc(label, score), rel=1e-12)
+        assert found["pr_auc"][number] == pytest.approx(metrics.pr_auc(label, score), rel=1e-12)
+        assert found["lift_5"][number] == pytest.approx(metrics.lift(label, score, percent=5), rel=1e-12)
+        captured = metrics.revenue_captured(scored.increment[again], money, percent=10)
+        assert found["revenue_captured_10"][number] == pytest.approx(captured, rel=1e-12)
+        assert found["log_loss"][number] == pytest.approx(metrics.log_loss(label, score), rel=1e-12)
+        assert found["brier_skill"][number] == pytest.approx(metrics.brier_skill(label, score), rel=1e-9)
+
+
+def test_rows_of_one_account_rise_and_fall_together() -> None:
+    account = np.array([0, 0, 1, 1, 2])
+    for weight in replicate_weights(account, 50, seed=1):
+        assert weight[0] == weight[1]
+        assert weight[2] == weight[3]
+        assert weight[0] + weight[2] + weight[4] == 3
+
+
+def test_the_same_seed_gives_the_same_intervals_and_another_seed_others() -> None:
+    scored = _scored(np.random.default_rng(2), 200)
+    runs = [bootstrap({"it": scored}, np.arange(200), 30, seed)["it"]["pr_auc"] for seed in (4, 4, 5)]
+    assert np.array_equal(runs[0], runs[1])
+    assert not np.array_equal(runs[0], runs[2])
+
+
+def test_a_candidate_does_not_differ_from_itself() -> None:
+    scored = _scored(np.random.default_rng(2), 200)
+    found = bootstrap({"one": scored, "same": scored}, np.arange(200), 30, 4)
+    lead = difference(found["one"]["roc_auc"], found["same"]["roc_auc"], 0.0)
+    assert lead is not None
+    assert lead.ci == (0.0, 0.0)
+    assert not lead.above_zero
+    assert not lead.below_zero
+
+
+def test_an_interval_holds_its_value_and_is_absent_where_the_value_is() -> None:
+    assert interval(np.array([0.4, 0.5, 0.6]), 0.9) == (pytest.approx(0.405), 0.9)
+    assert interval(np.array([0.4, 0.5]), float("nan")) is None
+    assert interval(np.array([np.nan, np.nan, 0.4]), 0.4) is None
+
+
+def test_a_ranking_has_no_figures_of_probability() -> None:
+    figures = _scored(np.random.default_rng(2), 200, probability=False).figures()
+    assert np.isnan(figures["log_loss"])
+    assert np.isnan(figures["brier_skill"])
+    assert figures["roc_auc"] > 0.5
+
+
+def test_intervals_cover_the_true_auc_about_as_often_as_they_say() -> None:
+    rng, covered, truth = np.random.default_rng(5), 0, 0.7602499  # Phi(1 / sqrt 2), of N(1, 1) against N(0, 1)
+    for _ in range(60):
+        label = (rng.random(400) < 0.3).astype(float)
+        score = label + rng.normal(size=400)
+        scored = Scored(label, label, score, score)
+        around = interval(
+            bootstrap({"it": scored}, np.arange(400), 100, 3)["it"]["roc_auc"], scored.figures()["roc_auc"]
+        )
+        assert around is not None
+        covered += around[0] <= truth <= around[1]
+    assert covered >= 51

@@ -1,0 +1,186 @@
+"""The gate and the aliases: what moves, what is refused, and what is written down."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from models import registry
+from tests.training.judged import NOW, heldout_rows, trained
+from training.errors import NothingToPromote, PromotionRefused
+from training.evaluate import EvaluateParams, evaluate
+from training.promote import Registration, promote, register_candidate, rollback
+from warehouse.errors import DataError, GateRefused
+from warehouse.store import Workspace
+
+PARAMS = EvaluateParams(bootstrap=60)
+DOCUMENT = {"evaluate": {"bootstrap": 60}, "train": {"seed": 11}}
+Train = Callable[..., Registration]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, empty_ledger: Path) -> Workspace:
+    shutil.copy(empty_ledger, tmp_path / "mlflow.db")
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def train(workspace: Workspace) -> Train:
+    """Trains, evaluates and registers on held-out rows; a keyword changes train.json."""
+
+    def run(heldout: pa.Table | None = None, **changes: Any) -> Registration:
+        trained(workspace.root, heldout, **changes)
+        evaluate(workspace, PARAMS)
+        return register_candidate(workspace, DOCUMENT, "abc123", NOW)
+
+    return run
+
+
+def _audit(workspace: Workspace) -> list[tuple[str, int]]:
+    lines = (workspace.root / "audit.jsonl").read_text().splitlines()
+    return [(line["action"], line["version"]) for line in map(json.loads, lines)]
+
+
+def _rule(verdict: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(rule for rule in verdict["rules"] if rule["name"] == name)
+
+
+def test_the_first_model_that_passes_becomes_champion(workspace: Workspace, train: Train) -> None:
+    done = train()
+    assert done.promoted
+    assert not done.verdict.compared
+    assert registry.aliases(workspace) == {"champion": 1}
+    assert _audit(workspace) == [("register", 1), ("promote", 1)]
+    assert done.version.tags["gate"] == "passed"
+    assert json.loads(done.version.tags["verdict"])["passed"]
+
+
+def test_a_first_model_without_skill_stays_challenger_and_the_verdict_says_why(
+    workspace: Workspace, train: Train
+) -> None:
+    done = train(heldout_rows(skill=0.0))
+    assert not done.promoted
+    assert registry.aliases(workspace) == {"challenger": 1}
+    assert "no skill" in done.verdict.failures[0]
+    assert done.version.tags["gate"] == "failed"
+    assert not json.loads((workspace.artifacts / "verdict.json").read_text())["passed"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "heldout", "changes"),
+    [
+        ("positives", lambda: heldout_rows(n=400, base=-5.5), {}),
+        ("one_feature", heldout_rows, {"gain": [{"feature": "the_label", "share": 0.61}]}),
+        ("too_good", lambda: _given_away(heldout_rows()), {}),
+        ("skill", lambda: heldout_rows().slice(0, 0), {}),
+    ],
+)
+def test_each_rule_of_the_first_gate_refuses(
+    workspace: Workspace, train: Train, rule: str, heldout: Callable[[], pa.Table], changes: dict[str, Any]
+) -> None:
+    done = train(heldout(), **changes)
+    assert not _rule(done.verdict.document(), rule)["passed"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def _given_away(rows: pa.Table) -> pa.Table:
+    """The champion's scores with the label written into them."""
+    own = pc.equal(rows["candidate"], "champion")
+    leaked = pc.add(pc.multiply(rows["label"].cast(pa.float64()), 0.5), pc.multiply(rows["score"], 0.4))
+    for column in ("score", "probability"):
+        place = rows.column_names.index(column)
+        rows = rows.set_column(place, column, pc.if_else(own, leaked, rows[column]))
+    return rows
+
+
+def test_a_better_challenger_is_compared_on_the_same_rows_and_takes_over(workspace: Workspace, train: Train) -> None:
+    train(heldout_rows(skill=1.6))
+    second = train(heldout_rows(skill=2.0))
+    assert not second.promoted
+    assert second.verdict.compared
+    assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
+    verdict = promote(workspace, PARAMS, NOW)
+    assert verdict.passed
+    assert "same 1,500 rows" in verdict.basis
+    assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
+    assert _audit(workspace)[-1] == ("promote", 2)
+
+
+def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, train: Train) -> None:
+    train(heldout_rows(skill=2.0))
+    train(heldout_rows(skill=1.2))
+    before = registry.aliases(workspace)
+    with pytest.raises(PromotionRefused) as refused:
+        promote(workspace, PARAMS, NOW)
+    assert isinstance(refused.value, GateRefused)
+    assert refused.value.exit_code == 4
+    assert not _rule(refused.value.verdict, "log_loss")["passed"]
+    assert "log-loss" in str(refused.value)
+    assert registry.aliases(workspace) == before == {"champion": 1, "challenger": 2}
+    assert _audit(workspace)[-1] == ("refuse", 2)
+
+
+def test_a_challenger_judged_on_other_data_is_judged_alone_and_says_so(workspace: Workspace, train: Train) -> None:
+    train()
+    train(heldout_rows(seed=4), data_fingerprint="e" * 64)
+    verdict = promote(workspace, PARAMS, NOW)
+    assert not verdict.compared
+    assert "other data" in verdict.basis
+    assert {rule.name for rule in verdict.rules} == {"skill", "positives", "one_feature", "too_good", "calibration"}
+
+
+def test_the_same_data_held_out_differently_is_not_compared(workspace: Workspace, train: Train) -> None:
+    train()
+    train(heldout_rows(seed=4))
+    assert "different rows" in promote(workspace, PARAMS, NOW).basis
+
+
+def test_a_total_far_off_is_refused_beside_a_champion(workspace: Workspace, train: Train) -> None:
+    train()
+    rows = heldout_rows()
+    shrunk = pc.multiply(rows["probability"], 0.3)
+    train(rows.set_column(rows.column_names.index("probability"), "probability", shrunk))
+    with pytest.raises(PromotionRefused, match="Expected over actual positives is 0"):
+        promote(workspace, PARAMS, NOW)
+
+
+def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace, train: Train) -> None:
+    train(heldout_rows(skill=1.6))
+    train(heldout_rows(skill=2.0))
+    promote(workspace, PARAMS, NOW)
+    done = rollback(workspace, NOW)
+    assert (done.version, done.left) == (1, 2)
+    assert registry.aliases(workspace) == {"champion": 1}
+    assert _audit(workspace)[-1] == ("rollback", 1)
+    with pytest.raises(NothingToPromote, match="no previous champion"):
+        rollback(workspace, NOW)
+
+
+def test_without_a_challenger_there_is_nothing_to_promote(workspace: Workspace, train: Train) -> None:
+    with pytest.raises(NothingToPromote, match="expansion train"):
+        promote(workspace, PARAMS, NOW)
+    train()
+    with pytest.raises(NothingToPromote, match="no challenger"):
+        promote(workspace, PARAMS, NOW)
+
+
+def test_figures_of_another_bundle_are_not_registered(workspace: Workspace, train: Train) -> None:
+    trained(workspace.root)
+    evaluate(workspace, PARAMS)
+    trained(workspace.root, heldout_rows(n=300))
+    with pytest.raises(DataError, match="not of one run"):
+        register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    assert registry.aliases(workspace) == {}
+
+
+def test_every_audit_line_carries_the_time_it_was_given(workspace: Workspace, train: Train) -> None:
+    train()
+    lines = [json.loads(line) for line in (workspace.root / "audit.jsonl").read_text().splitlines()]
+    assert {line["at"] for line in lines} == {NOW.isoformat()}

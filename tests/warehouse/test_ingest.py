@@ -1,0 +1,185 @@
+"""What becomes of good rows, duplicates and set-aside rows; same input, same bytes."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import subprocess
+import sys
+from datetime import UTC, date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.builders import account, event, invoice, write_file, write_raw
+from warehouse.engine import connect
+from warehouse.errors import ContractBroken
+from warehouse.ingest import IngestParams, ingest
+from warehouse.raw import TABLES, contract
+from warehouse.store import Workspace, open_warehouse
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+LENIENT = IngestParams(max_bad_ratio=1, max_ratio={"unknown_account": 1})
+ROOT = Path(__file__).parents[2]
+
+EVENT_ROWS = st.fixed_dictionaries(
+    {
+        "event_id": st.sampled_from(["e1", "e2", "e3", None, " "]),
+        "account_id": st.sampled_from(["a1", "a2", "ghost", None, ""]),
+        "event_name": st.sampled_from(["seen", "bought", None]),
+        "occurred_at": st.sampled_from(["2024-02-01", "2024-02-02T01:00Z", "soon", "2030-01-01", "2023-01-01", None]),
+        "quantity": st.sampled_from(["1", "2.5", "inf", None]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.lists(EVENT_ROWS, max_size=25), shuffle=st.randoms(use_true_random=False))
+def test_every_row_is_accounted_for_and_order_changes_nothing(rows: list[dict], shuffle: random.Random) -> None:
+    with TemporaryDirectory() as folder:
+        results = []
+        for turn in ("first", "second"):
+            raw = write_raw(Path(folder) / turn, [account("a1"), account("a2")], rows)
+            workspace = Workspace(Path(folder) / f"{turn}-workspace")
+            accounting = ingest(raw, workspace, LENIENT, NOW)
+            kept = workspace.quarantine / "events.parquet"
+            quarantined = pq.read_table(kept).num_rows if kept.exists() else 0
+            accepted = pq.read_table(workspace.warehouse / "events.parquet").num_rows
+            assert accounting.read("events") == len(rows)
+            assert len(rows) == accepted + accounting.duplicate("events") + quarantined
+            assert accepted == accounting.counts["events"]
+            assert quarantined == sum(accounting.quarantined("events").values())
+            results.append(accounting.fingerprint)
+            shuffle.shuffle(rows)
+        assert results[0] == results[1]
+
+
+def test_exact_duplicates_collapse_and_are_counted(tmp_path: Path) -> None:
+    once, bare = event(), event(event_id=None)
+    raw = write_raw(tmp_path / "raw", [account(), account()], [once, once, once, bare, bare], [invoice()] * 2)
+    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
+    assert [accounting.duplicate(table) for table in ("accounts", "events", "revenue")] == [1, 3, 1]
+    assert [accounting.counts[table] for table in ("accounts", "events", "revenue")] == [1, 2, 1]
+
+
+def test_of_conflicting_rows_the_earliest_known_wins(tmp_path: Path) -> None:
+    first = event(received_at="2024-02-02T00:00:00Z", quantity=1)
+    later = first | {"received_at": "2024-02-05T00:00:00Z", "quantity": 9}
+    raw = write_raw(tmp_path / "raw", [account()], [later, first, first])
+    workspace = Workspace(tmp_path / "w")
+    accounting = ingest(raw, workspace, LENIENT, NOW)
+    assert accounting.quarantined("events") == {"conflicting_duplicate": 1}
+    assert accounting.duplicate("events") == 1
+    assert pq.read_table(workspace.warehouse / "events.parquet")["quantity"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
+def test_the_zone_of_the_machine_changes_no_byte(zone: str, tmp_path: Path) -> None:
+    rows = [event(occurred_at="2024-03-10 02:30"), event(occurred_at="2024-03-10T02:30:00Z")]
+    raw = write_raw(tmp_path / "raw", [account(created_at="2024-01-01")], rows)
+    here = Workspace(tmp_path / "here")
+    ingest(raw, here, IngestParams(), datetime.now(UTC))
+    command = [sys.executable, "-m", "warehouse.ingest", "--raw", str(raw), "--workspace", str(tmp_path / "there")]
+    subprocess.run(command, cwd=ROOT, env=os.environ | {"TZ": zone}, check=True, capture_output=True)
+    for table in TABLES:
+        name = f"warehouse/{table}.parquet"
+        assert (here.root / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def test_files_of_a_folder_in_any_split_and_form_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = [event(occurred_at=f"2024-02-{day:02}T00:00:00Z") for day in range(1, 29)]
+    whole = write_raw(tmp_path / "whole", [account()], rows)
+    split = write_raw(tmp_path / "split", [account()])
+    (split / "events.csv").unlink()
+    columns = list(rows[0])
+    write_file(split / "events/2024/b.parquet", columns, rows[20:])
+    write_file(split / "events/a.csv", columns[::-1], rows[9:20])
+    write_file(split / "events/c.parquet", columns, rows[:9])
+    books = [ingest(raw, Workspace(raw / "w"), IngestParams(), NOW) for raw in (whole, split)]
+    assert books[0].fingerprint == books[1].fingerprint
+    read = {count.file: count.read for count in books[1].files if count.table == "events"}
+    assert read == {"events/2024/b.parquet": 8, "events/a.csv": 11, "events/c.parquet": 9}
+
+
+def test_facts_before_sign_up_are_never_let_in(tmp_path: Path) -> None:
+    early = "2023-12-31T23:59:59Z"
+    raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=early)], [invoice(booked_at=early), invoice()])
+    with pytest.raises(ContractBroken, match="before_signup"):
+        ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
+    params = IngestParams(max_ratio={"before_signup": 1})
+    accounting = ingest(raw, Workspace(tmp_path / "w"), params, NOW)
+    assert accounting.quarantined("events") == accounting.quarantined("revenue") == {"before_signup": 1}
+
+
+def test_below_the_limit_the_run_goes_on_and_the_rows_are_kept(tmp_path: Path) -> None:
+    rows = [event() for _ in range(1999)] + [event(occurred_at="soon")]
+    workspace = Workspace(tmp_path / "w")
+    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), workspace, IngestParams(), NOW)
+    assert accounting.counts["events"] == 1999
+    kept = pq.read_table(workspace.quarantine / "events.parquet").to_pylist()
+    assert [(k["line"], k["rule"]) for k in kept] == [(2001, "wrong_type")]
+
+
+@pytest.mark.parametrize("place", [0, 20_481, 30_000])
+def test_one_bad_value_anywhere_never_retypes_the_column(place: int, tmp_path: Path) -> None:
+    rows = [event(event_id=f"e{n}", quantity=n) for n in range(30_001)]
+    rows[place]["quantity"] = "many"
+    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(), NOW)
+    assert accounting.counts["events"] == 30_000
+
+
+@pytest.mark.parametrize(("declared", "rule"), [("USD", "foreign_currency"), (None, "mixed_currency")])
+def test_a_second_currency_is_set_aside(declared: str | None, rule: str, tmp_path: Path) -> None:
+    rows = [invoice(), invoice(), invoice(currency="EUR"), invoice(currency=None)]
+    params = LENIENT.model_copy(update={"currency": declared})
+    accounting = ingest(write_raw(tmp_path / "raw", [account()], revenue=rows), Workspace(tmp_path / "w"), params, NOW)
+    assert accounting.quarantined("revenue") == {rule: 1}
+
+
+def test_a_period_that_ends_before_it_starts_is_set_aside(tmp_path: Path) -> None:
+    rows = [invoice(period_start="2024-03-01", period_end=end) for end in ("2024-03-01", "2024-02-01", "2024-03-02")]
+    accounts = [account(), account("a2", closed_at="2023-12-31")]
+    raw = write_raw(tmp_path / "raw", accounts, revenue=rows)
+    accounting = ingest(raw, Workspace(tmp_path / "w"), LENIENT, NOW)
+    assert accounting.quarantined("revenue") == {"reversed_period": 2}
+    assert accounting.quarantined("accounts") == {"reversed_period": 1}
+
+
+def test_unknown_columns_are_ignored_and_named_once(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account(mood="good")], [event(colour="red"), event(colour="blue")])
+    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
+    assert accounting.extra_columns == {"accounts": ["mood"], "events": ["colour"]}
+    assert sum("colour" in line for line in accounting.lines()) == 1
+
+
+def test_the_data_end_with_the_midnight_after_the_last_known_fact(tmp_path: Path) -> None:
+    rows = [event(occurred_at="2024-02-01T10:00:00Z", received_at="2024-02-03T00:00:00Z")]
+    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(), NOW)
+    assert accounting.data_end == date(2024, 2, 4)
+
+
+def test_all_five_tables_are_typed_even_when_the_folder_has_three(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    ingest(write_raw(tmp_path / "raw", [account()], [event()], [invoice()]), workspace, IngestParams(), NOW)
+    with connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse)
+        for table in TABLES.values():
+            columns = [row[0] for row in con.execute(f"DESCRIBE {table.name}").fetchall()]
+            assert columns == [column.name for column in table.columns]
+
+
+def test_compressed_csv_with_a_byte_order_mark_and_windows_line_ends_is_read(tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account()])
+    (raw / "events.csv").unlink()
+    text = "\ufeffaccount_id,event_name,occurred_at\r\na1,seen,2024-02-01\r\n"
+    (raw / "events.csv.gz").write_bytes(gzip.compress(text.encode()))
+    assert ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW).counts["events"] == 1
+
+
+def test_the_page_on_the_data_contract_is_the_contract() -> None:
+    assert (ROOT / "docs/data-contract.md").read_text(encoding="utf-8") == contract() + "\n"

@@ -1,0 +1,42 @@
+"""Every error of the training room, and the exit code each one means.
+
+ExpansionError
+├── DataError (3)
+│   ├── TooFewPositives     not enough expansions to learn from or to judge by
+│   └── HeldOutBroken       heldout.parquet or train.json breaks its contract
+├── UsageError (2)
+│   └── NothingToPromote    there is no challenger, or no release of the model to go back to
+├── GateRefused (4)
+│   └── PromotionRefused    the challenger failed the gate; no alias was moved
+└── PlanBroken (5)          a training label ends after the first test score: a fault of ours, never of the data
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warehouse.errors import DataError, ExpansionError, GateRefused, UsageError
+
+
+class TooFewPositives(DataError):
+    pass
+
+
+class HeldOutBroken(DataError):
+    pass
+
+
+class NothingToPromote(UsageError):
+    pass
+
+
+class PlanBroken(ExpansionError):
+    pass
+
+
+class PromotionRefused(GateRefused):
+    """`verdict`: the refused verdict as JSON, each rule with its figures."""
+
+    def __init__(self, message: str, verdict: dict[str, Any]) -> None:
+        self.verdict = verdict
+        super().__init__(message)

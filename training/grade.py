@@ -1,0 +1,128 @@
+"""The verdict in one word, from figures alone. Every threshold of it stands here.
+
+"No skill" is the resting place: the word moves only when the held-out rows speak against chance (ROC-AUC), against the
+base rate (log-loss) and against every way of ranking that looks at no behaviour. How good it then is depends on how far
+it leads the strongest rule of thumb, because a buyer already owns the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from training.bootstrap import Difference
+
+NO_SKILL = "no skill"
+BOOKS = "books_"  # candidates of this prefix learn from the books (money, tenure, firmographics) and see no usage
+BASE_RATE = "base_rate"
+POSITION = "position"  # knows only the place on the ladder and the age: what a tier rule or a calendar would tell
+THIN = 30  # positives below which no grade above weak is given
+LADDER = (  # word, least PR-AUC relative to the best rule's, least ROC-AUC; from the best word down
+    ("excellent", 1.30, 0.85),
+    ("good", 1.15, 0.75),
+    ("fair", 1.05, 0.65),
+)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The champion at the headline. `leads` maps a candidate to the champion's paired difference over it by figure
+    (`roc_auc`, `pr_auc`: higher is better; `log_loss`: lower is better), an undefined one left out. `rules` are the
+    candidates that only rank; `best_rule_pr_auc` is the highest PR-AUC among them, None without any."""
+
+    positives: int
+    roc_auc: float | None
+    roc_auc_ci: tuple[float, float] | None
+    pr_auc: float | None
+    best_rule_pr_auc: float | None
+    rules: tuple[str, ...]
+    leads: Mapping[str, Mapping[str, Difference]]
+
+
+NOTHING_HELD_OUT = Evidence(0, None, None, None, None, (), {})
+
+
+@dataclass(frozen=True)
+class Grade:
+    """`word`: no skill, weak, fair, good or excellent; `why`: finished sentences."""
+
+    word: str
+    why: str
+
+    @property
+    def has_skill(self) -> bool:
+        return self.word != NO_SKILL
+
+
+def grade(evidence: Evidence) -> Grade:
+    """The grade, and why in words."""
+    faults = no_skill(evidence)
+    if faults or evidence.roc_auc is None or evidence.pr_auc is None:
+        return Grade(NO_SKILL, " ".join(faults))
+    rival = evidence.best_rule_pr_auc
+    ratio = evidence.pr_auc / rival if rival else float("inf")
+    beside = f"PR-AUC is {ratio:.2f} times the best rule's" if rival else "there is no rule of thumb to compare with"
+    why = [f"ROC-AUC is {evidence.roc_auc:.3f} and {beside}."]
+    word = next((name for name, lead, auc in LADDER if ratio >= lead and evidence.roc_auc >= auc), "weak")
+    if evidence.positives < THIN and word != "weak":
+        word = "weak"
+        why.append(
+            f"Only {evidence.positives} positives were held out; with fewer than {THIN} no more than weak is said."
+        )
+    books = [name for name in evidence.leads if name.startswith(BOOKS)]
+    if books and not any(beats(evidence.leads[name]) for name in books):
+        why.append("The same learner without usage does as well, so behaviour adds nothing that these rows can show.")
+    return Grade(word, " ".join(why))
+
+
+def no_skill(evidence: Evidence) -> list[str]:
+    """Each reason to deny skill, as a sentence; empty when there is none."""
+    if evidence.roc_auc is None or evidence.roc_auc_ci is None:
+        return [f"{evidence.positives} positives were held out: nothing can be measured."]
+    out = []
+    low, high = evidence.roc_auc_ci
+    if not low > 0.5:
+        out.append(f"The 95 % interval of ROC-AUC, {low:.3f} to {high:.3f}, does not lie above .5.")
+    loss = evidence.leads.get(BASE_RATE, {}).get("log_loss")
+    if loss is None or not loss.below_zero:
+        out.append("Its log-loss does not beat saying the base rate to everyone.")
+    books = tuple(name for name in evidence.leads if name.startswith(BOOKS))
+    worse = [name for name in (*books, *evidence.rules) if loses(evidence.leads.get(name, {}))]
+    if worse:
+        out.append(f"It ranks worse than {', '.join(sorted(worse))}, which {_look(worse)} no model of behaviour.")
+    position = evidence.leads.get(POSITION)
+    if position is not None and not ranks_above(position):
+        out.append("It ranks no better than the place on the ladder and the age alone: what accounts do adds nothing.")
+    if books and not any(beats(evidence.leads[name]) for name in books) and not beats_best_rule(evidence):
+        out.append("It beats neither the same learner without usage nor the best rule of thumb.")
+    return out
+
+
+def beats(lead: Mapping[str, Difference]) -> bool:
+    """Significantly better on at least one figure."""
+    return ranks_above(lead) or ("log_loss" in lead and lead["log_loss"].below_zero)
+
+
+def ranks_above(lead: Mapping[str, Difference]) -> bool:
+    """Significantly better on at least one rank figure."""
+    return any(lead[figure].above_zero for figure in ("roc_auc", "pr_auc") if figure in lead)
+
+
+def loses(lead: Mapping[str, Difference]) -> bool:
+    """Significantly worse on one rank figure and significantly better on none."""
+    known = [lead[figure] for figure in ("roc_auc", "pr_auc") if figure in lead]
+    return any(one.below_zero for one in known) and not any(one.above_zero for one in known)
+
+
+def beats_best_rule(evidence: Evidence) -> bool:
+    """Significantly above, on one rank figure, the rule that is strongest on that very figure. True without rules."""
+    rules = [evidence.leads[name] for name in evidence.rules if name in evidence.leads]
+    for figure in ("roc_auc", "pr_auc"):
+        known = [lead[figure] for lead in rules if figure in lead]
+        if known and min(known, key=lambda lead: lead.value).above_zero:
+            return True
+    return not rules
+
+
+def _look(names: list[str]) -> str:
+    return "needs" if len(names) == 1 else "need"

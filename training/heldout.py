@@ -1,0 +1,182 @@
+"""What the train stage leaves for judging, read back and held to its contract: `heldout.parquet` and `train.json`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from training.bootstrap import Scored
+from training.errors import HeldOutBroken
+from training.ranking import Floats
+from warehouse.store import read_table
+
+CHAMPION = "champion"  # the candidate that is on trial; the others stand beside it
+COLUMNS: dict[str, pa.DataType] = {
+    "account_id": pa.string(),
+    "as_of": pa.date32(),
+    "origin": pa.date32(),
+    "target": pa.string(),
+    "horizon": pa.int16(),
+    "candidate": pa.string(),
+    "score": pa.float64(),
+    "money_score": pa.float64(),
+    "probability": pa.float64(),
+    "expected_increment": pa.float64(),
+    "label": pa.int8(),
+    "increment": pa.float64(),
+}
+NULLABLE = ("probability", "expected_increment")
+TRAIN_KEYS = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon", "gain")
+
+
+WORDS = {  # candidate -> what a reader calls it
+    CHAMPION: "the model",
+    "ceiling": "ceiling (the simulator's truth)",
+    "logistic": "ridge logistic",
+    "books_only": "same learner without usage",
+    "position": "place on the ladder and age",
+    "base_rate": "base rate for everyone",
+    "spend_90d": "spend of the last 90 days",
+    "spend_lifetime": "lifetime spend",
+    "recency": "most recent invoice",
+    "activity_28d": "activity of the last 28 days",
+}
+
+
+def words(candidate: str) -> str:
+    """What a reader calls the candidate; one without words of its own keeps its name."""
+    return WORDS.get(candidate, candidate.replace("_", " "))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The held-out rows of one target and horizon (days), the same for every candidate, by account and as_of.
+
+    `account_id` (n,) and `account` (n,), its number from 0; `origin`: every training label was complete before it.
+    `expected` (n,): the champion's expected increment, nan where it states none.
+    """
+
+    target: str
+    horizon: int
+    as_of: date
+    origin: date
+    account_id: npt.NDArray[np.object_]
+    account: npt.NDArray[np.intp]
+    label: Floats
+    increment: Floats
+    expected: Floats
+    candidates: dict[str, Scored]
+
+
+def read_train(path: Path) -> dict[str, Any]:
+    """train.json as written.
+
+    Raises:
+        HeldOutBroken: it is missing, is not JSON, or lacks a key that judging needs.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeldOutBroken(f"{path} cannot be read ({error}). Run the train stage first.") from error
+    missing = [key for key in TRAIN_KEYS if key not in document]
+    if missing:
+        raise HeldOutBroken(f"{path} lacks {', '.join(missing)}. Run the train stage of this version again.")
+    return dict(document)
+
+
+def read_heldout(path: Path) -> list[HeldOut]:
+    """heldout.parquet by target and horizon, in that order; empty when nothing could be held out.
+
+    Raises:
+        HeldOutBroken: a column is missing or of the wrong type, a value is null or not finite, a candidate lacks rows
+            that another has, or the champion is absent. The message names the place and the rule.
+    """
+    table = read_table(path)
+    columns = {name: _column(table, name, path) for name in COLUMNS}
+    if not len(table):
+        return []
+    for key in ("target", "horizon", "candidate", "account_id"):
+        columns[f"{key}#"] = np.unique(columns[key], return_inverse=True)[1]
+    keys = ("as_of", "account_id#", "candidate#", "horizon#", "target#")
+    order = np.lexsort([columns[key] for key in keys])
+    columns = {name: values[order] for name, values in columns.items()}
+    group = columns["target#"] * (columns["horizon#"].max() + 1) + columns["horizon#"]
+    edges = np.flatnonzero(np.diff(group)) + 1
+    bounds = zip(np.append(0, edges), np.append(edges, len(group)), strict=True)
+    return [_group({name: values[a:b] for name, values in columns.items()}, path) for a, b in bounds]
+
+
+def _column(table: pa.Table, name: str, path: Path) -> npt.NDArray[Any]:
+    if name not in table.column_names:
+        raise HeldOutBroken(f"{path}: column {name} is missing. Run the train stage of this version again.")
+    try:
+        column = table[name].cast(COLUMNS[name])
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise HeldOutBroken(f"{path}: column {name} should be {COLUMNS[name]} ({error}).") from error
+    if name not in NULLABLE and column.null_count:
+        raise HeldOutBroken(f"{path}: column {name} has {column.null_count} nulls; it may have none.")
+    if COLUMNS[name] == pa.date32():
+        return np.asarray(column.to_numpy().astype("datetime64[D]"))
+    values = (pc.fill_null(column, np.nan) if name in NULLABLE else column).to_numpy()
+    if name not in NULLABLE and values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise HeldOutBroken(
+            f"{path}: column {name} has {int((~np.isfinite(values)).sum())} values that are not finite."
+        )
+    return np.asarray(values)
+
+
+def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
+    target, horizon = str(rows["target"][0]), int(rows["horizon"][0])
+    place = f"{path}: {target} {horizon} days"
+    edges = np.flatnonzero(np.diff(rows["candidate#"])) + 1
+    bounds = list(zip(np.append(0, edges), np.append(edges, len(rows["label"])), strict=True))
+    named = {str(rows["candidate"][a]): slice(a, b) for a, b in bounds}
+    if CHAMPION not in named:
+        raise HeldOutBroken(f'{place}: no candidate "{CHAMPION}" among {", ".join(named)}.')
+    own = {name: values[named[CHAMPION]] for name, values in rows.items()}
+    for name, part in named.items():
+        for key in ("account_id", "as_of", "label", "increment"):
+            if not np.array_equal(rows[key][part], own[key]):
+                raise HeldOutBroken(f"{place}: {key} of candidate {name} differs from the champion's; rows must agree.")
+    for key in ("as_of", "origin"):
+        if len(np.unique(rows[key])) > 1:
+            raise HeldOutBroken(f"{place}: {len(np.unique(rows[key]))} values of {key}; one is allowed.")
+    if own["origin"][0] > own["as_of"][0]:
+        raise HeldOutBroken(
+            f"{place}: trained on labels up to {own['origin'][0]}, after the test at {own['as_of'][0]}."
+        )
+    if not np.isin(own["label"], (0, 1)).all():
+        raise HeldOutBroken(f"{place}: label holds values other than 0 and 1.")
+    if len(np.unique(own["account_id#"])) != len(own["label"]):
+        raise HeldOutBroken(f"{place}: an account stands there twice.")
+    label, increment = own["label"].astype(np.float64), own["increment"].astype(np.float64)
+    return HeldOut(
+        target=target,
+        horizon=horizon,
+        as_of=own["as_of"][0].item(),
+        origin=own["origin"][0].item(),
+        account_id=own["account_id"],
+        account=np.unique(own["account_id#"], return_inverse=True)[1],
+        label=label,
+        increment=increment,
+        expected=own["expected_increment"],
+        candidates={name: _scored(rows, part, label, increment, place) for name, part in named.items()},
+    )
+
+
+def _scored(rows: dict[str, npt.NDArray[Any]], part: slice, label: Floats, increment: Floats, place: str) -> Scored:
+    probability: Floats | None = rows["probability"][part]
+    if probability is not None and np.isnan(probability).all():
+        probability = None
+    if probability is not None and not ((probability >= 0) & (probability <= 1)).all():
+        name = rows["candidate"][part][0]
+        raise HeldOutBroken(f"{place}: a probability of {name} is null or outside [0, 1]; give all or none.")
+    return Scored(label, increment, rows["score"][part], rows["money_score"][part], probability)

@@ -1,0 +1,163 @@
+"""What became of each snapshot: the only module that looks ahead.
+
+One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `starter`, next floor 150). It crosses 150 on
+2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360. Had it
+fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end of day
+d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is complete,
+its 180-day label is null, never 0.
+"""
+
+from __future__ import annotations
+
+import argparse
+from datetime import date
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from features.catalogue import Definitions
+from features.rollup import roll_up
+from features.snapshots import data_end
+from warehouse import progress
+from warehouse.asof import outcomes_after
+from warehouse.engine import connect
+from warehouse.params import Section, read_params, section
+from warehouse.store import Workspace, open_warehouse, read_table, write_table
+
+TARGETS = ("expansion", "high_value")
+
+
+class LabelParams(Section):
+    horizons: tuple[int, ...] = (90, 180, 270, 360)  # days
+    default_horizon: int = 180
+    held_days: int = 30  # a move to a tier counts once it has been held this long
+
+
+def make_labels(
+    con: duckdb.DuckDBPyConnection, snapshots: pa.Table, definitions: Definitions, params: LabelParams, until: date
+) -> pa.Table:
+    """Outcomes of every snapshot from facts known before the midnight `until`.
+
+    Args:
+        con: sees the typed tables of the warehouse.
+        snapshots: account_id, as_of, tier (index, as known at as_of), run_rate (money per 30 days, likewise).
+
+    Returns:
+        account_id, as_of, observed_days (days from as_of in which a move can be told: until - as_of - held_days), and
+        - expansion_day, high_value_day: days from as_of to the first held move; null if none was observed
+        - expansion_at_risk, high_value_at_risk: false at or above the target tier at as_of, or where facts known
+          later show that the account had moved before as_of
+        - churn_day: days to closure; null if none
+        - increment_{h}, booked_{h}: revenue served less run-rate carried forward, and revenue booked, in
+          [as_of, as_of + h), signed money; null unless as_of + h + held_days <= until
+        sorted by account and date.
+    """
+    roll_up(con, definitions)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE known AS {outcomes_after('revenue_days', until)}")
+    con.register("snapshot_rows", snapshots)
+    high = definitions.tiers.high_value_index
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE subjects AS
+        SELECT account_id, as_of, run_rate, date_diff('day', as_of, DATE '{until}') - {params.held_days} AS observed_days,
+               CAST(tier AS INTEGER) + 1 AS expansion_tier, {high} AS high_value_tier, tier < {high} AS below_high
+        FROM snapshot_rows""")
+    con.unregister("snapshot_rows")
+    _spells(con, definitions, params.held_days)
+    top = len(definitions.tiers.ladder)
+    moves = "\n".join(_first_move(target, params.held_days) for target in TARGETS)
+    money = ",\n".join(_money(h, params.held_days) for h in params.horizons)
+    return con.sql(f"""
+        WITH served AS (
+            SELECT s.account_id, s.as_of, {money}
+            FROM subjects s LEFT JOIN known k ON k.account_id = s.account_id GROUP BY s.account_id, s.as_of
+        ), {moves} closed AS (
+            SELECT s.account_id, s.as_of, date_diff('day', s.as_of, CAST(a.closed_at AS DATE)) AS churn_day
+            FROM subjects s JOIN accounts a ON a.account_id = s.account_id
+            WHERE a.closed_at < DATE '{until}' AND CAST(a.closed_at AS DATE) >= s.as_of
+        )
+        SELECT s.account_id, s.as_of, s.observed_days,
+               e.day AS expansion_day,
+               s.expansion_tier < {top} AND NOT coalesce(e.moved_before, false) AS expansion_at_risk,
+               v.day AS high_value_day, s.below_high AND NOT coalesce(v.moved_before, false) AS high_value_at_risk,
+               c.churn_day, served.* EXCLUDE (account_id, as_of)
+        FROM subjects s
+        LEFT JOIN served USING (account_id, as_of)
+        LEFT JOIN expansion_moves e USING (account_id, as_of)
+        LEFT JOIN high_value_moves v USING (account_id, as_of)
+        LEFT JOIN closed c USING (account_id, as_of)
+        ORDER BY s.account_id, s.as_of""").to_arrow_table()
+
+
+def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days: int) -> None:
+    """Table `spells`: account_id, tier, first_day, last_day (excluded) of every stay at or above a tier's floor that
+    lasts longer than `held_days`."""
+    floors = ", ".join(f"({i}, {t.floor!r})" for i, t in enumerate(definitions.tiers.ladder) if i > 0)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE spells AS
+        WITH steps AS (
+            SELECT account_id, day, sum(step) AS step FROM (
+                SELECT account_id, first_day AS day, rate AS step FROM known
+                UNION ALL SELECT account_id, last_day, -rate FROM known) GROUP BY ALL
+        ), levels AS (
+            SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, sum(step) OVER w AS level
+            FROM steps WINDOW w AS (PARTITION BY account_id ORDER BY day)
+        ), above AS (
+            SELECT account_id, tier, first_day, last_day,
+                   lag(last_day) OVER (PARTITION BY account_id, tier ORDER BY first_day) IS DISTINCT FROM first_day AS opens
+            FROM levels JOIN (VALUES {floors}) AS f(tier, floor) ON level >= floor WHERE last_day IS NOT NULL
+        ), numbered AS (
+            SELECT *, sum(opens::INTEGER) OVER (PARTITION BY account_id, tier ORDER BY first_day) AS spell FROM above
+        )
+        SELECT account_id, tier, min(first_day) AS first_day, max(last_day) AS last_day
+        FROM numbered GROUP BY account_id, tier, spell
+        HAVING date_diff('day', min(first_day), max(last_day)) > {held_days}""")
+
+
+def _first_move(target: str, held_days: int) -> str:
+    """First spell in the target tier that opens on or after as_of; and whether one was already open at as_of."""
+    return f"""{target}_moves AS (
+            SELECT s.account_id, s.as_of,
+                   min(date_diff('day', s.as_of, p.first_day)) FILTER (
+                     p.first_day >= s.as_of AND date_diff('day', s.as_of, p.first_day) < s.observed_days) AS day,
+                   bool_or(p.first_day < s.as_of AND p.last_day > s.as_of) AS moved_before
+            FROM subjects s JOIN spells p ON p.account_id = s.account_id AND p.tier = s.{target}_tier
+            GROUP BY s.account_id, s.as_of
+        ),"""
+
+
+def _money(horizon: int, held_days: int) -> str:
+    """Columns increment_h and booked_h of one horizon; a rate is money per 30 days."""
+    end = f"s.as_of + {horizon}"
+    overlap = f"greatest(0, date_diff('day', greatest(k.first_day, s.as_of), least(k.last_day, {end})))"
+    mature = f"any_value(s.observed_days) >= {horizon}"
+    return f"""
+            CASE WHEN {mature} THEN CAST(coalesce(sum(k.rate * {overlap}), 0) AS DOUBLE) / 30
+                 - any_value(s.run_rate) * {horizon} / 30 END AS increment_{horizon},
+            CASE WHEN any_value(s.observed_days) + {held_days} >= {horizon} THEN
+                 CAST(coalesce(sum(k.amount) FILTER (k.day >= s.as_of AND k.day < {end}), 0) AS DOUBLE)
+                 END AS booked_{horizon}"""
+
+
+def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelParams) -> None:
+    """Stage `labels`: snapshots' tier and run-rate + warehouse -> artifacts/labels.parquet."""
+    with progress.stage("labels") as say, connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse)
+        books = read_table(workspace.artifacts / "features.parquet", ["account_id", "as_of", "tier", "run_rate"])
+        table = make_labels(con, books, definitions, params, data_end(con))
+        write_table(table, workspace.artifacts / "labels.parquet")
+        moved = sum(1 for day in table["expansion_day"].to_pylist() if day is not None)
+        say(f"{table.num_rows:,} snapshots, {moved:,} see a move to the next tier")
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Stage labels: what became of each snapshot.")
+    parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--params", type=Path)
+    args = parser.parse_args(argv)
+    document = read_params(args.params)
+    labels_stage(Workspace(args.workspace), Definitions.from_params(document), section(document, "labels", LabelParams))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""The books of one ingest: per file, read = accepted + duplicate + quarantined; and what is said over a limit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import Any
+
+from warehouse.raw import TABLES
+
+EXCLUDED = "excluded:"  # rules a params file declares; they set rows aside and break no limit
+
+# What a message says of one row, and of several.
+PHRASES: dict[str, tuple[str, str]] = {
+    "null_key": ("has no value in a key", "have no value in a key"),
+    "required_null": ("has no value", "have no value"),
+    "wrong_timestamp": ("is not a timestamp", "are not timestamps"),
+    "wrong_number": ("is not a finite number", "are not finite numbers"),
+    "wrong_integer": ("is not an integer", "are not integers"),
+    "wrong_flag": ("is not true or false", "are not true or false"),
+    "naive_timestamp": ("has no time zone", "have no time zone"),
+    "unknown_kind": ("is not one of the known kinds", "are not of the known kinds"),
+    "ancient": ("is before 1980", "are before 1980"),
+    "future": ("lies in the future", "lie in the future"),
+    "reversed_period": ("ends before it starts", "end before they start"),
+    "unknown_account": ("names no accepted account", "name no accepted account"),
+    "before_signup": ("is before the account's created_at", "are before the account's created_at"),
+    "conflicting_duplicate": ("repeats a key with other content", "repeat a key with other content"),
+    "foreign_currency": ("is not in ingest.currency", "are not in ingest.currency"),
+    "mixed_currency": ("is in a second currency", "are in a second currency"),
+    "malformed": ("is not a readable CSV line", "are not readable CSV lines"),
+}
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows of one file that broke one rule in one column ("" for the whole row). `first`: the first line of them."""
+
+    table: str
+    file: str
+    rule: str
+    column: str
+    rows: int
+    first: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many rows of a table may break one rule, as a share of those read: `by_rule`, else `otherwise`.
+    `kept`: folder of the quarantine; null when rows came by request and nothing is kept."""
+
+    otherwise: float
+    by_rule: dict[str, float] = field(default_factory=dict)
+    kept: str | None = None
+
+
+@dataclass(frozen=True)
+class FileCount:
+    """One file of one table; `quarantined` counts rows by rule. table "source": a file only queries read."""
+
+    table: str
+    file: str
+    read: int
+    accepted: int
+    duplicate: int
+    quarantined: dict[str, int]
+
+    def __post_init__(self) -> None:
+        if self.read != self.accepted + self.duplicate + sum(self.quarantined.values()):
+            raise AssertionError(f"{self.file}: the rows of {self.table} do not add up: {self}")
+
+
+@dataclass(frozen=True)
+class Accounting:
+    """What one ingest read and what became of every row. `counts`: accepted rows by table. `extra_columns`: ignored
+    columns by table. `fingerprint`: SHA-256 of the accepted data, null when nothing was published. `data_end`: the
+    midnight (UTC) after the last known fact. `problems`: rules over their limit."""
+
+    files: tuple[FileCount, ...]
+    counts: dict[str, int]
+    extra_columns: dict[str, list[str]] = field(default_factory=dict)
+    fingerprint: str | None = None
+    data_end: date | None = None
+    problems: tuple[str, ...] = ()
+
+    def read(self, table: str) -> int:
+        return sum(count.read for count in self.files if count.table == table)
+
+    def duplicate(self, table: str) -> int:
+        return sum(count.duplicate for count in self.files if count.table == table)
+
+    def quarantined(self, table: str) -> dict[str, int]:
+        """Rows of `table` by rule over all its files."""
+        total: Counter[str] = Counter()
+        for count in self.files:
+            if count.table == table:
+                total.update(count.quarantined)
+        return dict(sorted(total.items()))
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole as JSON types; "tables" sums what "files" lists."""
+        tables = {
+            table: {
+                "read": self.read(table),
+                "accepted": self.counts.get(table, 0),
+                "duplicate": self.duplicate(table),
+                "quarantined": self.quarantined(table),
+            }
+            for table in self.counts
+        }
+        document = asdict(self) | {"schema_version": 1, "tables": tables}
+        document["data_end"] = self.data_end.isoformat() if self.data_end else None
+        return document
+
+    def lines(self) -> list[str]:
+        """A line a table, one a rule below it, and the ignored columns once."""
+        out = []
+        given = {count.table for count in self.files}
+        for table, accepted in self.counts.items():
+            if table not in given:
+                continue
+            broken = self.quarantined(table)
+            out.append(
+                f"{table}: {self.read(table):,} read = {accepted:,} accepted + {self.duplicate(table):,} duplicate "
+                f"+ {sum(broken.values()):,} quarantined"
+            )
+            out += [f"  {rows:,} {rule}" for rule, rows in broken.items()]
+        for count in self.files:
+            if count.table == "source" and count.quarantined:
+                out.append(f"{count.file}: {count.quarantined['malformed']:,} malformed lines of {count.read:,}")
+        out += [f"{table}: ignored columns {', '.join(names)}" for table, names in self.extra_columns.items()]
+        return out
+
+
+def problems(tallies: list[Tally], read: Mapping[str, int], limits: Limits) -> list[str]:
+    """One sentence a rule whose rows exceed its limit. read: rows by table, without the excluded ones."""
+    groups: dict[tuple[str, str, str], list[Tally]] = {}
+    for tally in tallies:
+        if not tally.rule.startswith(EXCLUDED):
+            groups.setdefault((tally.table, tally.rule, tally.column), []).append(tally)
+    out: dict[tuple[str, str, str], str] = {}
+    for key, group in sorted(groups.items(), key=lambda item: (_place(item[0][0]), item[0])):
+        table, rule, _ = key
+        if sum(tally.rows for tally in group) > limits.by_rule.get(rule, limits.otherwise) * read[table]:
+            out[key] = _sentence(group, read[table], limits)
+    # Facts of a refused account are a consequence; the cause alone is said.
+    accounts_refused = any(table == "accounts" for table, _, _ in out)
+    return [text for (_, rule, _), text in out.items() if not (accounts_refused and rule == "unknown_account")]
+
+
+def _place(table: str) -> int:
+    return list(TABLES).index(table) if table in TABLES else len(TABLES)
+
+
+def _sentence(group: list[Tally], read: int, limits: Limits) -> str:
+    group = sorted(group, key=lambda tally: tally.file)
+    first, rows = group[0], sum(tally.rows for tally in group)
+    place = first.file if len(group) == 1 else f"{first.file} and {len(group) - 1} more"
+    column = f'column "{first.column}": ' if first.column else ""
+    said = PHRASES[_phrase(first)][0 if rows == 1 else 1]
+    unit = "row" if limits.kept is None else "line"
+    text = f"{place}: {column}{rows:,} of {read:,} rows {said} (rule {first.rule}, first at {unit} {first.first:,})."
+    if limits.kept is None:
+        return text
+    limit = limits.by_rule.get(first.rule, limits.otherwise)
+    setting = f"ingest.max_ratio.{first.rule}" if first.rule in limits.by_rule else "ingest.max_bad_ratio"
+    return (
+        f"{text} Quarantined to {limits.kept}/{first.table}.parquet. "
+        f"Set {setting} to change the {100 * limit:g} % limit."
+    )
+
+
+def _phrase(tally: Tally) -> str:
+    if tally.rule != "wrong_type":
+        return tally.rule
+    kind = TABLES[tally.table].column(tally.column).type if tally.column in _columns(tally.table) else "number"
+    return "wrong_number" if kind == "money" else f"wrong_{kind}"
+
+
+def _columns(table: str) -> set[str]:
+    return {column.name for column in TABLES[table].columns} if table in TABLES else set()

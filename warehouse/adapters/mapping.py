@@ -1,0 +1,73 @@
+"""Raw folders of any shape: the params give one SELECT a canonical table, over views named after the files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from warehouse.adapters import Source, files
+from warehouse.adapters.tables import require
+from warehouse.engine import name
+from warehouse.errors import ContractBroken, ParamsError
+from warehouse.params import Section
+from warehouse.raw import TABLES
+
+
+class MappingParams(Section):
+    """One SELECT a table; `events.csv` and a folder `events/` are both the view `events`. Columns of CSV files are
+    text. Rows without an id that are equal in all columns count as one fact, so select an id where repeats are real."""
+
+    accounts: str
+    events: str
+    revenue: str
+    touches: str | None = None
+    account_users: str | None = None
+
+
+def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams) -> list[Source]:
+    """One source a query; a file whose CSV lines are partly unreadable gives one more, of table "source".
+
+    Raises:
+        ContractBroken: no raw folder, an unreadable file, or a query that lacks a required column.
+        ParamsError: a query is not SQL over the files of the folder.
+    """
+    views, found = [], []
+    for stem in files.stems(raw):
+        there = files.look(con, raw, stem)
+        if there is None:
+            continue
+        query, rejects = files.relation(raw, there)
+        # A CSV file is read once and kept, so that each unreadable line is counted once.
+        con.execute(f"CREATE {'TABLE' if rejects else 'VIEW'} main.{name(stem)} AS SELECT * FROM ({query})")
+        views.append(stem)
+        if rejects:
+            found.append(Source("source", f"SELECT * FROM main.{name(stem)}", {}, tuple(there.by_file), (), rejects))
+    for table, query in params.model_dump().items():
+        if query is not None:
+            found.append(_source(con, table, query.strip().rstrip(";"), views))
+    return found
+
+
+def _source(con: duckdb.DuckDBPyConnection, table: str, query: str, views: list[str]) -> Source:
+    place = f"ingest.mapping.{table}"
+    try:
+        described = con.execute(f"DESCRIBE SELECT * FROM ({query})").fetchall()
+    except duckdb.CatalogException as error:
+        raise ContractBroken(
+            [f"{place}: {str(error).splitlines()[0]} Files found: {', '.join(views) or 'none'}."]
+        ) from error
+    except duckdb.Error as error:
+        raise ParamsError(f"{place} is not a SELECT over the files ({error}).") from error
+    columns = {row[0]: row[1] for row in described}
+    canonical = TABLES[table]
+    require(place, canonical, tuple(columns))
+    known = [column.name for column in canonical.columns if column.name in columns]
+    picked = ", ".join(name(column) for column in known)
+    return Source(
+        table,
+        f"SELECT '{table}' AS _file, row_number() OVER () AS _line, {picked} FROM ({query})",
+        {column: columns[column] for column in known},
+        (table,),
+        tuple(sorted(set(columns) - set(known))),
+    )

@@ -1,0 +1,79 @@
+"""Raw folders that already have the canonical tables: `accounts`, `events`, `revenue` and the optional ones."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import duckdb
+
+from warehouse.adapters import Source, files
+from warehouse.errors import ContractBroken
+from warehouse.raw import TABLES, RawTable
+
+
+def sources(con: duckdb.DuckDBPyConnection, raw: Path) -> list[Source]:
+    """One source a table that the folder has.
+
+    Raises:
+        ContractBroken: a required table or column is missing, or a file cannot be read. Says so of every table at once.
+    """
+    found, problems = [], []
+    for table in TABLES.values():
+        try:
+            source = _source(con, raw, table)
+        except ContractBroken as broken:
+            if not raw.is_dir():
+                raise
+            problems += broken.problems
+            continue
+        if source is not None:
+            found.append(source)
+    if problems:
+        raise ContractBroken(problems)
+    return found
+
+
+def _source(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source | None:
+    there = files.look(con, raw, table.name)
+    if there is None:
+        if table.optional:
+            return None
+        forms = ", ".join(f"{table.name}{end}" for end in files.ENDINGS)
+        raise ContractBroken(
+            [f'{raw}: table "{table.name}" is missing. Expected {forms} or a folder {table.name}/ of them.']
+        )
+    for file, columns in there.by_file.items():
+        require(file, table, columns)
+    known = [column.name for column in table.columns if column.name in there.columns]
+    query, rejects = files.relation(raw, there, known)
+    return Source(
+        table.name,
+        query,
+        {column: there.columns[column] for column in known},
+        tuple(there.by_file),
+        tuple(sorted({c for names in there.by_file.values() for c in names if c in there.columns} - set(known))),
+        rejects,
+    )
+
+
+def require(place: str, table: RawTable, columns: tuple[str, ...]) -> None:
+    """Refuses a file or query that lacks a required column of `table`.
+
+    Raises:
+        ContractBroken: names the missing columns, what was expected, what was found, and the nearest spelling.
+    """
+    missing = [column for column in table.required if column not in columns]
+    if not missing:
+        return
+    lowered = {column.lower(): column for column in columns}
+    parts = []
+    for column in missing:
+        near = difflib.get_close_matches(column, lowered, n=1)
+        parts.append(f'"{column}"' + (f' (nearest found: "{lowered[near[0]]}")' if near else ""))
+    raise ContractBroken(
+        [
+            f"{place}: required column{'s' if len(missing) > 1 else ''} {', '.join(parts)} missing "
+            f"(rule missing_column). Expected: {', '.join(table.required)}. Found: {', '.join(columns)}."
+        ]
+    )

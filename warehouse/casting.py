@@ -1,0 +1,85 @@
+"""SQL that turns a raw value into its declared type or into null, never into a guess.
+
+Numbers are finite decimals in plain notation (`12`, `-0.5`, `1e3`; not `1_000`, `1,000`, `inf`, `0x10`). Timestamps are
+ISO 8601; one that carries `Z` or an offset is converted to UTC, one that carries none is in the declared zone.
+"""
+
+from __future__ import annotations
+
+from warehouse.engine import quote
+from warehouse.raw import SQL_TYPES, Column
+
+_TIME = r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?)?"
+NAIVE = rf"\s*{_TIME}\s*"
+ZONED = r"\s*\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?( ?(Z|UTC)|[+-]\d{2}(:?\d{2})?)\s*"
+NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*"
+INTEGER = r"\s*[+-]?\d+(\.0+)?\s*"
+FLAGS = {"true": ("true", "t", "1", "yes", "y"), "false": ("false", "f", "0", "no", "n")}
+BLANKS = "' ' || chr(9) || chr(10) || chr(13) || chr(160)"  # by number: DuckDB strings know no \u escape
+NAIVE_TYPES = ("TIMESTAMP", "DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS")
+NUMBER_TYPES = ("DOUBLE", "FLOAT", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER")
+
+
+def text(raw: str, raw_type: str) -> str:
+    """The value as text; blank is null."""
+    value = raw if raw_type == "VARCHAR" else f"CAST({raw} AS VARCHAR)"
+    return f"CASE WHEN trim({value}, {BLANKS}) <> '' THEN {value} END"
+
+
+def cast(column: Column, raw: str, raw_type: str, timezone: str | None) -> str:
+    """The value of SQL expression `raw` (of DuckDB type `raw_type`) in the type of `column`; null when it is none."""
+    if column.type == "text":
+        return text(raw, raw_type)
+    if column.type == "timestamp":
+        return _timestamp(raw, raw_type, timezone)
+    if column.type in ("number", "money"):
+        return _number(raw, raw_type, SQL_TYPES[column.type])
+    if column.type == "integer":
+        value = f"CAST({raw} AS VARCHAR)"
+        return f"CASE WHEN regexp_full_match({value}, '{INTEGER}') THEN TRY_CAST(trim({value}) AS BIGINT) END"
+    if raw_type == "BOOLEAN":
+        return raw
+    value = f"lower(trim(CAST({raw} AS VARCHAR)))"
+    words = {word: f"({', '.join(quote(item) for item in items)})" for word, items in FLAGS.items()}
+    return f"CASE WHEN {value} IN {words['true']} THEN true WHEN {value} IN {words['false']} THEN false END"
+
+
+def is_naive(raw: str, raw_type: str) -> str:
+    """True for a timestamp that carries no zone."""
+    if raw_type in NAIVE_TYPES:
+        return "true"
+    if raw_type == "TIMESTAMP WITH TIME ZONE":
+        return "false"
+    return f"regexp_full_match(CAST({raw} AS VARCHAR), '{NAIVE}')"
+
+
+def _timestamp(raw: str, raw_type: str, timezone: str | None) -> str:
+    if raw_type == "TIMESTAMP WITH TIME ZONE":
+        return _finite(f"({raw} AT TIME ZONE 'UTC')")
+    if raw_type in NAIVE_TYPES:
+        return _finite(_from_zone(f"TRY_CAST({raw} AS TIMESTAMP)", timezone))
+    value = f"CAST({raw} AS VARCHAR)"
+    naive = _from_zone(f"TRY_CAST(trim({value}) AS TIMESTAMP)", timezone)
+    return (
+        f"CASE WHEN regexp_full_match({value}, '{NAIVE}') THEN {naive} WHEN regexp_full_match({value}, '{ZONED}') "
+        f"THEN TRY_CAST(trim({value}) AS TIMESTAMPTZ) AT TIME ZONE 'UTC' END"
+    )
+
+
+def _from_zone(naive: str, timezone: str | None) -> str:
+    if timezone is None:
+        return "CAST(NULL AS TIMESTAMP)"
+    if timezone == "UTC":
+        return naive
+    return f"(({naive}) AT TIME ZONE {quote(timezone)}) AT TIME ZONE 'UTC'"
+
+
+def _finite(moment: str) -> str:
+    return f"CASE WHEN isfinite({moment}) THEN {moment} END"
+
+
+def _number(raw: str, raw_type: str, sql_type: str) -> str:
+    if raw_type in NUMBER_TYPES or raw_type.startswith("DECIMAL"):
+        return f"TRY_CAST({raw} AS {sql_type})"  # infinity, NaN and overflow become null
+    value = f"CAST({raw} AS VARCHAR)"
+    return f"CASE WHEN regexp_full_match({value}, '{NUMBER}') THEN TRY_CAST(trim({value}) AS {sql_type}) END"

@@ -1,0 +1,48 @@
+"""The DuckDB connection everyone uses: UTC, bounded in memory, and locked down to the folders it was given."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+MEMORY_LIMIT = "3GB"  # leaves room beside the service on a 4 GiB machine
+THREADS = 2
+
+
+@contextmanager
+def connect(*folders: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB that can read and write only under `folders`, spills to a bounded folder of its own,
+    keeps UTC whatever the machine's zone, and refuses network, extensions and any change to these settings.
+    """
+    with tempfile.TemporaryDirectory(prefix="expansion-spill-") as spill:
+        con = duckdb.connect(":memory:")
+        try:
+            con.execute("SET TimeZone = 'UTC'")
+            con.execute(f"SET memory_limit = '{memory_limit}'")
+            con.execute(f"SET threads = {THREADS}")
+            con.execute(f"SET temp_directory = {quote(spill)}")
+            con.execute("SET max_temp_directory_size = '50GB'")
+            con.execute("SET enable_progress_bar = false")
+            con.execute("SET autoinstall_known_extensions = false")
+            con.execute("SET autoload_known_extensions = false")
+            allowed = ", ".join(quote(str(folder.resolve())) for folder in folders)
+            con.execute(f"SET allowed_directories = [{allowed}]")
+            con.execute("SET enable_external_access = false")
+            con.execute("SET lock_configuration = true")
+            yield con
+        finally:
+            con.close()
+
+
+def quote(text: str) -> str:
+    """`text` as an SQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def name(text: str) -> str:
+    """`text` as an SQL identifier."""
+    return '"' + text.replace('"', '""') + '"'

@@ -1,0 +1,87 @@
+"""params.yaml, read once and closed: one section a stage, an unknown key is an error that lists the known ones.
+
+The class of a section stands at the top of the module whose stage it steers and carries the defaults, so a params file
+says only what differs. Nothing here depends on the environment.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from warehouse.errors import ParamsError
+
+
+class Section(BaseModel):
+    """A frozen, closed section of params.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+S = TypeVar("S", bound=Section)
+SECTIONS = (
+    "simulate",
+    "ingest",
+    "tiers",
+    "snapshots",
+    "features",
+    "labels",
+    "train",
+    "evaluate",
+    "score",
+)
+
+
+def read_params(path: Path | None) -> dict[str, Any]:
+    """The params file as a mapping of section name to raw values.
+
+    None means the file `params.yaml` of the working directory if there is one, else all defaults.
+
+    Raises:
+        ParamsError: the file is missing, is not YAML, or has a section nobody reads.
+    """
+    if path is None:
+        path = Path("params.yaml")
+        if not path.exists():
+            return {}
+    if not path.is_file():
+        raise ParamsError(f"params file {path} does not exist. Give an existing file to --params.")
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ParamsError(f"{path}: not valid YAML ({error}).") from error
+    if not isinstance(document, dict):
+        raise ParamsError(f"{path}: expected sections ({', '.join(SECTIONS)}), found {type(document).__name__}.")
+    for name in document:
+        if name not in SECTIONS:
+            raise ParamsError(f'{path}: unknown section "{name}"{_nearest(str(name), SECTIONS)}.')
+    return document
+
+
+def section(document: dict[str, Any], name: str, cls: type[S]) -> S:
+    """One section of the params as its frozen class; absent keys take the class defaults.
+
+    Raises:
+        ParamsError: an unknown key or a value of the wrong type, named with its place.
+    """
+    try:
+        return cls.model_validate(document.get(name) or {})
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            place = ".".join(str(part) for part in (name, *item["loc"]))
+            if item["type"] == "extra_forbidden":
+                lines.append(f'params: unknown key "{place}"{_nearest(str(item["loc"][-1]), tuple(cls.model_fields))}.')
+            else:
+                lines.append(f'params: "{place}" is {item["input"]!r}: {item["msg"]}.')
+        raise ParamsError("\n".join(lines)) from error
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    hint = f'; did you mean "{close[0]}"?' if close else ";"
+    return f"{hint} Known: {', '.join(known)}"

@@ -1,0 +1,42 @@
+"""Dates, windows and horizons. Days are UTC calendar days; nothing here reads a clock.
+
+One account through this file: it signs up on 2024-01-10. Scored as of 2024-03-01 its 28-day window is
+[2024-02-02, 2024-03-01), the 180-day horizon [2024-03-01, 2024-08-28), and it is in its first quarter (days 0-90).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from warehouse.errors import UsageError
+
+QUARTER_DAYS = 91  # a quarter of an account's life: 365.25 / 4, rounded to whole days
+
+
+def parse_day(text: str) -> date:
+    """`YYYY-MM-DD` as a date.
+
+    Raises:
+        UsageError: the text is not such a date.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f'"{text}" is not a date. Give it as YYYY-MM-DD, for example 2025-06-01.') from error
+
+
+def midnight_after(moment: datetime) -> date:
+    """The day whose opening midnight is the first one strictly after `moment` (UTC, naive)."""
+    return moment.date() + timedelta(days=1)
+
+
+def month_starts(first: date, last: date) -> list[date]:
+    """All first days of a month in [first, last], ascending."""
+    out = []
+    year, month = first.year, first.month
+    if first.day > 1:
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+    while (day := date(year, month, 1)) <= last:
+        out.append(day)
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+    return out

@@ -1,0 +1,217 @@
+"""The contract of the raw tables, declared once: columns, types, units, keys, both clocks, rules.
+
+`docs/data-contract.md` is generated from here (`python -m warehouse.raw`). Inside the warehouse every timestamp is a
+UTC TIMESTAMP, every id a string, every amount a DECIMAL(18, 4) in the one currency of `tiers.currency`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Type = Literal["text", "timestamp", "number", "money", "integer", "flag"]
+SQL_TYPES: dict[Type, str] = {
+    "text": "VARCHAR",
+    "timestamp": "TIMESTAMP",
+    "number": "DECIMAL(18, 4)",
+    "money": "DECIMAL(18, 4)",
+    "integer": "BIGINT",
+    "flag": "BOOLEAN",
+}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `required`: the file must have it and no row may leave it null. `default`: SQL over the row's other
+    columns, used where the file lacks the column or the row leaves it null."""
+
+    name: str
+    type: Type
+    meaning: str
+    required: bool = False
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RawTable:
+    """One raw table. `happened` and `known` are its two clocks. `key`: rows equal in it are one fact; where the key
+    column is absent or null the whole row is the key. `optional`: the folder may lack the table."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: str | None
+    happened: str
+    known: str
+    meaning: str
+    optional: bool = False
+
+    def column(self, name: str) -> Column:
+        return next(column for column in self.columns if column.name == name)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.required)
+
+
+ACCOUNTS = RawTable(
+    "accounts",
+    (
+        Column("account_id", "text", "the vendor's id of the account; a string for ever", required=True),
+        Column("created_at", "timestamp", "sign-up", required=True),
+        Column("closed_at", "timestamp", "closed for good; null while open"),
+        Column("plan", "text", "plan today; a latest state, so never a feature"),
+        Column("industry", "text", "as told at sign-up"),
+        Column("country", "text", "as told at sign-up"),
+        Column("employees", "integer", "as told at sign-up"),
+        Column("channel", "text", "where the sign-up came from"),
+        Column("owner", "text", "salesperson; shown with leads, never a feature"),
+        Column("is_internal", "flag", "the vendor's own or a test account: never scored", default="false"),
+    ),
+    key="account_id",
+    happened="created_at",
+    known="created_at",
+    meaning="one row an account",
+)
+EVENTS = RawTable(
+    "events",
+    (
+        Column("event_id", "text", "id that survives redelivery"),
+        Column("account_id", "text", "account that acted", required=True),
+        Column("user_id", "text", "user that acted; null for machines"),
+        Column("event_name", "text", "what was done", required=True),
+        Column("occurred_at", "timestamp", "when it happened", required=True),
+        Column("received_at", "timestamp", "when the vendor knew of it", default="occurred_at"),
+        Column("quantity", "number", "how much of it", default="1"),
+    ),
+    key="event_id",
+    happened="occurred_at",
+    known="received_at",
+    meaning="one row a product event",
+)
+REVENUE = RawTable(
+    "revenue",
+    (
+        Column("revenue_id", "text", "id of the invoice or invoice line"),
+        Column("account_id", "text", "account that pays", required=True),
+        Column("amount", "money", "signed; credits and refunds are negative", required=True),
+        Column("currency", "text", "ISO code; null means `tiers.currency`"),
+        Column("booked_at", "timestamp", "when it was booked, hence known", required=True),
+        Column("period_start", "timestamp", "first day served, included", default="booked_at"),
+        Column("period_end", "timestamp", "last day served, excluded; null: `tiers.spread_days` from period_start"),
+        Column(
+            "kind",
+            "text",
+            "what sort of row",
+            default="'invoice'",
+            choices=("invoice", "subscription", "credit", "refund"),
+        ),
+    ),
+    key="revenue_id",
+    happened="booked_at",
+    known="booked_at",
+    meaning="one row an amount booked",
+)
+TOUCHES = RawTable(
+    "touches",
+    (
+        Column("account_id", "text", "account contacted", required=True),
+        Column("occurred_at", "timestamp", "when", required=True),
+        Column("channel", "text", "by what means"),
+        Column("owner", "text", "by whom"),
+        Column("kind", "text", "contacted, held_out or random", choices=("contacted", "held_out", "random")),
+    ),
+    key=None,
+    happened="occurred_at",
+    known="occurred_at",
+    meaning="one row a sales touch",
+    optional=True,
+)
+ACCOUNT_USERS = RawTable(
+    "account_users",
+    (
+        Column("account_id", "text", "account", required=True),
+        Column("user_id", "text", "user", required=True),
+        Column("valid_from", "timestamp", "user joined", required=True),
+        Column("valid_to", "timestamp", "user left; null while there"),
+        Column("role", "text", "role in the account"),
+    ),
+    key=None,
+    happened="valid_from",
+    known="valid_from",
+    meaning="one row a stay of a user in an account",
+    optional=True,
+)
+TABLES: dict[str, RawTable] = {t.name: t for t in (ACCOUNTS, EVENTS, REVENUE, TOUCHES, ACCOUNT_USERS)}
+
+
+def contract() -> str:
+    """The contract as the text of `docs/data-contract.md`."""
+    out = [_HEAD]
+    for table in TABLES.values():
+        key = "all columns"
+        if table.key is not None:
+            key = f"`{table.key}`" + ("" if table.column(table.key).required else ", for rows without one all columns")
+        out += [f"## {table.name}{' (optional)' if table.optional else ''}", ""]
+        out += [f"{table.meaning[0].upper()}{table.meaning[1:]}. Key: {key}.", ""]
+        out += [f"Happened: `{table.happened}`. Known: `{table.known}`.", ""]
+        out += ["| column | type | required | when null or absent | meaning |", "|---|---|---|---|---|"]
+        out += [_described(column) for column in table.columns]
+        out.append("")
+    return "\n".join([*out, _RULES])
+
+
+def _described(column: Column) -> str:
+    absent = "refused" if column.required else f"`{column.default}`" if column.default else "null"
+    meaning = column.meaning + (f" ({', '.join(column.choices)})" if column.choices else "")
+    return f"| `{column.name}` | {column.type} | {'yes' if column.required else ''} | {absent} | {meaning} |"
+
+
+_HEAD = """# Data contract
+
+What a folder of raw tables must hold. Generated by `python -m warehouse.raw`; change `warehouse/raw.py`, not this page.
+
+A table is one file `<table>.parquet`, `<table>.csv` or `<table>.csv.gz`, or a folder `<table>/` of such files at any
+depth. CSV is UTF-8 with commas, double quotes and a header line. Other shapes are mapped by an adapter: see
+`ingest.adapter` in the params files under `examples/`. Columns not listed are ignored and named once.
+
+- **text**: kept as it stands; an id is text for ever, so `007` stays `007`. Blank is null.
+- **timestamp**: ISO 8601 (`2024-03-01`, `2024-03-01 09:00`, `2024-03-01T09:00:00.25+02:00`, `...Z`). One with `Z` or an
+  offset is converted to UTC; one without is in `ingest.timezone` (null: refused). Epoch seconds are not timestamps.
+- **number**, **money**: a finite decimal such as `12`, `-0.5`, `1e3`, kept to four places. Not `1,000`, `1_000`, `inf`,
+  `0x10`.
+- **integer**, **flag**: a whole number; `true`, `false`, `1`, `0`, `yes`, `no`, `t`, `f`, `y`, `n`.
+
+Every fact has two clocks: when it happened and when the vendor knew of it. Features as of a date see only rows known
+before it.
+"""
+_RULES = """## What happens to each row
+
+Per file, `read = accepted + duplicate + quarantined`. The first rule that a row breaks names it:
+
+| rule | breaks it |
+|---|---|
+| `malformed` | a CSV line that cannot be split into the columns of the header |
+| `null_key` | a blank id in a required id column |
+| `wrong_type` | a value that is not of the column's type |
+| `naive_timestamp` | no zone on a timestamp while `ingest.timezone` is null |
+| `unknown_kind` | a value outside the listed choices |
+| `required_null` | a blank value in another required column |
+| `ancient` | a clock before 1980 |
+| `future` | a clock later than now plus `ingest.future_tolerance_minutes` |
+| `reversed_period` | `period_end` not after `period_start`; `closed_at` or `valid_to` before its start |
+| `foreign_currency` | a currency other than `ingest.currency` |
+| `mixed_currency` | no declared currency, and not the currency of most rows |
+| `unknown_account` | an account that is not among the accepted accounts |
+| `before_signup` | an event or an amount dated before the account's `created_at` |
+| `conflicting_duplicate` | the key of another row with other content; the earliest known row is kept |
+| `excluded:<name>` | an exclusion declared in the params; breaks no limit |
+
+A row equal to an accepted one in its key and content is a duplicate: counted, not kept. A rule broken by more than
+`ingest.max_bad_ratio` of a table's rows (0.1 %; by rule `ingest.max_ratio`; `unknown_account` 2 %) stops the run with
+exit code 3 and leaves the live warehouse as it was. Quarantined rows are in `quarantine/<table>.parquet` of the
+workspace: file, line, table, rule, column, and the row as JSON. A missing table or column, an empty or unreadable file,
+and a folder without a single account stop the run too."""
+
+if __name__ == "__main__":
+    print(contract())

@@ -1,0 +1,101 @@
+"""The only Parquet I/O of the project, and the only place that knows the folders of a workspace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from warehouse.engine import quote
+from warehouse.errors import DataError, UsageError
+from warehouse.raw import TABLES
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one vendor. `root` may not exist yet."""
+
+    root: Path
+
+    @property
+    def warehouse(self) -> Path:
+        return self.root / "warehouse"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def releases(self) -> Path:
+        return self.root / "releases"
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Writes `path` whole or not at all: a temporary name beside it, then one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(table, partial, compression="zstd")
+    os.replace(partial, path)
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A Parquet file as an Arrow table, page checksums verified where the file has them.
+
+    Raises:
+        DataError: the file is missing or is not readable Parquet.
+    """
+    try:
+        return pq.read_table(path, columns=columns, page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise DataError(f"{path} does not exist. Run the stage that writes it first.") from error
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not readable Parquet ({error}).") from error
+
+
+def copy_to_parquet(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+    """Streams the rows of `query` to `path`; returns their number. The caller owns atomicity (a folder swap)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # fetchall, not fetchone: DuckDB 2 refuses the next statement while a result is unfinished
+    [(rows,)] = con.execute(f"COPY ({query}) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+    return int(rows)
+
+
+def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+    """Makes the typed tables of `warehouse` visible in `con` as views `accounts`, `events`, `revenue`, ...
+
+    Raises:
+        UsageError: there is no warehouse there yet.
+    """
+    for table in TABLES:
+        path = warehouse / f"{table}.parquet"
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist. Run `expansion ingest --raw DIR --workspace DIR` first.")
+        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet({quote(str(path))})")
+
+
+def swap_folder(new: Path, live: Path) -> None:
+    """Puts the finished folder `new` in the place of `live`. A crash between the two renames leaves `live` under the
+    name `.<live>.old`, which `recover_folder` puts back."""
+    old = live.with_name(f".{live.name}.old")
+    if old.exists():
+        shutil.rmtree(old)
+    if live.exists():
+        os.replace(live, old)
+    os.replace(new, live)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(live: Path) -> None:
+    """Undoes a `swap_folder` that died half-way: without `live`, the old folder comes back."""
+    old = live.with_name(f".{live.name}.old")
+    if old.exists() and not live.exists():
+        os.replace(old, live)
