@@ -1,4 +1,4 @@
-"""The one entry point to features. Training, the nightly batch and the API differ only in the rows and dates they bring."""
+"""The one entry point to features: training, nightly batch and API differ only in the rows and dates they bring."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "users_prev_28d", "users", "count(*) FILTER (coalesce(n_56, 0) > coalesce(n_28, 0))", "users",
-        "28 to 56 days ago", "users", "many users a month earlier", "few users a month earlier", none="signed up within the last month", since=28,
+        "28 to 56 days ago", "users", "many users a month earlier", "few users a month earlier",
+        none="signed up within the last month", since=28,
     ),
     Feature(
         "new_users_28d", "users", "count(*) FILTER (age_first <= 28)", "users", "last 28 days", "users",
@@ -63,16 +64,19 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "days_since_first_specialist", "names", "max(age_first) FILTER (kind = 'specialist')", "days", "since sign-up",
-        "recency", "committed to specialist functions long ago", "committed to specialist functions lately", none="no specialist function used so far",
+        "recency", "committed to specialist functions long ago", "committed to specialist functions lately",
+        none="no specialist function used so far",
         empty="NULL",
     ),
     Feature(
         "days_since_last_specialist", "names", "min(age_last) FILTER (kind = 'specialist')", "days", "since sign-up",
-        "recency", "specialist functions not used for long", "specialist functions used very lately", none="no specialist function used so far", empty="NULL",
+        "recency", "specialist functions not used for long", "specialist functions used very lately",
+        none="no specialist function used so far", empty="NULL",
     ),
     Feature(
         "days_since_last_configuration", "names", "min(age_last) FILTER (kind = 'configuration')", "days",
-        "since sign-up", "recency", "configured long ago", "configured very lately", none="nothing configured so far", empty="NULL",
+        "since sign-up", "recency", "configured long ago", "configured very lately",
+        none="nothing configured so far", empty="NULL",
     ),
     Feature(
         "days_since_last_new_user", "users", "min(age_first)", "days", "since sign-up", "recency",

@@ -37,7 +37,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "channel", "account", "channel", "", "told at sign-up", "fit",
-        "the channel it came through", "the channel it came through", none="channel not known", empty="NULL", category=True,
+        "the channel it came through", "the channel it came through",
+        none="channel not known", empty="NULL", category=True,
     ),
     Feature(
         "stage", "derived", STAGE, "", "the day before as_of", "trend",

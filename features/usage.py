@@ -31,7 +31,8 @@ FEATURES: tuple[Feature, ...] = (
     *_events("ticket", "tickets", "support tickets", "support", ("90",)),
     Feature(
         "events_prev_28d", "names", "sum(coalesce(n_56, 0) - coalesce(n_28, 0))", "events", "28 to 56 days ago",
-        "trend", "much use a month earlier", "little use a month earlier", none="signed up within the last month", since=28,
+        "trend", "much use a month earlier", "little use a month earlier",
+        none="signed up within the last month", since=28,
     ),
     Feature(
         "quantity_28d", "names", "sum(q_28)", "units", "last 28 days", "depth",
@@ -59,11 +60,13 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "events_trend", "derived", "ln((events_28d + 1) / (events_prev_28d + 1))", "log ratio",
-        "last 28 days against the 28 before", "trend", "use is growing", "use is shrinking", none="too young to show growth in use", empty="NULL",
+        "last 28 days against the 28 before", "trend", "use is growing", "use is shrinking",
+        none="too young to show growth in use", empty="NULL",
     ),
     Feature(
         "specialist_share_90d", "derived", "specialist_90d / nullif(events_90d, 0)", "share", "last 90 days", "depth",
-        "specialist functions are a large share of use", "specialist functions are a small share of use", none="no use in the last 90 days",
+        "specialist functions are a large share of use", "specialist functions are a small share of use",
+        none="no use in the last 90 days",
         empty="NULL",
     ),
 )  # fmt: skip

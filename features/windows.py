@@ -1,8 +1,8 @@
 """The trailing-window engine: the only aggregation over time, and the shape every feature is declared in.
 
 Distinct counts never use DISTINCT: the past is first grouped by (account, as_of, user) or (account, as_of, event name)
-with the age of the first and of the last occurrence. A user is active in [as_of - w, as_of) if and only if age_last <= w,
-and new in it if and only if age_first <= w; counting rows is then exact.
+with the age of the first and of the last occurrence. A user is active in [as_of - w, as_of) if and only if
+age_last <= w, and new in it if and only if age_first <= w; counting rows is then exact.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import BoosterParams, fit_booster
+from models.boosting import THREADS, BoosterParams, fit_booster
 
 EDGES = (0, 30, 60, 90, 135, 180, 270, 360)  # days after as_of; interval k is [EDGES[k], EDGES[k + 1])
 REASON_INTERVAL = 3  # reasons are told for the hazard of [90, 135) days: the middle of the default horizon
@@ -38,7 +38,7 @@ class Hazard:
         rows = np.column_stack([matrix, np.zeros(len(matrix))])
         for k in range(len(EDGES) - 1):
             rows[:, -1] = EDGES[k]
-            raw = self.booster.predict(rows, raw_score=True, num_threads=2)
+            raw = np.asarray(self.booster.predict(rows, raw_score=True, num_threads=THREADS))
             out[:, k] = 1.0 / (1.0 + np.exp(-(raw + offset(self.base, k) + shift)))
         return out
 
@@ -47,7 +47,7 @@ class Hazard:
         if self.booster is None:
             return np.zeros_like(matrix)
         rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
-        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=2))[:, : matrix.shape[1]]
+        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=THREADS))[:, : matrix.shape[1]]
 
 
 def offset(base: float, interval: int) -> float:

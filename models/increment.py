@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import BoosterParams, fit_booster
+from models.boosting import THREADS, BoosterParams, fit_booster
 
 HORIZON_FEATURE = "log_horizon"
 WINSOR = 0.995  # training amounts above this quantile are set to it; evaluation never is
@@ -28,7 +28,7 @@ class Amount:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
         if self.booster is None:
             return np.zeros(len(matrix))
-        raw = self.booster.predict(_rows(matrix, horizon), num_threads=2)
+        raw = self.booster.predict(_rows(matrix, horizon), num_threads=THREADS)
         return np.asarray(self.smear * np.expm1(np.maximum(raw, 0.0)))
 
 
@@ -56,7 +56,7 @@ def fit_amount(
     booster = fit_booster(
         data, np.log1p(capped), "regression", small, seed, names=[*names, HORIZON_FEATURE], categories=categories
     )
-    back = np.expm1(np.maximum(booster.predict(data, num_threads=2), 0.0))
+    back = np.expm1(np.maximum(booster.predict(data, num_threads=THREADS), 0.0))
     smear = float(capped.sum() / max(back.sum(), 1e-9))
     ratio = gain / np.maximum(smear * back, 1e-9)
     low, high = (float(q) for q in np.quantile(ratio, BAND))

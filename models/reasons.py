@@ -86,25 +86,28 @@ def tell(contributions: np.ndarray, table: pa.Table, peers: Peers, currency: str
 
 
 def sentence(feature: Feature, value: float | str | None, peer: float | None, currency: str) -> str:
-    """`many active users in the last 28 days: 14 (accounts of its age: 2)`."""
+    """`many active users in the last 28 days: 14 users (typical for its age: 2)`."""
     if value is None:
         return feature.none or f"{feature.name} not known"
     if isinstance(value, str):
         return f"{feature.high}: {value}"
     phrase = feature.high if peer is None or value > peer or (value == peer and value > 0) else feature.low
-    beside = "" if peer is None else f" (accounts of its age: {_shown(peer, feature.unit, currency)})"
+    beside = "" if peer is None else f" (typical for its age: {_shown(peer, feature.unit, currency, bare=True)})"
     return f"{phrase}: {_shown(value, feature.unit, currency)}{beside}"
 
 
-def _shown(value: float, unit: str, currency: str) -> str:
+def _shown(value: float, unit: str, currency: str, bare: bool = False) -> str:
+    """`bare`: the number alone, where the unit has just been said."""
     if unit == "log ratio":
         return f"x {np.exp(value):.1f}"
     if unit == "share":
         return f"{100 * value:.0f} %"
     number = f"{value:,.0f}" if abs(value) >= 10 or value == round(value) else f"{value:,.1f}"
+    if bare:
+        return number
     if unit.startswith("money"):
         return f"{number} {currency}{unit.removeprefix('money')}"
-    return f"{number} {unit}"
+    return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
 
 
 def _median(values: np.ndarray) -> float | None:

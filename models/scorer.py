@@ -152,8 +152,8 @@ class Scorer:
         made_for, here = said["card"]["fingerprint"], fingerprint(definitions)
         if made_for != here:
             raise BundleRefused(
-                f"{folder}: bundle was made for features {made_for[:12]}, this version computes {here[:12]}. Retrain, or "
-                "run the version that made it."
+                f"{folder}: bundle was made for features {made_for[:12]}, this version computes {here[:12]}. "
+                "Retrain, or run the version that made it."
             )
         model = json.loads((folder / "model.json").read_text())
         boosters = {path.name: lgb.Booster(model_file=str(path)) for path in sorted(folder.glob("*.lgb.txt"))}

@@ -102,7 +102,7 @@ def _add_routes(app: FastAPI) -> None:
 
 
 def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
-    """Accounts in the order to call them, filtered and paged; `format=csv` gives all that match as one file."""
+    """Accounts in the order to call them, filtered and paged; format=csv gives all that match as one file."""
     if query.format == "csv":
         leads.horizon_of(release, query.horizon)
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}

@@ -37,8 +37,8 @@ class ScoreParams(Section):
     floor is D."""
 
     capacity: int = 60
-    bands: dict[str, float] = Field({"A": 0.20, "B": 0.10, "C": 0.04})
-    rule_bands: dict[str, float] = Field({"A": 0.98, "B": 0.95, "C": 0.80})
+    bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})
+    rule_bands: dict[str, float] = Field(default={"A": 0.98, "B": 0.95, "C": 0.80})
 
     @field_validator("bands", "rule_bands")
     @classmethod

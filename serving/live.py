@@ -28,7 +28,7 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
         ApiError: 422 for rows that break the raw contract, 500 if a score is not finite.
     """
     rows = _rows(request.accounts)
-    params = IngestParams.model_validate(release.card.get("ingest", {}))
+    params = IngestParams()  # the canonical contract: UTC, one currency; an adapter belongs to files
     with connect(memory_limit=MEMORY_LIMIT) as con:
         try:
             load_rows(con, rows, params, now)

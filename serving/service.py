@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -52,4 +53,4 @@ class ExpansionService:
         return surface.desk.watcher.get() is not None
 
 
-ExpansionService.add_asgi_middleware(Front)
+cast("bentoml.Service[Any]", ExpansionService).add_asgi_middleware(Front)

@@ -21,18 +21,18 @@ class Settings(BaseSettings):
 
     workspace: Path = Path("workspace")
     host: str = "127.0.0.1"
-    port: int = Field(3000, ge=1, le=65535)
-    workers: int = Field(1, ge=1, le=64)
+    port: int = Field(default=3000, ge=1, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
     auth: bool = True
     insecure: bool = False
     allowed_hosts: str = ""
-    reload_seconds: float = Field(1.0, ge=0)
-    stale_after_hours: float = Field(36, gt=0)
-    session_hours: float = Field(12, gt=0)
-    body_limit_bytes: int = Field(1 << 20, gt=0)
-    body_seconds: float = Field(10, gt=0)
+    reload_seconds: float = Field(default=1.0, ge=0)
+    stale_after_hours: float = Field(default=36, gt=0)
+    session_hours: float = Field(default=12, gt=0)
+    body_limit_bytes: int = Field(default=1 << 20, gt=0)
+    body_seconds: float = Field(default=10, gt=0)
     # BentoML points prometheus_client at a folder shared by its workers; it names the variable, not we.
-    metrics_folder: Path | None = Field(None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
+    metrics_folder: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
 
     @property
     def loopback(self) -> bool:

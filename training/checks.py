@@ -1,8 +1,8 @@
 """Outcomes defined elsewhere that we hold ourselves to, beside the product's own target: same features, same learner.
 
-`mean_spend_moves_up`: tiers at quantiles of the last 90 days' spend among training snapshots; an account moves up if its
-mean booked revenue per 90 days over the horizon lies in a higher tier than its last 90 days did. Every account is in, also
-those that cannot rise. The increment is that mean less the last 90 days' spend, if positive.
+`mean_spend_moves_up`: tiers at quantiles of the last 90 days' spend among training snapshots; an account moves up if
+its mean booked revenue per 90 days over the horizon lies in a higher tier than its last 90 days did. Every account is
+in, also those that cannot rise. The increment is that mean less the last 90 days' spend, if positive.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from models.boosting import BoosterParams, fit_booster
+from models.boosting import THREADS, BoosterParams, fit_booster
 from models.encoding import Encoding
 from models.increment import fit_amount
 from training.dataset import Dataset
@@ -63,5 +63,5 @@ def fit_check(
     booster = fit_booster(matrix[told], label[told], "binary", params, seed, names=names, categories=categories)
     gained = told[label[told] == 1]
     amount = fit_amount(matrix, {check.horizon: (gained, increment[gained])}, params, seed, names, categories)
-    probability = np.asarray(booster.predict(rows, num_threads=2))
+    probability = np.asarray(booster.predict(rows, num_threads=THREADS))
     return probability, probability * amount.expected(rows, check.horizon)

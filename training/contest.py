@@ -1,4 +1,4 @@
-"""The held-out rows: at each origin the champion and every baseline score the same accounts, and truth is put beside."""
+"""The held-out rows: at each origin the champion and every baseline score the same accounts, with truth beside."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def contest(
         others: (n,) probability by candidate that states one; the rules of thumb are added here.
     """
     probability, expected = champion
+    rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]]
     rows = {"champion": (probability, expected, probability, expected)}
     rows |= {name: (p, p, p, None) for name, p in others.items()}
     rows |= {name: (s, s, None, None) for name, s in ((n, rule(test.features)) for n, rule in RULES.items())}

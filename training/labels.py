@@ -1,8 +1,8 @@
 """What became of each snapshot: the only module that looks ahead.
 
-One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `starter`, next floor 150). It crosses 150 on
-2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360. Had it
-fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end of day
+One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `starter`, next floor 150). It crosses 150
+on 2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360.
+Had it fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end of day
 d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is complete,
 its 180-day label is null, never 0.
 """
@@ -50,7 +50,8 @@ def make_labels(
           later show that the account had moved before as_of
         - churn_day: days to closure; null if none
         - increment_{h}, booked_{h}: revenue served less run-rate carried forward, and revenue booked, in
-          [as_of, as_of + h), signed money; null unless as_of + h + held_days <= until
+          [as_of, as_of + h), signed money; increment null unless as_of + h + held_days <= until, booked unless
+          as_of + h <= until
         sorted by account and date.
     """
     roll_up(con, definitions)
@@ -59,7 +60,8 @@ def make_labels(
     high = definitions.tiers.high_value_index
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE subjects AS
-        SELECT account_id, as_of, run_rate, date_diff('day', as_of, DATE '{until}') - {params.held_days} AS observed_days,
+        SELECT account_id, as_of, run_rate,
+               date_diff('day', as_of, DATE '{until}') - {params.held_days} AS observed_days,
                CAST(tier AS INTEGER) + 1 AS expansion_tier, {high} AS high_value_tier, tier < {high} AS below_high
         FROM snapshot_rows""")
     con.unregister("snapshot_rows")
@@ -100,11 +102,12 @@ def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days:
                 SELECT account_id, first_day AS day, rate AS step FROM known
                 UNION ALL SELECT account_id, last_day, -rate FROM known) GROUP BY ALL
         ), levels AS (
-            SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, sum(step) OVER w AS level
+            SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, round(sum(step) OVER w, 6) AS level
             FROM steps WINDOW w AS (PARTITION BY account_id ORDER BY day)
         ), above AS (
             SELECT account_id, tier, first_day, last_day,
-                   lag(last_day) OVER (PARTITION BY account_id, tier ORDER BY first_day) IS DISTINCT FROM first_day AS opens
+                   lag(last_day) OVER (PARTITION BY account_id, tier ORDER BY first_day)
+                     IS DISTINCT FROM first_day AS opens
             FROM levels JOIN (VALUES {floors}) AS f(tier, floor) ON level >= floor WHERE last_day IS NOT NULL
         ), numbered AS (
             SELECT *, sum(opens::INTEGER) OVER (PARTITION BY account_id, tier ORDER BY first_day) AS spell FROM above

@@ -1,12 +1,12 @@
 """The shift of the log-odds that brings the newest matured landmarks into line, if it would have helped them.
 
-A model of the older history scores two landmarks whose shortest-horizon labels are complete: the newest, and one whole
-horizon and holding period before it, so that their windows share no day. The shift is learned on the earlier and adopted
-only if it lowers the log-loss of the later; then it is learned anew on the later.
+A model of the older history scores two landmarks whose shortest-horizon labels are complete: the newest, and one
+whole horizon and holding period before it, so that their windows share no day. The shift is learned on the earlier and
+adopted only if it lowers the log-loss of the later; then it is learned anew on the later.
 
-Off by default (`train.recalibrate`): with two years of history the older model has seen a season or less, and the shift
-it needs is not the shift the served model needs. Measured on Online Retail II, origin 2011-08-01, 90 days: expected over
-actual 0.84 without it, 0.42 with it. See docs/adr/0004.
+Off by default (`train.recalibrate`): with two years of history the older model has seen a season or less, and the
+shift it needs is not the shift the served model needs. Measured on Online Retail II, origin 2011-08-01, 90 days:
+expected over actual 0.84 without it, 0.42 with it. See docs/adr/0004-no-recalibration-on-short-histories.md.
 """
 
 from __future__ import annotations

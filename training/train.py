@@ -141,8 +141,9 @@ def _require_positives(full: Dataset, labels: LabelParams, params: TrainParams) 
     told, negative = int((~np.isnan(label)).sum()), int((label == 0).sum())
     if expanded < params.min_positives or negative == 0:
         raise TooFewPositives(
-            f"expansion within {h} days: {expanded:,} accounts expanded and {negative:,} of {told:,} complete snapshots "
-            f"did not; training needs {params.min_positives} accounts that did (train.min_positives) and both classes. "
+            f"expansion within {h} days: {expanded:,} accounts expanded and {negative:,} of {told:,} complete "
+            f"snapshots did not; training needs {params.min_positives} accounts that did "
+            f"(train.min_positives) and both classes. "
             "Add history, lower the tier floors, or let `expansion score` serve the rule."
         )
     return {f"{t}_{h}": int(np.nansum(full.outcome(t, h))) for t in TARGETS for h in labels.horizons}

@@ -51,9 +51,9 @@ class IngestParams(Section):
     adapter: Literal["tables", "transaction_log", "mapping"] = "tables"
     timezone: str | None = "UTC"
     currency: str | None = None
-    max_bad_ratio: float = Field(0.001, ge=0, le=1)
+    max_bad_ratio: float = Field(default=0.001, ge=0, le=1)
     max_ratio: dict[str, float] = Field(default_factory=dict)
-    future_tolerance_minutes: float = Field(10, ge=0)
+    future_tolerance_minutes: float = Field(default=10, ge=0)
     transaction_log: TransactionLogParams | None = None
     mapping: MappingParams | None = None
 

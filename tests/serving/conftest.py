@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,9 +12,14 @@ from tests.serving.published import Service, load_fake, open_service, publish
 
 
 @pytest.fixture(autouse=True)
-def _fake_scorer(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if "real_scorer" not in request.keywords:
-        monkeypatch.setattr(release, "load_scorer", load_fake)
+def _made_up_bundles_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A made-up bundle has no manifest and gives a scorer that only knows its card; a real one loads as ever."""
+    real = release.load_scorer
+
+    def load(bundle: Path) -> Any:
+        return real(bundle) if (bundle / "manifest.json").exists() else load_fake(bundle)
+
+    monkeypatch.setattr(release, "load_scorer", load)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ START = datetime(2025, 1, 6)
 
 
 def histories(accounts: int = 12) -> list[dict[str, Any]]:
-    """JSON histories as POST /v1/score takes them. Account n acts on every (n+1)th day and pays from its third month."""
+    """Histories as POST /v1/score takes them. Account n acts on every (n+1)th day and pays from its third month."""
     out = []
     for n in range(accounts):
         created = START + timedelta(days=5 * n)

@@ -61,7 +61,7 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
     reasons = [
         {"text": "11 active users in 28 days, was 4", "feature": "users_28d", "family": "engagement", "direction": "up",
          "value": 11.0, "share": 0.4},
-        {"text": "Three specialist functions switched on", "feature": "specialist", "family": "usage", "direction": "up",
+        {"text": "Three specialist functions switched on", "feature": "special", "family": "usage", "direction": "up",
          "value": 3.0, "share": 0.3},
         {"text": "No invoice for 60 days", "feature": "days_since", "family": "revenue", "direction": "down",
          "value": 60.0, "share": 0.1},

@@ -17,8 +17,6 @@ from tests.serving.published import Service, open_service
 from warehouse.params import ParamsError, section
 from warehouse.store import Workspace, read_table
 
-pytestmark = pytest.mark.real_scorer
-
 
 @pytest.fixture
 def vendor(workspace: Path) -> Workspace:

@@ -62,7 +62,7 @@ def page(browser: Browser) -> Iterator[Page]:
     complaints: list[str] = []
     opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     opened.on("pageerror", lambda error: complaints.append(str(error)))
-    opened.on("dialog", lambda dialog: (complaints.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    opened.on("dialog", lambda dialog: complaints.append(f"dialog {dialog.message}"))
     opened.on("request", lambda r: None if r.url.startswith("http://127.0.0.1:") else complaints.append(r.url))
     yield opened
     context.close()

@@ -20,7 +20,6 @@ from serving.keys import create_key
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.real_scorer
 SLIM = """
 import sys
 

@@ -1,0 +1,234 @@
+"""Every feature recomputed from raw rows in plain Python: one account, one date, loops over timestamps.
+
+Nothing is shared with features/: no roll-up, no days as ages of groups, no SQL. A row exists at as_of if every clock of
+it is before that midnight. Counts and sums of amounts are exact (int, Decimal); ratios and rates are float or Fraction.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from features.catalogue import Definitions
+from tests.features.histories import History, Row, at
+
+Value = int | float | Decimal | Fraction | str | None
+MONTH = 30  # a run-rate is money per 30 days
+
+
+def portrait(history: History, account_id: str, as_of: date, definitions: Definitions) -> dict[str, Value] | None:
+    """All features of the account; None where it had not signed up before as_of."""
+    midnight = at(as_of)
+    own = next(row for row in history.accounts if row["account_id"] == account_id)
+    if own["created_at"] >= midnight:
+        return None
+    events = [
+        row
+        for row in history.events
+        if row["account_id"] == account_id and row["occurred_at"] < midnight and row["received_at"] < midnight
+    ]
+    revenue = known_revenue(history.revenue, account_id, as_of)
+    out: dict[str, Value] = {"tenure_days": (as_of - own["created_at"].date()).days}
+    out |= {name: own.get(name) for name in ("employees", "industry", "country", "channel")}
+    out |= _usage(events, own, midnight, definitions)
+    out |= _people(events, own, midnight)
+    out |= _breadth(events, midnight, definitions)
+    out |= _money(revenue, own, midnight, definitions)
+    out |= _ladder(out, definitions)
+    out["stage"] = _stage(out, own.get("closed_at") is not None and own["closed_at"] < midnight, definitions)
+    return out
+
+
+def known_revenue(revenue: Any, account_id: str, as_of: date) -> list[Row]:
+    return [row for row in revenue if row["account_id"] == account_id and row["booked_at"] < at(as_of)]
+
+
+def service(row: Row, spread_days: int) -> tuple[date, date]:
+    """First day served, and the first day no longer served."""
+    first = row["period_start"].date()
+    last = row["period_end"].date() if row["period_end"] else first + timedelta(days=spread_days)
+    return first, max(last, first + timedelta(days=1))
+
+
+def rate_on(day: date, revenue: list[Row], spread_days: int) -> Fraction:
+    """Money per 30 days served on `day`, told to a millionth."""
+    total = Fraction(0)
+    for row in revenue:
+        first, end = service(row, spread_days)
+        if first <= day < end:
+            total += Fraction(row["amount"]) * MONTH / (end - first).days
+    return round(total, 6)
+
+
+def tier_of(run_rate: Fraction, definitions: Definitions) -> int:
+    tier = 0
+    for number, step in enumerate(definitions.tiers.ladder):
+        if number and run_rate >= Fraction(step.floor):
+            tier = number
+    return tier
+
+
+def _ago(days: int, midnight: datetime) -> datetime:
+    return midnight - timedelta(days=days)
+
+
+def _since(rows: list[Row], clock: str, days: int, midnight: datetime) -> list[Row]:
+    return [row for row in rows if row[clock] >= _ago(days, midnight)]
+
+
+def _between(rows: list[Row], clock: str, far: int, near: int, midnight: datetime) -> list[Row]:
+    return [row for row in rows if _ago(far, midnight) <= row[clock] < _ago(near, midnight)]
+
+
+def _days_since(moment: datetime, midnight: datetime) -> int:
+    return (midnight.date() - moment.date()).days
+
+
+def _old_enough(own: Row, days: int, midnight: datetime) -> bool:
+    """Signed up before the window that lies `days` days back ends."""
+    return bool(own["created_at"] < _ago(days, midnight))
+
+
+def _ratio(above: Any, below: Any) -> float | None:
+    return None if above is None or not below else float(Fraction(above) / Fraction(below))
+
+
+def _growth(now: int, before: Any) -> float | None:
+    return None if before is None else math.log((now + 1) / (before + 1))
+
+
+def _usage(events: list[Row], own: Row, midnight: datetime, definitions: Definitions) -> dict[str, Value]:
+    means = definitions.features
+    kinds = {
+        "events": ((7, 28, 90), None),
+        "specialist": ((28, 90), means.specialist),
+        "configuration": ((28,), means.configuration),
+        "limit_hits": ((28, 90), means.limit),
+        "tickets": ((90,), means.ticket),
+    }
+    out: dict[str, Value] = {}
+    for name, (windows, names) in kinds.items():
+        chosen = [row for row in events if names is None or row["event_name"] in names]
+        for w in windows:
+            out[f"{name}_{w}d"] = len(_since(chosen, "occurred_at", w, midnight))
+        if name in ("events", "specialist", "configuration"):
+            out[f"{name}_life"] = len(chosen)
+    before = len(_between(events, "occurred_at", 56, 28, midnight)) if _old_enough(own, 28, midnight) else None
+    out["events_prev_28d"] = before
+    for w in (28, 90):
+        recent = _since(events, "occurred_at", w, midnight)
+        out[f"quantity_{w}d"] = sum((row["quantity"] for row in recent), Decimal(0))
+        out[f"active_days_{w}d"] = len({row["occurred_at"].date() for row in recent})
+    out["quantity_life"] = sum((row["quantity"] for row in events), Decimal(0))
+    out["active_days_life"] = len({row["occurred_at"].date() for row in events})
+    out["events_trend"] = _growth(len(_since(events, "occurred_at", 28, midnight)), before)
+    out["specialist_share_90d"] = _ratio(out["specialist_90d"], out["events_90d"])
+    return out
+
+
+def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]:
+    named = [row for row in events if row["user_id"] is not None]
+    month = _since(named, "occurred_at", 28, midnight)
+    first: dict[str, datetime] = {}
+    for row in named:
+        first[row["user_id"]] = min(row["occurred_at"], first.get(row["user_id"], row["occurred_at"]))
+    out: dict[str, Value] = {
+        f"users_{w}d": len({row["user_id"] for row in _since(named, "occurred_at", w, midnight)}) for w in (7, 28, 90)
+    }
+    out["users_life"] = len(first)
+    earlier = {row["user_id"] for row in _between(named, "occurred_at", 56, 28, midnight)}
+    out["users_prev_28d"] = len(earlier) if _old_enough(own, 28, midnight) else None
+    for w in (28, 90):
+        out[f"new_users_{w}d"] = sum(joined >= _ago(w, midnight) for joined in first.values())
+    busiest = max((sum(row["user_id"] == user for row in month) for user in first), default=0)
+    out["top_user_share_28d"] = _ratio(busiest, len(month))
+    out["days_since_last_new_user"] = _days_since(max(first.values()), midnight) if first else None
+    out["users_trend"] = _growth(int(out["users_28d"]), out["users_prev_28d"])  # type: ignore[arg-type]
+    out["events_per_user_28d"] = _ratio(len(_since(events, "occurred_at", 28, midnight)), out["users_28d"])
+    return out
+
+
+def _breadth(events: list[Row], midnight: datetime, definitions: Definitions) -> dict[str, Value]:
+    specialist = [row for row in events if row["event_name"] in definitions.features.specialist]
+    steps = [row for row in events if row["event_name"] in definitions.features.configuration]
+    month = {row["event_name"] for row in _since(events, "occurred_at", 28, midnight)}
+    before = {row["event_name"] for row in events if row["occurred_at"] < _ago(28, midnight)}
+
+    def since(rows: list[Row], which: Any) -> int | None:
+        return _days_since(which(row["occurred_at"] for row in rows), midnight) if rows else None
+
+    return {
+        "breadth_28d": len(month),
+        "breadth_life": len({row["event_name"] for row in events}),
+        "new_functions_28d": len(month - before),
+        "specialist_breadth_life": len({row["event_name"] for row in specialist}),
+        "days_since_last_event": since(events, max),
+        "days_since_first_event": since(events, min),
+        "days_since_first_specialist": since(specialist, min),
+        "days_since_last_specialist": since(specialist, max),
+        "days_since_last_configuration": since(steps, max),
+    }
+
+
+def _money(revenue: list[Row], own: Row, midnight: datetime, definitions: Definitions) -> dict[str, Value]:
+    out: dict[str, Value] = {}
+    for name, ago in (("run_rate", 0), ("run_rate_28d_ago", 28), ("run_rate_90d_ago", 90)):
+        day = midnight.date() - timedelta(days=ago + 1)
+        rate = rate_on(day, revenue, definitions.tiers.spread_days)
+        out[name] = rate if not ago or _old_enough(own, ago, midnight) else None
+    windows = {"28d": (28, 0), "90d": (90, 0), "90_180d": (180, 90), "180_270d": (270, 180), "270_360d": (360, 270)}
+    for name, (far, near) in windows.items():
+        rows = _between(revenue, "booked_at", far, near, midnight)
+        total = sum((row["amount"] for row in rows), Decimal(0))
+        out[f"booked_{name}"] = total if not near or _old_enough(own, near, midnight) else None
+    paid = [row for row in revenue if row["amount"] > 0]
+    quarter = _since(revenue, "booked_at", 90, midnight)
+    life = sum((row["amount"] for row in revenue), Decimal(0))
+    days = [_days_since(row["booked_at"], midnight) for row in paid]
+    gap = _ratio(max(days) - min(days), len(days) - 1) if days else None
+    return out | {
+        "booked_life": life,
+        "invoices_90d": sum(row["amount"] > 0 for row in quarter),
+        "invoices_life": len(paid),
+        "credits_90d": sum((-row["amount"] for row in quarter if row["amount"] < 0), Decimal(0)),
+        "largest_invoice": max((row["amount"] for row in paid), default=Decimal(0)),
+        "days_since_last_invoice": min(days, default=None),
+        "days_since_first_invoice": max(days, default=None),
+        "booked_rate_life": float(Fraction(life) / (_days_since(own["created_at"], midnight) + 30)),
+        "invoice_gap": gap,
+        "overdue": min(days) / gap if gap else None,
+    }
+
+
+def _ladder(out: dict[str, Value], definitions: Definitions) -> dict[str, Value]:
+    rate, ladder = Fraction(out["run_rate"]), definitions.tiers.ladder  # type: ignore[arg-type]
+    tier = tier_of(rate, definitions)
+
+    def change(now: str, before: str) -> Value:
+        return None if out[before] is None else Fraction(out[now]) - Fraction(out[before])  # type: ignore[arg-type]
+
+    return {
+        "tier": tier,
+        "headroom": Fraction(ladder[tier + 1].floor) - rate if tier + 1 < len(ladder) else None,
+        "run_rate_change_90d": change("run_rate", "run_rate_90d_ago"),
+        "booked_change_90d": change("booked_90d", "booked_90_180d"),
+    }
+
+
+def _stage(out: dict[str, Any], closed: bool, definitions: Definitions) -> str:
+    means = definitions.features
+    told = [out[name] for name in ("days_since_last_event", "days_since_last_invoice")]
+    quiet = min(out["tenure_days"] if days is None else days for days in told)
+    steps = out["specialist_life"] + out["configuration_life"]
+    if closed:
+        return "closed"
+    if quiet > means.dormant_days and out["run_rate"] <= 0:
+        return "dormant"
+    if out["tier"] >= 2:
+        return "expansion"
+    if out["users_28d"] >= means.uptake_users and (steps or out["tier"] == 1):
+        return "uptake"
+    return "commitment" if out["tier"] == 1 or steps >= means.commitment_steps else "trial"
