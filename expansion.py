@@ -348,6 +348,7 @@ def demo(workspace: Root = HERE, params: Params = None) -> None:
     print(f"                 http://127.0.0.1:3000/#key={text}")
     print(f"Ask the API:     curl -H 'Authorization: Bearer {text}' 'http://127.0.0.1:3000/v1/leads?limit=3'")
     print("The key reads and scores for 30 days; `expansion key` makes another.")
+    print(f"The simulated vendor's data ends {released['as_of']}, so the page says that the scores are old.")
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
@@ -413,27 +414,34 @@ def _score(
         open_warehouse(con, space.warehouse)
         day = day or last_as_of(con, section(document, "snapshots", SnapshotParams))
     with tempfile.TemporaryDirectory(prefix="expansion-bundle-") as spare, progress.stage("score") as say:
-        bundle = bundle or _champion(space, document, Path(spare) / "bundle")
+        about: dict[str, Any] = {"grade": None, "headline": None}
+        if bundle is None:
+            bundle, about = _champion(space, document, Path(spare) / "bundle")
         say(f"as of {day}")
-        live = run(space, bundle, day, {"commit": _commit()}, settings, force)
+        live = run(space, bundle, day, {"commit": _commit(), **about}, settings, force)
     said = json.loads((live / "run.json").read_text())
     return {"release": live.name, "as_of": said["as_of"], "accounts": said["accounts"], "method": said["method"]}
 
 
-def _champion(space: Workspace, document: dict[str, Any], spare: Path) -> Path:
-    """The champion's bundle; without a champion the labelled rule, written to `spare`."""
+def _champion(space: Workspace, document: dict[str, Any], spare: Path) -> tuple[Path, dict[str, Any]]:
+    """The champion's bundle and how good it was found to be; without a champion the labelled rule, put in `spare`."""
     from features.catalogue import Definitions
     from models import registry
     from models.scorer import rule_scorer
     from training.labels import LabelParams
     from warehouse.params import section
 
-    if (space.root / "mlflow.db").exists() and registry.alias(space, registry.CHAMPION) is not None:
-        return registry.fetch_bundle(space)
+    number = registry.alias(space, registry.CHAMPION) if (space.root / "mlflow.db").exists() else None
+    if number is not None:
+        kept = registry.run_folder(space, registry.version_of(space, number)) / "evaluation.json"
+        evaluation = json.loads(kept.read_text(encoding="utf-8"))
+        said = {"grade": evaluation["grade"]["word"], "headline": evaluation["headline"]}
+        return registry.fetch_bundle(space), said
     labels = section(document, "labels", LabelParams)
     why = "no model has passed its gate"
-    rule_scorer(Definitions.from_params(document), labels.horizons, labels.default_horizon, why).save(spare)
-    return spare
+    rule = rule_scorer(Definitions.from_params(document), labels.horizons, labels.default_horizon, why)
+    rule.save(spare)
+    return spare, {"grade": rule.card["grade"], "headline": rule.card["headline"]}
 
 
 def _ingest(raw: Path, space: Workspace, document: dict[str, Any]) -> Accounting:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from features import engagement, journey, revenue, usage
 from features.revenue import Tiers
-from features.windows import Feature
+from features.windows import Feature, window_query
 from warehouse.params import Section, section
 
 
@@ -60,6 +60,7 @@ CATEGORIES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if fea
 
 
 def fingerprint(definitions: Definitions) -> str:
-    """64 hex digits that change when any feature, its SQL, its order, the ladder or an event's meaning changes."""
-    said = {"catalogue": [asdict(feature) for feature in CATALOGUE], "definitions": definitions.to_params()}
+    """64 hex digits that change when any feature's SQL, its order, the ladder or an event's meaning changes; the words
+    of reasons are free to change."""
+    said = {"query": window_query(CATALOGUE, definitions.sql_fragments()), "definitions": definitions.to_params()}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -33,7 +33,7 @@ class Hazard:
     def by_interval(self, matrix: np.ndarray, shift: float = 0.0) -> np.ndarray:
         """(n, intervals) probability of the event in each interval, given that none came before it."""
         out = np.zeros((len(matrix), len(EDGES) - 1))
-        if self.booster is None:
+        if self.booster is None or not len(matrix):
             return out
         rows = np.column_stack([matrix, np.zeros(len(matrix))])
         for k in range(len(EDGES) - 1):
@@ -44,7 +44,7 @@ class Hazard:
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """(n, features) exact TreeSHAP in log-odds of the hazard of interval `REASON_INTERVAL`."""
-        if self.booster is None:
+        if self.booster is None or not len(matrix):
             return np.zeros_like(matrix)
         rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
         return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=THREADS))[:, : matrix.shape[1]]
@@ -123,8 +123,9 @@ def incidence(
     """
     total = np.maximum(1.0, expand + churn)
     expand, churn = expand / total, churn / total
-    alive = np.cumprod(np.column_stack([np.ones(len(expand)), 1 - expand - churn]), axis=1)[:, :-1]
-    by_expand = np.cumsum(alive * expand, axis=1)
+    still = np.maximum(0.0, 1 - expand - churn)  # rounding may leave it a hair below 0, and P(h) would fall
+    alive = np.cumprod(np.column_stack([np.ones(len(expand)), still]), axis=1)[:, :-1]
+    by_expand = np.minimum(np.cumsum(alive * expand, axis=1), 1.0)
     by_churn = np.minimum(np.cumsum(alive * churn, axis=1), 1 - by_expand)
     place = {h: EDGES.index(h) - 1 for h in horizons}
     return {h: by_expand[:, k] for h, k in place.items()}, {h: by_churn[:, k] for h, k in place.items()}

@@ -26,7 +26,7 @@ class Amount:
 
     def expected(self, matrix: np.ndarray, horizon: int) -> np.ndarray:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
-        if self.booster is None:
+        if self.booster is None or not len(matrix):
             return np.zeros(len(matrix))
         raw = self.booster.predict(_rows(matrix, horizon), num_threads=THREADS)
         return np.asarray(self.smear * np.expm1(np.maximum(raw, 0.0)))

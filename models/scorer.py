@@ -190,21 +190,24 @@ def rule_scorer(definitions: Definitions, horizons: tuple[int, ...], default_hor
 def seal(folder: Path) -> str:
     """Writes the manifest over all files of `folder`; returns the bundle id, the SHA-256 of the manifest."""
     files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
-    manifest = folder / "manifest.json"
-    manifest.write_text(json.dumps({"schema_version": 1, "files": files}, indent=1, sort_keys=True))
-    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+    raw = _manifest(files)
+    (folder / "manifest.json").write_bytes(raw)
+    return hashlib.sha256(raw).hexdigest()
 
 
 def verify(folder: Path) -> str:
     """The bundle id, once every file is as the manifest says and none is extra, missing or a link."""
     manifest = folder / "manifest.json"
-    if not manifest.is_file():
+    if manifest.is_symlink() or not manifest.is_file():
         raise BundleRefused(f"{folder}: no manifest.json, so not a whole bundle. Fetch or train it again.")
     raw = manifest.read_bytes()
     try:
         expected = json.loads(raw)["files"]
+        canonical = isinstance(expected, dict) and _manifest(expected) == raw  # one id for one content
     except (ValueError, KeyError, TypeError) as error:
         raise BundleRefused(f"{manifest}: not a manifest. Fetch or train the bundle again.") from error
+    if not canonical:
+        raise BundleRefused(f"{manifest}: not the manifest that was sealed. Fetch or train the bundle again.")
     found = {path.name for path in folder.iterdir() if path.name != "manifest.json"}
     if found != set(expected):
         raise BundleRefused(f"{folder}: files {sorted(found ^ set(expected))} are missing or extra. Fetch it again.")
@@ -218,6 +221,10 @@ def verify(folder: Path) -> str:
         ):
             raise BundleRefused(f"{path}: not the file that was sealed (SHA-256 or size differs). Fetch it again.")
     return hashlib.sha256(raw).hexdigest()
+
+
+def _manifest(files: dict[str, Any]) -> bytes:
+    return json.dumps({"schema_version": 1, "files": files}, indent=1, sort_keys=True).encode()
 
 
 def _digest(path: Path) -> dict[str, Any]:

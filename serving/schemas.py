@@ -135,7 +135,8 @@ class AccountAnswer(Lead):
 
 
 class ModelAnswer(Source):
-    """The card of the bundle and what the nightly run said of itself."""
+    """The card of the bundle and what the nightly run said of itself. `grade` and `headline`: how good the model was
+    found to be on held-out accounts; null where the run was given a bundle by hand."""
 
     method: Literal["model", "rule"]
     accounts: int
@@ -144,6 +145,8 @@ class ModelAnswer(Source):
     horizons: list[int]
     default_horizon: int
     currency: str
+    grade: str | None
+    headline: str | None
     card: dict[str, Any]
 
 

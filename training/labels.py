@@ -2,9 +2,9 @@
 
 One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `starter`, next floor 150). It crosses 150
 on 2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360.
-Had it fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end of day
-d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is complete,
-its 180-day label is null, never 0.
+Had it fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end
+of day d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is
+complete, its 180-day label is null, never 0.
 """
 
 from __future__ import annotations

@@ -193,6 +193,8 @@ def _check(
     if day is None:
         return
     known, test = run.known_at(con, day), full.on(day)
+    if np.isnan(known.money(f"booked_{check.horizon}")).all():
+        return  # no outcome was complete by then: history is too short to learn from
     floors = tier_floors(check, known)
     label, increment = outcome(check, known, floors)
     check_plan(known.features["as_of"], label, check.horizon, day)

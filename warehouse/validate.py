@@ -113,7 +113,7 @@ _LINES = "1 + length(trim(csv_line, E'\\r\\n')) - length(replace(trim(csv_line, 
 def _files(tallies: list[Tally], sources: list[Source]) -> list[FileCount]:
     out = []
     for source in sources:
-        for file in source.files:
+        for file in sorted(source.files):
             rows: Counter[str] = Counter()
             for tally in tallies:
                 if (tally.table, tally.file) == (source.table, file):

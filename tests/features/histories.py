@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -185,14 +185,6 @@ def histories(draw: st.DrawFn) -> History:
     events = draw(st.lists(_events(), max_size=30))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
     return History(made, events, draw(st.lists(invoices(), max_size=10)))
-
-
-@dataclass(frozen=True)
-class Late:
-    """Rows that nobody could know at `as_of`, to be added to a history."""
-
-    as_of: date
-    rows: History = field(default_factory=History)
 
 
 @st.composite

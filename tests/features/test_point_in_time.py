@@ -1,0 +1,169 @@
+"""Nothing known at or after as_of moves a feature: random rows, the last instant before midnight, a warehouse cut there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import engagement, journey, revenue, usage
+from features.build import build_features
+from features.windows import Feature
+from tests.features.histories import (
+    ANCHOR,
+    AS_OFS,
+    DAY,
+    DEFINITIONS,
+    TICK,
+    History,
+    account,
+    at,
+    event,
+    histories,
+    invoice,
+    late_rows,
+    spine,
+    spine_of,
+    warehouse,
+)
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("warehouse", "features", "models", "training", "serving", "simulator")
+MIDNIGHT = at(ANCHOR)
+SAME = settings(max_examples=8, deadline=None, derandomize=True)
+
+
+def features_of(history: History, rows: pa.Table) -> pa.Table:
+    with warehouse(history) as con:
+        return build_features(con, rows, DEFINITIONS)
+
+
+def bytes_of(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return bytes(sink.getvalue())
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(histories(), late_rows(ANCHOR))
+def test_rows_that_nobody_knew_at_as_of_change_no_feature(history: History, late: History) -> None:
+    """Random histories hold such rows already, so a warehouse cut at as_of must say the same too."""
+    rows = spine_of(history, [ANCHOR])
+    told = bytes_of(features_of(history, rows))
+    assert bytes_of(features_of(history.plus(late), rows)) == told
+    assert bytes_of(features_of(history.cut(ANCHOR), rows)) == told
+
+
+@SAME
+@given(histories(), st.integers(0, 9))
+def test_the_order_of_rows_changes_no_byte(history: History, seed: int) -> None:
+    rows = spine_of(history, AS_OFS)
+    other = rows.take(list(reversed(range(rows.num_rows))))
+    assert bytes_of(features_of(history, rows)) == bytes_of(features_of(history.shuffled(seed), other))
+
+
+@SAME
+@given(histories())
+def test_other_accounts_and_other_dates_change_no_feature(history: History) -> None:
+    together = features_of(history, spine_of(history, AS_OFS))
+    alone = features_of(history.only("a1"), spine(("a1", ANCHOR)))
+    mine = [row for row in together.to_pylist() if row["account_id"] == "a1" and row["as_of"] == ANCHOR]
+    assert alone.to_pylist() == mine
+
+
+# One row a block, placed by the moment it became known. One instant before midnight it must change a feature of its
+# block, or the tests above prove nothing; at midnight it must change none at all.
+SETTLED = History(
+    [account()],
+    [event(MIDNIGHT - 100 * DAY, "page_seen", user_id="u1")],
+    [invoice(MIDNIGHT - 200 * DAY, 50)],
+)
+BLOCKS: dict[str, tuple[Feature, ...]] = {
+    "usage": usage.FEATURES,
+    "engagement": engagement.FEATURES,
+    "revenue": revenue.FEATURES,
+    "journey": journey.FEATURES,
+}
+
+
+def arrives(kind: str, known: object) -> History:
+    moment = at(known)  # type: ignore[arg-type]
+    earlier = moment - 3 * DAY
+    return {
+        "event that occurs": History([], [event(moment, "api_called", user_id="u2")]),
+        "event that is received": History([], [event(earlier, "api_called", user_id="u2", received_at=moment)]),
+        "event stamped ahead of its receipt": History([], [event(moment, "api_called", "a1", received_at=earlier)]),
+        "invoice that is booked": History([], [], [invoice(moment, 60)]),
+        "invoice for service long past": History(
+            [], [], [invoice(moment, 60, period_start=moment - 40 * DAY, period_end=moment + 9 * DAY)]
+        ),
+    }[kind]
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocks"),
+    [
+        ("event that occurs", ["usage", "engagement", "journey"]),
+        ("event that is received", ["usage", "engagement", "journey"]),
+        ("event stamped ahead of its receipt", ["usage", "engagement"]),
+        ("invoice that is booked", ["revenue", "journey"]),
+        ("invoice for service long past", ["revenue", "journey"]),
+    ],
+)
+def test_a_row_counts_one_instant_before_midnight_and_not_at_midnight(kind: str, blocks: list[str]) -> None:
+    rows = spine(("a1", ANCHOR))
+    before = features_of(SETTLED, rows)
+    just_known = features_of(SETTLED.plus(arrives(kind, MIDNIGHT - TICK)), rows)
+    for block in blocks:
+        names = [feature.name for feature in BLOCKS[block]]
+        assert not just_known.select(names).equals(before.select(names)), f"{kind}: {block} did not notice"
+    assert features_of(SETTLED.plus(arrives(kind, MIDNIGHT)), rows).equals(before)
+
+
+def test_a_closure_shows_only_once_it_has_happened() -> None:
+    def stage(closed_at: object) -> str:
+        known = History([account(closed_at=closed_at)], SETTLED.events, SETTLED.revenue)
+        return str(features_of(known, spine(("a1", ANCHOR)))["stage"][0])
+
+    assert stage(MIDNIGHT - TICK) == "closed"
+    assert stage(MIDNIGHT) == stage(MIDNIGHT + timedelta(days=200)) == stage(None) != "closed"
+
+
+def test_an_account_exists_from_the_midnight_after_its_sign_up() -> None:
+    history = History([account("a1", MIDNIGHT - TICK), account("a2", MIDNIGHT)])
+    table = features_of(history, spine_of(history, [ANCHOR]))
+    assert table["account_id"].to_pylist() == ["a1"]
+    assert table["tenure_days"].to_pylist() == [1.0]
+
+
+def python_files() -> list[Path]:
+    files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")] + list(ROOT.glob("*.py"))
+    assert len(files) > 50
+    return files
+
+
+def test_only_the_labels_may_look_ahead() -> None:
+    seen = set()
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = {getattr(node, part, None) for part in ("id", "attr", "name")}
+            if "outcomes_after" in named and not isinstance(node, ast.FunctionDef):
+                seen.add(path.relative_to(ROOT).as_posix())
+    assert seen == {"training/labels.py"}
+
+
+def test_only_the_as_of_door_compares_the_day_a_fact_was_known() -> None:
+    compares = re.compile(r"known_day\s*(<|>|=\s*[^=]|BETWEEN)|(<|>|=)\s*\w*\.?known_day", re.IGNORECASE)
+    seen = set()
+    for path in python_files():
+        texts = (n.value for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Constant))
+        if any(isinstance(text, str) and compares.search(text) for text in texts):
+            seen.add(path.relative_to(ROOT).as_posix())
+    assert seen == {"warehouse/asof.py"}

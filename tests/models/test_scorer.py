@@ -1,0 +1,267 @@
+"""The bundle: what is saved is what is served, whoever touches a file is refused, and every score stands alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from models.encoding import Encoding
+from models.errors import BundleRefused
+from models.hazard import EDGES, REASON_INTERVAL, offset
+from models.scorer import Scorer, rule_scorer, seal
+from tests.models.made_features import DEFINITIONS, feature_rows, fitted
+
+FILES = (
+    *("amount.lgb.txt", "churn.lgb.txt", "expansion.lgb.txt", "high_value.lgb.txt"),
+    *("card.json", "definitions.json", "encoding.json", "manifest.json", "model.json", "peers.json"),
+)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return fitted()
+
+
+@pytest.fixture(scope="module")
+def tonight() -> pa.Table:
+    return feature_rows(400, seed=9)
+
+
+@pytest.fixture(scope="module")
+def sealed(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sealed") / "bundle"
+    scorer.save(folder)
+    return folder
+
+
+@pytest.fixture
+def bundle(sealed: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(sealed, tmp_path / "bundle")
+
+
+@pytest.fixture
+def _no_parsing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A damaged LightGBM file kills the process, so a refusal must come before it is parsed."""
+
+    def parsed(*_: Any, **__: Any) -> None:
+        pytest.fail("LightGBM parsed a file of a bundle that had to be refused")
+
+    monkeypatch.setattr(lgb, "Booster", parsed)
+
+
+def test_a_bundle_read_back_scores_the_very_same(scorer: Scorer, sealed: Path, tonight: pa.Table) -> None:
+    again = Scorer.load(sealed)
+    assert again.score(tonight).equals(scorer.score(tonight))
+    assert again.card == scorer.card
+    assert (len(again.bundle_id), again.horizons) == (64, (90, 180))
+    assert sorted(path.name for path in sealed.iterdir()) == sorted(FILES)
+
+
+def test_the_same_data_and_seed_make_the_same_bytes_and_another_seed_another_bundle(
+    sealed: Path, tmp_path: Path
+) -> None:
+    assert fitted().save(tmp_path / "again") == Scorer.load(sealed).bundle_id
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (sealed / name).read_bytes(), name
+    assert replace(fitted(), shift=0.1).save(tmp_path / "other") != Scorer.load(sealed).bundle_id
+
+
+@pytest.mark.usefixtures("_no_parsing")
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("place", [0.0, 0.5, 0.999])
+def test_one_flipped_byte_in_any_file_is_refused_before_it_is_parsed(bundle: Path, name: str, place: float) -> None:
+    data = bytearray((bundle / name).read_bytes())
+    data[int(place * len(data))] ^= 0x01
+    (bundle / name).write_bytes(bytes(data))
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+@pytest.mark.parametrize(("one", "other"), [(": 1\n}", ": 2\n}"), ("{\n", "{ \n"), ('"schema_version"', '"schema_versiom"')])
+def test_a_manifest_of_the_same_content_in_other_bytes_is_refused(bundle: Path, one: str, other: str) -> None:
+    """Else two bundle ids would name one content."""
+    text = (bundle / "manifest.json").read_text()
+    assert one in text
+    (bundle / "manifest.json").write_text(text.replace(one, other, 1))
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_and_a_renamed_one_are_refused(bundle: Path, name: str) -> None:
+    (bundle / name).rename(bundle / f"x-{name}")
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+    (bundle / f"x-{name}").unlink()
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_replaced_by_a_link_to_the_same_bytes_is_refused(bundle: Path, tmp_path: Path, name: str) -> None:
+    (bundle / name).rename(tmp_path / name)
+    os.symlink(tmp_path / name, bundle / name)
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+def test_an_extra_file_is_refused_and_a_pickle_even_when_sealed(bundle: Path) -> None:
+    (bundle / "notes.json").write_text("{}")
+    with pytest.raises(BundleRefused, match=r"notes\.json"):
+        Scorer.load(bundle)
+    (bundle / "notes.json").rename(bundle / "model.pkl")
+    seal(bundle)
+    with pytest.raises(BundleRefused, match=r"model\.pkl"):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"files": []}', "\x00", '{"files": {"../card.json": {}}}'])
+def test_a_manifest_that_is_none_is_refused(bundle: Path, text: str) -> None:
+    (bundle / "manifest.json").write_text(text)
+    with pytest.raises(BundleRefused):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+def test_a_bundle_made_for_other_features_is_refused_and_says_what_to_do(bundle: Path) -> None:
+    card = json.loads((bundle / "card.json").read_text())
+    (bundle / "card.json").write_text(json.dumps(card | {"fingerprint": "f" * 64}))
+    seal(bundle)
+    with pytest.raises(BundleRefused, match=r"made for features ffffffffffff.*Retrain"):
+        Scorer.load(bundle)
+
+
+@pytest.mark.usefixtures("_no_parsing")
+def test_a_bundle_with_another_ladder_than_its_fingerprint_is_refused(bundle: Path) -> None:
+    said = json.loads((bundle / "definitions.json").read_text())
+    said["tiers"]["ladder"][1]["floor"] = 21
+    (bundle / "definitions.json").write_text(json.dumps(said))
+    seal(bundle)
+    with pytest.raises(BundleRefused, match="made for features"):
+        Scorer.load(bundle)
+
+
+def test_champion_and_challenger_side_by_side_each_answer_as_when_alone(sealed: Path, tmp_path: Path) -> None:
+    tonight = feature_rows(100, seed=3)
+    alone = Scorer.load(sealed).score(tonight)
+    other = fitted(seed=5, n=800)
+    other.save(tmp_path / "challenger")
+    other_alone = other.score(tonight)
+    champion, challenger = Scorer.load(sealed), Scorer.load(tmp_path / "challenger")
+    assert challenger.score(tonight).equals(other_alone)
+    assert champion.score(tonight).equals(alone)
+    assert not alone["score"].equals(other_alone["score"])
+
+
+def test_an_account_scored_alone_scores_as_among_all_bit_for_bit(scorer: Scorer, tonight: pa.Table) -> None:
+    among = scorer.score(tonight)
+    for i in range(0, 400, 16):
+        assert scorer.score(tonight.slice(i, 1)).equals(among.slice(i, 1)), tonight["account_id"][i]
+    upside_down = tonight.take(list(range(399, -1, -1)))
+    assert scorer.score(upside_down).take(list(range(399, -1, -1))).equals(among)
+
+
+def test_at_the_top_there_is_nothing_left_to_predict_but_closure(scorer: Scorer, tonight: pa.Table) -> None:
+    rows = scorer.score(tonight).to_pylist()
+    ladder = [step.name for step in DEFINITIONS.tiers.ladder]
+    high = DEFINITIONS.tiers.high_value_index
+    assert {row["tier"] for row in rows} == set(ladder)
+    for row in rows:
+        place = ladder.index(row["tier"])
+        top = place == len(ladder) - 1
+        assert row["next_tier"] == (None if top else ladder[place + 1])
+        for h in (90, 180):
+            assert (row[f"probability_{h}"] is None) == top
+            assert (row[f"increment_{h}"] is None) == top
+            assert (row[f"high_value_{h}"] is None) == (place >= high)
+            assert 0 < row[f"churn_{h}"] < 1
+        assert (row["amount_low"] is None) == top
+        assert row["score"] == (0.0 if top else row["increment_180"])
+
+
+def test_figures_of_one_row_agree_with_one_another(scorer: Scorer, tonight: pa.Table) -> None:
+    for row in scorer.score(tonight).to_pylist():
+        if row["probability_90"] is None:
+            continue
+        assert 0 < row["probability_90"] <= row["probability_180"] < 1
+        assert row["churn_90"] <= row["churn_180"]
+        assert row["probability_180"] + row["churn_180"] <= 1
+        assert 0 <= row["amount_low"] <= row["amount_high"]
+        assert 0 <= row["increment_90"]
+
+
+def test_reasons_explain_the_very_hazard_that_is_scored(scorer: Scorer, tonight: pa.Table) -> None:
+    """TreeSHAP by feature, the interval's own share and the bias make the raw score."""
+    hazard, matrix = scorer.hazards["expansion"], scorer.encoding.matrix(tonight)
+    assert hazard.booster is not None
+    rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
+    rest = np.asarray(hazard.booster.predict(rows, pred_contrib=True))[:, -2:].sum(axis=1)
+    said = hazard.by_interval(matrix)[:, REASON_INTERVAL]
+    log_odds = np.log(said / (1 - said)) - offset(hazard.base, REASON_INTERVAL)
+    assert np.abs(hazard.contributions(matrix).sum(axis=1) + rest - log_odds).max() < 1e-6
+
+
+def test_young_and_silent_accounts_are_marked_low_in_confidence(scorer: Scorer) -> None:
+    table = feature_rows(4)
+    for name, values in {
+        "tenure_days": [6.0, 7.0, 300.0, 300.0],
+        "events_life": [9.0, 9.0, 0.0, 0.0],
+        "invoices_life": [1.0, 0.0, 0.0, 1.0],
+    }.items():
+        table = table.set_column(table.column_names.index(name), name, pa.array(values))
+    assert scorer.score(table)["confidence"].to_pylist() == ["low", "ok", "low", "ok"]
+
+
+def test_the_rule_claims_no_probability_and_says_that_it_is_a_rule(tonight: pa.Table, tmp_path: Path) -> None:
+    rule = rule_scorer(DEFINITIONS, (90, 180), 180, "only 3 accounts expanded")
+    rule.save(tmp_path / "rule")
+    scores = Scorer.load(tmp_path / "rule").score(tonight)
+    assert scores.equals(rule.score(tonight))
+    assert set(scores["method"].to_pylist()) == {"rule"}
+    for name in scores.column_names:
+        if name.startswith(("probability", "high_value", "churn", "increment", "amount")):
+            assert scores[name].null_count == len(tonight), name
+    score = np.asarray(scores["score"])
+    assert ((score >= 0) & (score <= 1)).all()
+    assert len(set(score.tolist())) > 100
+    for line in scores["reasons"].to_pylist():
+        [reason] = json.loads(line)
+        assert "(rule, not a model)" in reason["text"]
+    assert rule.card["headline"].endswith("only 3 accounts expanded")
+
+
+def test_model_and_rule_answer_in_the_same_columns(scorer: Scorer, tonight: pa.Table) -> None:
+    rule = rule_scorer(DEFINITIONS, (90, 180), 180, "few")
+    by_model, by_rule = scorer.score(tonight).schema, rule.score(tonight).schema
+    assert {field.name: field.type for field in by_model} == {field.name: field.type for field in by_rule}
+
+
+def test_a_night_without_accounts_scores_nobody(scorer: Scorer, tonight: pa.Table) -> None:
+    assert scorer.score(tonight.slice(0, 0)).num_rows == 0
+    rule = rule_scorer(DEFINITIONS, (90, 180), 180, "few")
+    assert rule.score(tonight.slice(0, 0)).num_rows == 0
+
+
+def test_the_encoding_that_scores_is_the_bundles_own(sealed: Path, tonight: pa.Table) -> None:
+    """A level that tonight's data makes common but training never saw stays `other`."""
+    unseen = tonight.set_column(
+        tonight.column_names.index("country"), "country", pa.array(["Atlantis"] * len(tonight), pa.string())
+    )
+    loaded = Scorer.load(sealed)
+    assert "Atlantis" not in loaded.encoding.levels["country"]
+    assert Encoding.learn(unseen).levels["country"] == ("Atlantis",)
+    assert loaded.score(unseen).num_rows == len(tonight)

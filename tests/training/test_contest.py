@@ -1,0 +1,79 @@
+"""The held-out table: one block a candidate over the same accounts, and references that cheat nowhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from models.baselines import RULES
+from models.encoding import Encoding
+from tests.models.made_features import AS_OF, dataset, feature_rows
+from training.contest import SCHEMA, contest, reference_probabilities
+
+
+def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_probability_have_one() -> None:
+    test = dataset(20)
+    n = len(test)
+    label, money = (np.arange(n) % 2).astype(float), np.linspace(-5, 9, n)
+    probability, expected = np.linspace(0.1, 0.9, n), np.linspace(0, 50, n)
+    blocks = list(
+        contest("expansion", 90, AS_OF, test, label, money, (probability, expected), {"base_rate": np.full(n, 0.3)})
+    )
+    by_name = {block["candidate"][0].as_py(): block for block in blocks}
+    assert list(by_name) == ["champion", "base_rate", *RULES]
+    for name, block in by_name.items():
+        assert block.schema.equals(SCHEMA)
+        assert block["account_id"].to_pylist() == test.features["account_id"].to_pylist()
+        assert block["label"].to_pylist() == label.astype(int).tolist()
+        assert block["increment"].to_pylist() == money.tolist()
+        assert block["probability"].null_count == (n if name in RULES else 0)
+        assert block["expected_increment"].null_count == (0 if name == "champion" else n)
+        if name in RULES:
+            assert block["score"].to_pylist() == RULES[name](test.features).tolist()
+    assert by_name["champion"]["money_score"].to_pylist() == expected.tolist()
+    assert by_name["champion"]["score"].to_pylist() == probability.tolist()
+
+
+@pytest.fixture(scope="module")
+def rows() -> tuple[np.ndarray, np.ndarray, Encoding]:
+    table = feature_rows(1_200, seed=4)
+    encoding = Encoding.learn(table)
+    chance = np.where(np.asarray(table["users_28d"]) > 3, 0.4, 0.05)
+    return encoding.matrix(table), (np.random.default_rng(4).random(1_200) < chance).astype(float), encoding
+
+
+def test_the_base_rate_is_the_rate_of_the_rows_that_tell_and_behaviour_lifts_the_logistic_alone(
+    rows: tuple[np.ndarray, np.ndarray, Encoding],
+) -> None:
+    matrix, label, encoding = rows
+    told = label.copy()
+    told[:100] = np.nan
+    said = reference_probabilities(matrix[:800], told[:800], matrix[800:], encoding.names)
+    assert set(said) == {"base_rate", "logistic", "position"}
+    assert set(said["base_rate"].tolist()) == {label[100:800].mean()}
+    assert roc_auc_score(label[800:], said["logistic"]) > 0.65
+    assert roc_auc_score(label[800:], said["position"]) == pytest.approx(0.5, abs=0.08)
+
+
+def test_position_is_blind_to_what_an_account_did(rows: tuple[np.ndarray, np.ndarray, Encoding]) -> None:
+    matrix, label, encoding = rows
+    place = [encoding.names.index(name) for name in ("tenure_days", "run_rate", "headroom", "tier")]
+    other = np.random.default_rng(0).normal(size=matrix.shape)
+    other[:, place] = matrix[:, place]
+    before, after = (reference_probabilities(m, label, m, encoding.names)["position"] for m in (matrix, other))
+    assert np.array_equal(before, after)
+
+
+@pytest.mark.parametrize("label", [np.zeros(50), np.ones(50), np.full(50, np.nan)])
+def test_without_both_classes_there_is_no_reference(
+    label: np.ndarray, rows: tuple[np.ndarray, np.ndarray, Encoding]
+) -> None:
+    matrix, _, encoding = rows
+    assert reference_probabilities(matrix[:50], label, matrix[50:], encoding.names) == {}
+
+
+def test_an_empty_contest_still_has_the_schema() -> None:
+    assert SCHEMA.empty_table().schema.names[:2] == ["account_id", "as_of"]
+    assert pa.types.is_int8(SCHEMA.field("label").type)

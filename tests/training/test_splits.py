@@ -1,0 +1,108 @@
+"""Origins by brute force, a planted leak of one day, and what an outcome is while its horizon runs."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from training.dataset import Dataset
+from training.errors import PlanBroken
+from training.plan_check import check_plan
+from training.splits import Origin, origin_for, origins
+
+DAY = timedelta(days=1)
+_days = st.dates(date(2023, 12, 1), date(2025, 3, 1))
+
+
+def last_day_needed(day: date, horizon: int, held_days: int) -> date:
+    """A move on the last day of the horizon must be held on each of the next held_days days."""
+    last = day
+    for _ in range(horizon - 1 + held_days):
+        last += DAY
+    return last
+
+
+@given(st.lists(_days, max_size=12), st.lists(st.integers(1, 400), unique=True, max_size=4), st.integers(0, 40), _days)
+def test_every_horizon_is_judged_at_the_newest_date_whose_days_have_all_passed(
+    days: list[date], horizons: list[int], held_days: int, until: date
+) -> None:
+    plan = origins(days, horizons, held_days, until)
+    judged = {}
+    for horizon in horizons:
+        passed = [day for day in days if last_day_needed(day, horizon, held_days) < until]
+        assert origin_for(iter(days), horizon, held_days, until) == (max(passed) if passed else None)
+        if passed:
+            judged[horizon] = max(passed)
+    assert {h: origin.as_of for origin in plan for h in origin.horizons} == judged
+    assert [origin.as_of for origin in plan] == sorted(set(judged.values()))
+    assert all(list(origin.horizons) == sorted(set(origin.horizons)) for origin in plan)
+
+
+def test_the_calendar_of_the_module_holds() -> None:
+    months = [date(2025, month, 1) for month in range(1, 13)]
+    assert origins(months, (180, 90), 30, date(2026, 1, 1)) == [
+        Origin(date(2025, 6, 1), (180,)),
+        Origin(date(2025, 9, 1), (90,)),
+    ]
+    assert origin_for(months, 180, 30, date(2025, 12, 28)) == date(2025, 6, 1)
+    assert origin_for(months, 180, 30, date(2025, 12, 27)) == date(2025, 5, 1)
+
+
+def test_a_label_that_ends_one_day_after_the_first_test_score_is_a_leak() -> None:
+    test_as_of = date(2025, 6, 1)
+    newest = test_as_of - timedelta(days=210)
+    for leak in (0, 1):
+        as_of = pa.chunked_array([pa.array([date(2024, 1, 1), newest + leak * DAY, date(2025, 5, 1)])])
+        label = np.array([0.0, 1.0, np.nan])  # the newest row carries no label, so it teaches nothing
+        if leak:
+            with pytest.raises(PlanBroken, match="2024-11-04 ends 2025-06-02, after the first test score at 2025-06-01"):
+                check_plan(as_of, label, 210, test_as_of)
+        else:
+            check_plan(as_of, label, 210, test_as_of)
+
+
+def test_a_plan_without_a_single_label_is_no_leak() -> None:
+    check_plan(pa.chunked_array([pa.array([date(2030, 1, 1)])]), np.array([np.nan]), 210, date(2025, 6, 1))
+
+
+def dataset(rows: list[dict[str, Any]]) -> Dataset:
+    keys = {"account_id": [f"a{i}" for i in range(len(rows))], "as_of": [date(2025, 3, 1)] * len(rows)}
+    columns = {name: [row[name] for row in rows] for name in ("expansion_day", "observed_days", "expansion_at_risk")}
+    return Dataset(pa.table(keys), pa.table(keys | columns))
+
+
+@pytest.mark.parametrize(
+    ("said", "day", "observed", "at_risk", "expected"),
+    [
+        ("came on the last day of the horizon", 89, 90, True, 1.0),
+        ("came the day after the horizon", 90, 200, True, 0.0),
+        ("never came and the horizon has passed", None, 90, True, 0.0),
+        ("came, but the horizon still runs", 10, 89, True, np.nan),
+        ("has not come and the horizon still runs", None, 89, True, np.nan),
+        ("was not at risk", 10, 200, False, np.nan),
+    ],
+)
+def test_outcome_within_90_days_when_a_move(
+    said: str, day: int | None, observed: int, at_risk: bool, expected: float
+) -> None:
+    rows = [
+        {"expansion_day": day, "observed_days": observed, "expansion_at_risk": at_risk},
+        {"expansion_day": 0, "observed_days": 500, "expansion_at_risk": True},
+    ]
+    assert np.array_equal(dataset(rows).outcome("expansion", 90), [expected, 1.0], equal_nan=True)
+
+
+def test_features_and_labels_of_different_rows_are_never_joined() -> None:
+    features = pa.table({"account_id": ["a1", "a2"], "as_of": [date(2025, 3, 1)] * 2})
+    with pytest.raises(PlanBroken, match="disagree in account_id"):
+        Dataset(features, features.take([1, 0]))
+    later = features.set_column(1, "as_of", pa.array([date(2025, 3, 1), date(2025, 4, 1)]))
+    with pytest.raises(PlanBroken, match="disagree in as_of"):
+        Dataset(features, later)
+    assert len(Dataset(later, later).on(date(2025, 4, 1))) == 1

@@ -1,0 +1,265 @@
+"""The train stage on a small invented vendor: strict in time, the same every time, honest where there is nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+
+from features.build import features_stage
+from features.catalogue import Definitions, fingerprint
+from features.snapshots import SnapshotParams, snapshots_stage
+from models.baselines import RULES
+from models.boosting import BoosterParams
+from models.scorer import Scorer
+from simulator.simulate import SimulateParams, simulate
+from training import train as stage
+from training.checks import Check
+from training.contest import SCHEMA
+from training.errors import PlanBroken, TooFewPositives
+from training.evaluate import EvaluateParams, evaluate
+from training.labels import LabelParams, labels_stage
+from training.train import TrainParams, train
+from warehouse.engine import connect
+from warehouse.ingest import IngestParams, ingest
+from warehouse.params import read_params
+from warehouse.store import Workspace, open_warehouse, read_table, write_table
+
+DEFINITIONS = Definitions.from_params(read_params(Path(__file__).parents[2] / "params.yaml"))
+LABELS = LabelParams(horizons=(90, 180))
+CHECK = Check(name="moved_up")
+PARAMS = TrainParams(booster=BoosterParams(rounds=12, learning_rate=0.15), checks=(CHECK,))
+KEYS = (
+    *("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon", "horizons"),
+    *("population", "origins", "positives", "gain", "params"),
+)
+
+
+def prepared(root: Path, world: str, accounts: int = 1_500, quarters: int = 6) -> Workspace:
+    """Raw tables of `world` taken as far as the stage before train."""
+    workspace = Workspace(root / "workspace")
+    simulate(root / "raw", SimulateParams(world=world, accounts=accounts, quarters=quarters))
+    ingest(root / "raw", workspace, IngestParams(), datetime(2026, 1, 1, tzinfo=UTC))
+    snapshots_stage(workspace, SnapshotParams(every_months=2))
+    features_stage(workspace, DEFINITIONS)
+    labels_stage(workspace, DEFINITIONS, LABELS)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return prepared(tmp_path_factory.mktemp("plain"), "plain")
+
+
+@pytest.fixture(scope="module")
+def plans(workspace: Workspace) -> Iterator[list[tuple[date, int, date]]]:
+    """(newest taught snapshot, span in days, first test score) of every plan the run checked."""
+    seen: list[tuple[date, int, date]] = []
+    real = stage.check_plan
+
+    def spy(as_of: pa.ChunkedArray, label: np.ndarray, span_days: int, test_as_of: date) -> None:
+        taught = as_of.filter(pa.array(~np.isnan(label)))
+        if len(taught):
+            seen.append((pc.max(taught).as_py(), span_days, test_as_of))
+        real(as_of, label, span_days, test_as_of)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage, "check_plan", spy)
+        train(workspace, DEFINITIONS, LABELS, PARAMS)
+    return seen
+
+
+@pytest.fixture(scope="module")
+def said(workspace: Workspace, plans: object) -> dict[str, Any]:
+    return dict(json.loads((workspace.artifacts / "train.json").read_text()))
+
+
+@pytest.fixture(scope="module")
+def heldout(workspace: Workspace, plans: object) -> pa.Table:
+    return read_table(workspace.artifacts / "heldout.parquet")
+
+
+def _groups(heldout: pa.Table) -> dict[tuple[str, int], list[dict[str, Any]]]:
+    groups: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    for row in heldout.to_pylist():
+        groups.setdefault((row["target"], row["horizon"]), []).append(row)
+    return groups
+
+
+def test_train_json_keeps_its_contract(said: dict[str, Any], workspace: Workspace) -> None:
+    assert set(KEYS) <= set(said)
+    assert said["fingerprint"] == fingerprint(DEFINITIONS)
+    assert said["bundle_id"] == Scorer.load(workspace.artifacts / "candidate").bundle_id
+    accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
+    assert said["data_fingerprint"] == accounting["fingerprint"]
+    assert said["population"]["in"] == read_table(workspace.artifacts / "features.parquet").num_rows
+    assert sum(item["share"] for item in said["gain"]) == pytest.approx(1, abs=1e-4)
+    assert said["params"]["train"] == PARAMS.model_dump(mode="json")
+
+
+def test_every_candidate_of_a_contest_scores_the_same_accounts_at_one_date(heldout: pa.Table) -> None:
+    assert heldout.schema.equals(SCHEMA)
+    groups = _groups(heldout)
+    assert set(groups) == {(t, h) for t in ("expansion", "high_value") for h in (90, 180)} | {("moved_up", 180)}
+    for key, rows in groups.items():
+        truths: dict[str, list[tuple[Any, ...]]] = {}
+        for row in rows:
+            truth = (row["account_id"], row["as_of"], row["origin"], row["label"], row["increment"])
+            truths.setdefault(row["candidate"], []).append(truth)
+        assert {"champion", *RULES} <= set(truths), key
+        assert all(said == truths["champion"] for said in truths.values()), key
+        assert len({(row["as_of"], row["origin"]) for row in rows}) == 1, key
+        assert len({row["account_id"] for row in rows}) == len(truths["champion"]), key
+        assert {row["label"] for row in rows} <= {0, 1}
+    assert {"logistic", "base_rate", "position", "books_only"} <= {r["candidate"] for r in groups["expansion", 90]}
+    assert "expansion_score" in {row["candidate"] for row in groups["moved_up", 180]}
+
+
+def test_rules_only_rank_and_the_champion_states_probability_and_money(heldout: pa.Table) -> None:
+    for row in heldout.to_pylist():
+        if row["candidate"] in RULES:
+            assert row["probability"] is None
+            assert row["expected_increment"] is None
+            assert row["money_score"] == row["score"]
+        else:
+            assert 0 <= row["probability"] <= 1
+            assert row["score"] == row["probability"]
+        if row["candidate"] == "champion":
+            assert row["money_score"] == row["expected_increment"] >= 0
+        assert np.isfinite(row["increment"])
+
+
+def test_no_training_label_reaches_past_the_first_test_score(plans: list[tuple[date, int, date]]) -> None:
+    assert len(plans) > 4
+    for newest, span, test_as_of in plans:
+        assert newest + timedelta(days=span) <= test_as_of
+    assert {span for _, span, _ in plans} == {120, 210, 180}  # horizon and held days; the check has no held days
+
+
+def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
+    workspace: Workspace, heldout: pa.Table, tmp_path: Path, plans: object
+) -> None:
+    """Outcomes after the origin are wiped from the warehouse; what the model says at the origin stays the same."""
+    origin = min(row["as_of"] for row in heldout.to_pylist() if row["target"] == "expansion")
+    features = read_table(workspace.artifacts / "features.parquet")
+    run = stage.Run(DEFINITIONS, LABELS, PARAMS, features, date(2026, 1, 1))
+    blind = tmp_path / "warehouse"
+    shutil.copytree(workspace.warehouse, blind)
+    for table, clock in (("revenue", "booked_at"), ("accounts", "created_at")):
+        rows = read_table(blind / f"{table}.parquet")
+        rows = rows.filter(pc.less(rows[clock].cast(pa.date32()), pa.scalar(origin)))
+        if table == "accounts":
+            closed = rows["closed_at"]
+            later = pc.greater_equal(closed.cast(pa.date32()), pa.scalar(origin))
+            rows = rows.set_column(
+                rows.column_names.index("closed_at"),
+                "closed_at",
+                pc.if_else(pc.fill_null(later, False), pa.scalar(None, closed.type), closed),
+            )
+        write_table(rows, blind / f"{table}.parquet")
+    known = []
+    for folder in (workspace.warehouse, blind):
+        with connect(folder) as con:
+            open_warehouse(con, folder)
+            known.append(run.known_at(con, origin))
+    assert known[0].features.equals(known[1].features)
+    assert known[0].labels.equals(known[1].labels)
+    assert known[0].labels["churn_day"].null_count < len(known[0])
+    assert max(day for day in known[0].features["as_of"].to_pylist()) < origin
+
+
+def test_a_plan_that_looks_ahead_stops_the_run() -> None:
+    days = pa.chunked_array([pa.array([date(2025, 1, 1), date(2025, 3, 1)], pa.date32())])
+    stage.check_plan(days, np.array([1.0, np.nan]), 210, date(2025, 8, 1))
+    with pytest.raises(PlanBroken, match=r"2025-03-01 ends 2025-09-27, after the first test score at 2025-08-01"):
+        stage.check_plan(days, np.array([np.nan, 0.0]), 210, date(2025, 8, 1))
+
+
+def test_the_same_data_gives_the_same_bundle_and_the_same_held_out_rows(
+    workspace: Workspace, said: dict[str, Any]
+) -> None:
+    bytes_before = hashlib.sha256((workspace.artifacts / "heldout.parquet").read_bytes()).hexdigest()
+    again = train(workspace, DEFINITIONS, LABELS, PARAMS)
+    assert again["bundle_id"] == said["bundle_id"]
+    assert hashlib.sha256((workspace.artifacts / "heldout.parquet").read_bytes()).hexdigest() == bytes_before
+
+
+def test_the_bundle_made_scores_the_accounts_of_the_data(workspace: Workspace, plans: object) -> None:
+    features = read_table(workspace.artifacts / "features.parquet")
+    scorer = Scorer.load(workspace.artifacts / "candidate")
+    scores = scorer.score(features.slice(0, 200))
+    assert scores["score"].null_count == 0
+    assert scorer.card["trained_as_of"] == "2025-07-01"
+
+
+@pytest.mark.parametrize(("keep", "counted"), [(0, "0 accounts expanded"), (7, "7 accounts expanded")])
+def test_too_few_expansions_stop_training_with_the_counts_and_the_minimum(
+    workspace: Workspace, tmp_path: Path, keep: int, counted: str
+) -> None:
+    copy = _with_positives(workspace, tmp_path, keep)
+    with pytest.raises(TooFewPositives, match=rf"{counted}.*training needs 30.*train\.min_positives") as refused:
+        train(copy, DEFINITIONS, LABELS, PARAMS)
+    assert refused.value.exit_code == 3
+    assert not (copy.artifacts / "candidate").exists()
+    assert not (copy.artifacts / "heldout.parquet").exists()
+
+
+def test_a_single_class_stops_training_even_when_it_is_the_expanding_one(workspace: Workspace, tmp_path: Path) -> None:
+    copy = _with_positives(workspace, tmp_path, None)
+    with pytest.raises(TooFewPositives, match=r"and 0 of [\d,]+ complete snapshots did not.*both classes"):
+        train(copy, DEFINITIONS, LABELS, PARAMS)
+
+
+def _with_positives(workspace: Workspace, root: Path, keep: int | None) -> Workspace:
+    """A copy in which only `keep` accounts expanded within 180 days; None: every snapshot did."""
+    copy = Workspace(root / "copy")
+    shutil.copytree(workspace.warehouse, copy.warehouse)
+    copy.artifacts.mkdir(parents=True)
+    for name in ("features.parquet", "population.json"):
+        shutil.copy(workspace.artifacts / name, copy.artifacts / name)
+    labels = read_table(workspace.artifacts / "labels.parquet")
+    rows = labels.select(["account_id", "observed_days", "expansion_day", "expansion_at_risk"]).to_pylist()
+    movers = sorted(
+        {r["account_id"] for r in rows if r["expansion_at_risk"] and (r["expansion_day"] or 999) < 180 <= r["observed_days"]}
+    )
+    kept = set(movers[:keep])
+    days = [5 if keep is None else r["expansion_day"] if r["account_id"] in kept else None for r in rows]
+    at = labels.column_names.index("expansion_day")
+    write_table(
+        labels.set_column(at, "expansion_day", pa.array(days, labels["expansion_day"].type)),
+        copy.artifacts / "labels.parquet",
+    )
+    return copy
+
+
+def test_where_nothing_foretells_anything_the_report_says_no_skill(tmp_path: Path) -> None:
+    workspace = prepared(tmp_path, "null", accounts=2_000)
+    train(workspace, DEFINITIONS, LABELS, TrainParams(booster=PARAMS.booster))
+    document = evaluate(workspace, EvaluateParams(bootstrap=80))
+    assert document["grade"]["word"] == "no skill"
+    [row] = [
+        r
+        for r in document["results"]
+        if (r["target"], r["horizon"], r["candidate"]) == ("expansion", 180, "champion")
+    ]
+    low, high = row["roc_auc_ci"]
+    assert row["positives"] >= 10
+    assert low <= 0.5 <= high
+
+
+def test_a_history_too_short_to_judge_by_trains_a_bundle_and_holds_nothing_out(tmp_path: Path) -> None:
+    """Nine months: no training label is complete before the first date whose own 180 days are."""
+    workspace = prepared(tmp_path, "plain", accounts=800, quarters=3)
+    said = train(workspace, DEFINITIONS, LABELS, PARAMS.model_copy(update={"min_positives": 1}))
+    heldout = read_table(workspace.artifacts / "heldout.parquet")
+    assert {key for key in _groups(heldout)} <= {("expansion", 90), ("high_value", 90)}
+    assert said["bundle_id"] == Scorer.load(workspace.artifacts / "candidate").bundle_id
