@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
+from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,9 +12,11 @@ import pyarrow as pa
 
 from features.catalogue import CATALOGUE, Definitions
 from features.rollup import roll_up
+from features.snapshots import everyone
 from features.windows import window_query
 from warehouse import progress
 from warehouse.engine import connect
+from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.params import read_params
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
@@ -35,6 +39,20 @@ def build_features(con: duckdb.DuckDBPyConnection, spine: pa.Table, definitions:
     con.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT account_id, as_of FROM spine_rows")
     con.unregister("spine_rows")
     return con.sql(window_query(CATALOGUE, definitions.sql_fragments())).to_arrow_table()
+
+
+def features_of(raw: Path, as_of: date, settings: IngestParams, definitions: Definitions, now: datetime) -> pa.Table:
+    """The feature table of every account in a folder of raw files, without a workspace.
+
+    Raises:
+        ContractBroken: the folder is refused, as `ingest` would refuse it.
+    """
+    with tempfile.TemporaryDirectory(prefix="expansion-features-") as folder:
+        workspace = Workspace(Path(folder))
+        ingest_stage(raw, workspace, settings, now)
+        with connect(workspace.warehouse) as con:
+            open_warehouse(con, workspace.warehouse)
+            return build_features(con, everyone(con, as_of), definitions)
 
 
 def features_stage(workspace: Workspace, definitions: Definitions) -> None:

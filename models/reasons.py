@@ -18,7 +18,7 @@ from features.windows import Feature
 
 AGE_BANDS = (0, 30, 90, 180, 365)  # days since sign-up at which a band of peers begins
 MOST_UP, MOST_DOWN = 3, 2
-SMALLEST_SHARE = 0.05  # of the summed absolute contributions; smaller ones are noise to a reader
+SMALLEST_SHARE = 0.05  # of the summed absolute contributions; a smaller reason against is noise to a reader
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def age_band(table: pa.Table) -> np.ndarray:
 
 
 def tell(contributions: np.ndarray, table: pa.Table, peers: Peers, currency: str) -> list[str]:
-    """One JSON list a row: up to 3 reasons for and 2 against, largest first.
+    """One JSON list a row: the 3 largest reasons for (fewer where fewer families speak for it) and up to 2 against.
 
     Args:
         contributions: (n, features) in log-odds, columns in catalogue order.
@@ -65,7 +65,7 @@ def tell(contributions: np.ndarray, table: pa.Table, peers: Peers, currency: str
             ranked = [f for f in np.argsort(-sign * sums[i], kind="stable") if sign * sums[i, f] > 0][:most]
             for f in ranked:
                 share = abs(sums[i, f]) / total[i]
-                if share < SMALLEST_SHARE:
+                if sign < 0 and share < SMALLEST_SHARE:
                     continue
                 best = int(np.argmax(np.where(member[:, f] > 0, sign * contributions[i], -np.inf)))
                 feature = CATALOGUE[best]

@@ -173,6 +173,20 @@ def fetch_bundle(workspace: Workspace, name: str = CHAMPION) -> Path:
     return folder
 
 
+def judged_champion(workspace: Workspace) -> tuple[Path, dict[str, Any]] | None:
+    """The champion's verified bundle folder, with grade and headline of its evaluation; null without a champion.
+
+    Raises:
+        BundleRefused: the bundle is not the one that was registered.
+    """
+    number = alias(workspace, CHAMPION) if _database(workspace).exists() else None
+    if number is None:
+        return None
+    kept = run_folder(workspace, version_of(workspace, number)) / "evaluation.json"
+    evaluation = json.loads(kept.read_text(encoding="utf-8"))
+    return fetch_bundle(workspace), {"grade": evaluation["grade"]["word"], "headline": evaluation["headline"]}
+
+
 def run_folder(workspace: Workspace, registered: RegisteredVersion) -> Path:
     """Where the registry keeps what the version's run logged: `bundle/` and the files of `KEPT`."""
     return _artifacts(workspace) / registered.run_id / "artifacts"

@@ -112,6 +112,8 @@ class Scorer:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
         for h in self.horizons:
+            # who reaches the high-value tier has passed the next one, so it cannot be the likelier of the two
+            out[f"high_value_{h}"] = np.minimum(out[f"high_value_{h}"], out[f"expansion_{h}"])
             out[f"increment_{h}"] = out[f"expansion_{h}"] * self.amount.expected(matrix, h)
         return out
 

@@ -83,7 +83,7 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
         )
     if not any(key.live(now()) for key in list_keys(settings.keys_file)):
         raise KeysRefused(
-            f"host {settings.host} needs a key first: {settings.keys_file} holds none. Run `expansion keys`."
+            f"host {settings.host} needs a key first: {settings.keys_file} holds none. Run `expansion key`."
         )
 
 

@@ -8,23 +8,28 @@ before, null in the first. lifetime_value: revenue booked to the end of the quar
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from features.catalogue import Definitions
-from warehouse.engine import quote
+from warehouse.engine import connect, quote
+from warehouse.store import open_warehouse
 
 MEASURES = ("sign_ups", "user_base", "adoption", "consumption", "incremental_revenue", "lifetime_value")
 
 
-def incentives(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> list[dict[str, Any]]:
+def incentives(warehouse: Path, definitions: Definitions) -> list[dict[str, Any]]:
     """One row a calendar quarter, oldest first, internal accounts left out. `quarter` is `2025-Q1`; money is in the
     currency of the ladder.
-
-    Args:
-        con: sees the typed tables accounts, events and revenue.
     """
+    with connect(warehouse) as con:
+        open_warehouse(con, warehouse)
+        return _by_quarter(con, definitions)
+
+
+def _by_quarter(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> list[dict[str, Any]]:
     deep = ", ".join(quote(n) for n in (*definitions.features.specialist, *definitions.features.configuration)) or "''"
     rows = con.sql(f"""
         WITH theirs AS (

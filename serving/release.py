@@ -119,6 +119,18 @@ def open_release(folder: Path) -> Release:
     return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, load_scorer(folder / "bundle"))
 
 
+def open_current(releases: Path) -> Release:
+    """The live release of `releases`, verified.
+
+    Raises:
+        NoRelease: there is none yet.
+    """
+    live = current(releases)
+    if live is None:
+        raise NoRelease(f"{releases} holds no live release. Run `expansion score` first.")
+    return open_release(live)
+
+
 def load_scorer(bundle: Path) -> Scorer:
     """The scorer of a bundle folder that has been verified."""
     from models.scorer import Scorer

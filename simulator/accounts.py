@@ -114,12 +114,14 @@ def _sign_up_curve(market: Market, start: date, days: int) -> Floats:
 def _employees(rng: np.random.Generator, market: Market, size: Ints, industry: Ints) -> Ints:
     factor = np.array(list(INDUSTRIES.values()))[industry]
     median = market.employees_per_capacity * market.user_capacity[size] * factor
-    told: Ints = np.maximum(1, np.rint(median * np.exp(rng.normal(0.0, market.employees_noise, len(size))))).astype(np.int64)
+    noisy = np.rint(median * np.exp(rng.normal(0.0, market.employees_noise, len(size))))
+    told: Ints = np.maximum(1, noisy).astype(np.int64)
     told[rng.random(len(size)) < market.employees_missing] = -1
     return told
 
 
 def _pick(rng: np.random.Generator, shares: Floats) -> Ints:
     """One index a row of `shares` (rows sum to 1)."""
-    picked: Ints = np.minimum((rng.random(len(shares))[:, None] > shares.cumsum(axis=1)).sum(axis=1), shares.shape[1] - 1)
+    above = rng.random(len(shares))[:, None] > shares.cumsum(axis=1)
+    picked: Ints = np.minimum(above.sum(axis=1), shares.shape[1] - 1)
     return picked

@@ -22,16 +22,11 @@ from features.snapshots import data_end
 from warehouse import progress
 from warehouse.asof import outcomes_after
 from warehouse.engine import connect
-from warehouse.params import Section, read_params, section
+from warehouse.params import read_params, section
+from warehouse.periods import LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 TARGETS = ("expansion", "high_value")
-
-
-class LabelParams(Section):
-    horizons: tuple[int, ...] = (90, 180, 270, 360)  # days
-    default_horizon: int = 180
-    held_days: int = 30  # a move to a tier counts once it has been held this long
 
 
 def make_labels(

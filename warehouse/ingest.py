@@ -105,6 +105,18 @@ def ingest(raw: Path, workspace: Workspace, params: IngestParams, now: datetime)
     return accounting
 
 
+def ingest_stage(raw: Path, workspace: Workspace, params: IngestParams, now: datetime) -> Accounting:
+    """Stage `ingest`: the same, with progress, and a line for every table that had rows set aside."""
+    with stage("ingest") as say:
+        accounting = ingest(raw, workspace, params, now)
+        say(", ".join(f"{n:,} {table}" for table, n in accounting.counts.items() if n))
+    for table in accounting.counts:
+        aside = sum(accounting.quarantined(table).values())
+        if aside:
+            print(f"    {table}: {aside:,} rows set aside, see {workspace.quarantine}", file=sys.stderr)
+    return accounting
+
+
 def load_rows(
     con: duckdb.DuckDBPyConnection, rows: dict[str, list[dict[str, Any]]], params: IngestParams, now: datetime
 ) -> None:
@@ -191,9 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     options = parser.parse_args(argv)
     try:
         params = section(read_params(options.params), "ingest", IngestParams)
-        with stage("ingest") as say:
-            accounting = ingest(options.raw, Workspace(options.workspace), params, datetime.now(UTC))
-            say(", ".join(f"{n:,} {table}" for table, n in accounting.counts.items() if n))
+        accounting = ingest_stage(options.raw, Workspace(options.workspace), params, datetime.now(UTC))
     except ExpansionError as error:
         print(error, file=sys.stderr)
         return error.exit_code

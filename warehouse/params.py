@@ -22,6 +22,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+KEPT = "params.yaml"  # of a workspace: what it was trained with
+
 S = TypeVar("S", bound=Section)
 SECTIONS = (
     "simulate",
@@ -60,6 +62,17 @@ def read_params(path: Path | None) -> dict[str, Any]:
         if name not in SECTIONS:
             raise ParamsError(f'{path}: unknown section "{name}"{_nearest(str(name), SECTIONS)}.')
     return document
+
+
+def workspace_params(root: Path, path: Path | None) -> dict[str, Any]:
+    """The params of a run in workspace `root`: the file named, else those it was trained with, else ./params.yaml."""
+    kept = root / KEPT
+    return read_params(path if path is not None else kept if kept.exists() else None)
+
+
+def keep_params(root: Path, document: dict[str, Any]) -> None:
+    """Keeps `document` so that the nightly batch reads the same params without being told."""
+    (root / KEPT).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 def section(document: dict[str, Any], name: str, cls: type[S]) -> S:

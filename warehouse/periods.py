@@ -9,8 +9,15 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from warehouse.errors import UsageError
+from warehouse.params import Section
 
-QUARTER_DAYS = 91  # a quarter of an account's life: 365.25 / 4, rounded to whole days
+
+class LabelParams(Section):
+    """Section `labels`: how far ahead is looked, and how long a move to a tier must be held to count, in days."""
+
+    horizons: tuple[int, ...] = (90, 180, 270, 360)
+    default_horizon: int = 180
+    held_days: int = 30
 
 
 def parse_day(text: str) -> date:

@@ -129,8 +129,8 @@ def spine_of(history: History, days: Sequence[date]) -> pa.Table:
     return spine(*((row["account_id"], day) for day in reversed(days) for row in history.accounts))
 
 
-# Random histories. Every distance is measured back from 2024-03-01, the day after a leap day, and clusters at the edges of
-# the windows; clock times cluster at midnight.
+# Random histories. Every distance is measured back from 2024-03-01, the day after a leap day, and clusters at the edges
+# of the windows; clock times cluster at midnight.
 ANCHOR = date(2024, 3, 1)
 AS_OFS = (ANCHOR, date(2024, 2, 29), date(2024, 3, 2), date(2024, 5, 30), date(2025, 3, 1))
 _EDGES = (7, 28, 56, 60, 90, 180, 270, 360)
@@ -157,11 +157,12 @@ def _accounts(draw: st.DrawFn, account_id: str) -> Row:
 @st.composite
 def _events(draw: st.DrawFn) -> Row:
     occurred = draw(_moments())
+    on_a_date = st.builds(lambda day, clock: at(day) + clock, st.sampled_from(AS_OFS), _clocks)
     return event(
         occurred,
         draw(st.sampled_from(NAMES)),
         draw(_ids),
-        received_at=occurred + draw(_delays),
+        received_at=draw(st.one_of(_delays.map(lambda delay: occurred + delay), on_a_date)),
         user_id=draw(st.sampled_from([None, "u1", "u2", "u3", "u4", "u5", "u6"])),
         quantity=draw(st.sampled_from([Decimal(1), Decimal("0.25"), Decimal(0), Decimal("1200.5")])),
     )
@@ -182,9 +183,10 @@ def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str] = _ids) -> Row:
 def histories(draw: st.DrawFn) -> History:
     """Up to three accounts that share user ids; rows may be equal to each other or fall outside the account's life."""
     made = [draw(_accounts(name)) for name in ("a1", "a2", "a3")[: draw(st.integers(1, 3))]]
-    events = draw(st.lists(_events(), max_size=30))
+    busy = draw(st.sampled_from([0, 0, 12]))  # left alone, random lists are mostly short
+    events = draw(st.lists(_events(), min_size=busy, max_size=30))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
-    return History(made, events, draw(st.lists(invoices(), max_size=10)))
+    return History(made, events, draw(st.lists(invoices(), min_size=busy // 3, max_size=10)))
 
 
 @st.composite

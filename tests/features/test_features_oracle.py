@@ -1,4 +1,4 @@
-"""Features against a plain-Python recomputation, on random histories full of ties, late arrivals and edges of windows."""
+"""Features against a plain-Python recomputation, on random histories of ties, late arrivals and window edges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing known at or after as_of moves a feature: random rows, the last instant before midnight, a warehouse cut there."""
+"""Nothing known at or after as_of moves a feature: random rows, the last instant before midnight, a cut warehouse."""
 
 from __future__ import annotations
 

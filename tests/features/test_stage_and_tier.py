@@ -35,8 +35,15 @@ def test_a_monthly_invoice_of_60_is_a_run_rate_of_62_07_while_it_is_served() -> 
 
 
 def test_a_one_off_purchase_is_spread_over_90_days() -> None:
-    rows = features_at(History([account()], [], [invoice("2024-03-01T15:00", 90)]), *(AS_OF + k * DAY for k in (1, 90, 91)))
+    history = History([account()], [], [invoice("2024-03-01T15:00", 90)])
+    rows = features_at(history, *(AS_OF + k * DAY for k in (1, 90, 91)))
     assert [row["run_rate"] for row in rows] == [30, 30, 0]
+
+
+def test_a_period_within_one_day_is_served_on_that_day_alone() -> None:
+    paid = invoice("2024-02-29T09:00", 10, period_start="2024-02-29T09:00", period_end="2024-02-29T10:00")
+    rows = features_at(History([account()], [], [paid]), date(2024, 2, 29), AS_OF, date(2024, 3, 2))
+    assert [row["run_rate"] for row in rows] == [0, 300, 0]
 
 
 def test_service_before_it_was_booked_shows_only_once_booked() -> None:
@@ -130,7 +137,7 @@ def test_the_table_above_meets_every_stage() -> None:
 
 
 def test_the_fingerprint_changes_with_the_ladder_and_with_the_meaning_of_an_event() -> None:
-    changed = [
+    changed: list[dict[str, Any]] = [
         {},
         {"tiers": {"spread_days": 30}},
         {"features": {"specialist": ["api_called"]}},

@@ -1,4 +1,4 @@
-"""Feature tables, outcomes and a fitted scorer made up without a warehouse, so that a model test says what it plants."""
+"""Feature tables, outcomes and a fitted scorer without a warehouse, so that a model test says what it plants."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ DEFINITIONS = Definitions(Tiers(), FeatureParams())
 LABELS = LabelParams(horizons=(90, 180))
 QUICK = BoosterParams(rounds=12, min_data_in_leaf=20)
 AS_OF = date(2025, 6, 1)
-WORDS = {"industry": ("retail", "bank", "care"), "country": ("GB", "DE"), "channel": ("web", "partner"), "stage": STAGES}
+WORDS = {
+    "industry": ("retail", "bank", "care"),
+    "country": ("GB", "DE"),
+    "channel": ("web", "partner"),
+    "stage": STAGES,
+}
 
 
 def feature_rows(n: int, seed: int = 0) -> pa.Table:

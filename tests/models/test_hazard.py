@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -22,7 +24,7 @@ DAY = st.one_of(st.integers(0, 400), st.just(int(NEVER)))
 def taught_by_loops(event: int, other: int, observed: int) -> list[tuple[int, int]]:
     """(interval, label) of one snapshot, interval by interval until its story ends."""
     taught = []
-    for k, (start, end) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for k, (start, end) in enumerate(pairwise(EDGES)):
         if observed < end or min(event, other) < start:
             break
         taught.append((k, int(event < end and event <= other)))
@@ -43,7 +45,7 @@ def test_a_snapshot_teaches_what_a_walk_through_its_intervals_would(stories: lis
 @given(PAIRS)
 def test_probabilities_never_fall_with_the_horizon_and_never_sum_past_one(hazards: np.ndarray) -> None:
     expand, churn = incidence(hazards[:, 0], hazards[:, 1], HORIZONS)
-    for earlier, later in zip(HORIZONS, HORIZONS[1:], strict=False):
+    for earlier, later in pairwise(HORIZONS):
         assert (expand[later] >= expand[earlier]).all()
         assert (churn[later] >= churn[earlier] - 1e-12).all()
     for h in HORIZONS:

@@ -27,7 +27,9 @@ def _design_by_hand(train: np.ndarray, rows: np.ndarray) -> np.ndarray:
         mean = sum(known) / len(known) if known else 0.0
         spread = math.sqrt(sum((v - mean) ** 2 for v in known) / len(known)) if known else 0.0
         spread = spread if spread > 1e-9 else 1.0
-        columns.append([0.0 if math.isnan(v) else (math.copysign(math.log1p(abs(v)), v) - mean) / spread for v in rows[:, j]])
+        columns.append(
+            [0.0 if math.isnan(v) else (math.copysign(math.log1p(abs(v)), v) - mean) / spread for v in rows[:, j]]
+        )
         flags.append([float(math.isnan(v)) for v in rows[:, j]])
     return np.array([*columns, *flags]).T
 

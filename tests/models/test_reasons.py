@@ -10,7 +10,7 @@ import pytest
 
 from features.catalogue import CATALOGUE, FEATURE_NAMES
 from features.windows import Feature
-from models.reasons import MOST_DOWN, MOST_UP, SMALLEST_SHARE, Peers, sentence, tell
+from models.reasons import SMALLEST_SHARE, Peers, sentence, tell
 from tests.models.made_features import feature_rows
 
 NUMERIC = [feature.name for feature in CATALOGUE if not feature.category]
@@ -39,8 +39,8 @@ def test_at_most_three_for_and_two_against_largest_first_each_family_once() -> N
     rng = np.random.default_rng(1)
     for told in _told(rng.normal(size=(200, len(FEATURE_NAMES)))):
         up, down = ([r["share"] for r in told if r["direction"] == side] for side in ("up", "down"))
-        assert len(up) <= MOST_UP
-        assert len(down) <= MOST_DOWN
+        assert len(up) <= 3
+        assert len(down) <= 2
         assert up == sorted(up, reverse=True)
         assert down == sorted(down, reverse=True)
         assert [r["direction"] for r in told] == ["up"] * len(up) + ["down"] * len(down)

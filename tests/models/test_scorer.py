@@ -16,7 +16,7 @@ import pytest
 
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.hazard import EDGES, REASON_INTERVAL, offset
+from models.hazard import EDGES, REASON_INTERVAL, incidence, offset
 from models.scorer import Scorer, rule_scorer, seal
 from tests.models.made_features import DEFINITIONS, feature_rows, fitted
 
@@ -87,7 +87,9 @@ def test_one_flipped_byte_in_any_file_is_refused_before_it_is_parsed(bundle: Pat
 
 
 @pytest.mark.usefixtures("_no_parsing")
-@pytest.mark.parametrize(("one", "other"), [(": 1\n}", ": 2\n}"), ("{\n", "{ \n"), ('"schema_version"', '"schema_versiom"')])
+@pytest.mark.parametrize(
+    ("one", "other"), [(": 1\n}", ": 2\n}"), ("{\n", "{ \n"), ('"schema_version"', '"schema_versiom"')]
+)
 def test_a_manifest_of_the_same_content_in_other_bytes_is_refused(bundle: Path, one: str, other: str) -> None:
     """Else two bundle ids would name one content."""
     text = (bundle / "manifest.json").read_text()
@@ -201,7 +203,25 @@ def test_figures_of_one_row_agree_with_one_another(scorer: Scorer, tonight: pa.T
         assert row["churn_90"] <= row["churn_180"]
         assert row["probability_180"] + row["churn_180"] <= 1
         assert 0 <= row["amount_low"] <= row["amount_high"]
-        assert 0 <= row["increment_90"]
+        assert row["increment_90"] >= 0
+
+
+def test_each_probability_comes_from_its_own_hazard_and_only_expansions_are_shifted(
+    scorer: Scorer, tonight: pa.Table
+) -> None:
+    scorer = replace(scorer, shift=0.3)
+    matrix = scorer.encoding.matrix(tonight)
+    said = scorer.predict(matrix)
+    churn = scorer.hazards["churn"].by_interval(matrix)
+    for target in ("expansion", "high_value"):
+        alone, closed = incidence(scorer.hazards[target].by_interval(matrix, 0.3), churn, (90, 180))
+        for h in (90, 180):
+            assert np.array_equal(said[f"{target}_{h}"], alone[h])
+            assert target == "high_value" or np.array_equal(said[f"churn_{h}"], closed[h])
+            assert target == "high_value" or np.array_equal(
+                said[f"increment_{h}"], alone[h] * scorer.amount.expected(matrix, h)
+            )
+    assert not np.array_equal(said["expansion_180"], said["high_value_180"])
 
 
 def test_reasons_explain_the_very_hazard_that_is_scored(scorer: Scorer, tonight: pa.Table) -> None:

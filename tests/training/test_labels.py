@@ -1,4 +1,4 @@
-"""Labels against a day-by-day walk through the calendar, and the promise that no label uses a day that had not passed."""
+"""Labels against a day-by-day walk through the calendar; and no label uses a day that had not passed."""
 
 from __future__ import annotations
 
@@ -134,7 +134,8 @@ def test_a_spell_counts_when_it_outlasts_the_days_it_must_be_held(held_days: int
         start = at("2024-03-11")
         paid = invoice(start, spell_days * 10, period_end=start + spell_days * DAY)
         params = LabelParams(horizons=(90,), default_horizon=90, held_days=held_days)
-        [row] = labels_of(History([account()], (), [paid]), [book(date(2024, 3, 1))], params, date(2024, 9, 1)).to_pylist()
+        history, until = History([account()], (), [paid]), date(2024, 9, 1)
+        [row] = labels_of(history, [book(date(2024, 3, 1))], params, until).to_pylist()
         return row["expansion_day"]
 
     assert (day_of_move(max(held_days, 1)), day_of_move(held_days + 1)) == (10 if held_days == 0 else None, 10)

@@ -1,5 +1,5 @@
-"""Accounts worked out by hand. As of 2025-03-01, facts known before 2025-09-01, moves held 30 days: 154 days observed, so
-the 90-day label is complete and the 180-day one is not. The ladder is 20, 150, 600 (business, high value), 2500.
+"""Accounts worked out by hand. As of 2025-03-01, facts known before 2025-09-01, moves held 30 days: 154 days observed,
+so the 90-day label is complete and the 180-day one is not. The ladder is 20, 150, 600 (business, high value), 2500.
 
 Unless said otherwise an account pays 60 per 30 days throughout: tier `starter`, next floor 150.
 """
@@ -57,11 +57,15 @@ CASES = (
         "crossed before, known later, not held", None, 27,
         (pays(90, "2025-02-20", "2025-03-10", booked="2025-03-05"),), booked=54,
     ),
+    Case(
+        "was above until the day itself, known later", None, 0,
+        (pays(90, "2025-01-20", "2025-03-01", booked="2025-03-05"),), booked=120,
+    ),
     Case("crosses on the last day that can be told", 153, 0, (pays(90, "2025-08-01"),)),
     Case("crosses a day too late to be told", None, 0, (pays(90, "2025-08-02"),)),
     Case("never pays", None, 0, base=()),
     Case("first purchase reaches the floor of 20", 10, 53.333333, (invoice("2025-03-11", 60),), base=(), booked=60),
-    Case("first purchase stays a hair below", None, 53.324444, (invoice("2025-03-11", "59.99"),), base=(), booked=59.99),
+    Case("first purchase is a hair below", None, 53.324444, (invoice("2025-03-11", "59.99"),), base=(), booked=59.99),
     Case("six purchases of 10 make 20", 10, 53.333333, (invoice("2025-03-11", 10),) * 6, base=(), booked=60),
     Case(
         "a credit takes the move back after ten days", None, 30,

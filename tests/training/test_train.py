@@ -229,7 +229,11 @@ def _with_positives(workspace: Workspace, root: Path, keep: int | None) -> Works
     labels = read_table(workspace.artifacts / "labels.parquet")
     rows = labels.select(["account_id", "observed_days", "expansion_day", "expansion_at_risk"]).to_pylist()
     movers = sorted(
-        {r["account_id"] for r in rows if r["expansion_at_risk"] and (r["expansion_day"] or 999) < 180 <= r["observed_days"]}
+        {
+            r["account_id"]
+            for r in rows
+            if r["expansion_at_risk"] and (r["expansion_day"] or 999) < 180 <= r["observed_days"]
+        }
     )
     kept = set(movers[:keep])
     days = [5 if keep is None else r["expansion_day"] if r["account_id"] in kept else None for r in rows]
@@ -247,9 +251,7 @@ def test_where_nothing_foretells_anything_the_report_says_no_skill(tmp_path: Pat
     document = evaluate(workspace, EvaluateParams(bootstrap=80))
     assert document["grade"]["word"] == "no skill"
     [row] = [
-        r
-        for r in document["results"]
-        if (r["target"], r["horizon"], r["candidate"]) == ("expansion", 180, "champion")
+        r for r in document["results"] if (r["target"], r["horizon"], r["candidate"]) == ("expansion", 180, "champion")
     ]
     low, high = row["roc_auc_ci"]
     assert row["positives"] >= 10

@@ -1,0 +1,59 @@
+"""What `expansion score` runs once the night's files are in: pick the day and the bundle, then publish."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from features.catalogue import Definitions
+from features.snapshots import SnapshotParams, last_as_of
+from models.scorer import rule_scorer
+from serving.batch import ScoreParams, score
+from warehouse import progress
+from warehouse.engine import connect
+from warehouse.params import section
+from warehouse.periods import LabelParams
+from warehouse.store import Workspace, open_warehouse
+
+Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
+
+
+def publish(
+    workspace: Workspace,
+    document: dict[str, Any],
+    as_of: date | None,
+    champion: Callable[[], Judged | None],
+    commit: str,
+    force: bool = False,
+) -> dict[str, Any]:
+    """Scores every account and makes the result live.
+
+    Args:
+        as_of: null means the end of the data.
+        champion: gives the bundle to score with; null means that there is none, and the labelled rule serves.
+
+    Returns:
+        release (its name), as_of, accounts, method.
+    """
+    settings = section(document, "score", ScoreParams)
+    with connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse)
+        day = as_of or last_as_of(con, section(document, "snapshots", SnapshotParams))
+    with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
+        bundle, about = champion() or _rule(document, Path(spare))
+        say(f"as of {day}")
+        live = score(workspace, bundle, day, {"commit": commit, **about}, settings, force)
+    said = json.loads((live / "run.json").read_text(encoding="utf-8"))
+    return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}}
+
+
+def _rule(document: dict[str, Any], folder: Path) -> Judged:
+    labels = section(document, "labels", LabelParams)
+    why = "no model has passed its gate"
+    rule = rule_scorer(Definitions.from_params(document), labels.horizons, labels.default_horizon, why)
+    rule.save(folder)
+    return folder, {name: rule.card[name] for name in ("grade", "headline")}

@@ -1,0 +1,32 @@
+"""One account as of a past day, by the live bundle and today's warehouse: what it looked like, what it scored."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from features.build import build_features
+from serving.release import Release
+from warehouse.engine import connect
+from warehouse.errors import UsageError
+from warehouse.store import open_warehouse
+
+
+def replay(release: Release, warehouse: Path, account_id: str, as_of: date) -> dict[str, Any]:
+    """`features` and `score` of the account, reasons parsed; rows known at or after as_of have no part in it.
+
+    Raises:
+        UsageError: the account had not signed up before as_of.
+    """
+    spine = pa.table({"account_id": [account_id], "as_of": pa.array([as_of], pa.date32())})
+    with connect(warehouse) as con:
+        open_warehouse(con, warehouse)
+        table = build_features(con, spine, release.scorer.definitions)
+    if table.num_rows == 0:
+        raise UsageError(f'account "{account_id}" had not signed up before {as_of}. Give a later --as-of.')
+    [score] = release.scorer.score(table).to_pylist()
+    return {"features": table.to_pylist()[0], "score": {**score, "reasons": json.loads(score["reasons"])}}

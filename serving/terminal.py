@@ -1,0 +1,34 @@
+"""Leads and measures as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def lead_lines(item: dict[str, Any]) -> list[str]:
+    """One lead, as `leads.find` gives it: who and how likely by when, how much money, then one line a reason."""
+    chances = "  ".join(f"{row['days']} d {_share(row['probability'])}" for row in item["horizons"])
+    money = item["expected_increment"]
+    extra = "" if money is None else f"  expected {money:+,.0f} {item['currency']} in {item['horizon']} d"
+    towards = f" -> {item['next_tier']}" if item["next_tier"] else ""
+    place = f"band {item['band']}  stage {item['stage']}  tier {item['tier']}{towards}"
+    reasons = [f"        {'+' if r['direction'] == 'up' else '-'} {r['text']}" for r in item["reasons"]]
+    return [f"{item['rank']:>4}. {item['account_id']}  {place}", f"      {chances}{extra}", *reasons]
+
+
+def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
+    """Rows of the same keys, as right-aligned columns under their names."""
+    names = list(rows[0]) if rows else []
+    head = " ".join(f"{name:>{width}}" for name in names)
+    return [head, *(" ".join(f"{_cell(row[name]):>{width}}" for name in names) for row in rows)]
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0%}"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.2f}" if isinstance(value, float) else str(value)

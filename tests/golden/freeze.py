@@ -1,0 +1,79 @@
+"""Freezes what a small set of models answers: `python -m tests.golden.freeze` rewrites tests/golden/frozen/.
+
+Run it only when an answer was meant to change, and say in CHANGELOG.md by how much. The rows and models know nothing of
+the catalogue, so new features leave them alone: what is frozen is the arithmetic between raw scores and figures.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+
+from models.boosting import BoosterParams
+from models.hazard import EDGES, NEVER, Hazard, fit_hazard, incidence
+from models.increment import Amount, fit_amount
+
+FROZEN = Path(__file__).parent / "frozen"
+HORIZONS = (90, 180, 270, 360)
+PARAMS = BoosterParams(rounds=6, num_leaves=5, learning_rate=0.3)
+
+
+def rows(n: int = 12) -> np.ndarray:
+    """Two numbers with gaps and one category of three levels, without a generator: the same for ever."""
+    number = np.arange(n, dtype=float)
+    matrix = np.column_stack([(number * 7) % 11, (number * number) % 5 - 2, number % 4])
+    matrix[::5, 0], matrix[3::4, 2] = np.nan, np.nan
+    return matrix
+
+
+def answers(expand: Hazard, churn: Hazard, amount: Amount, shift: float = 0.2) -> dict[str, list[float]]:
+    matrix = rows()
+    by_expand, by_churn = incidence(expand.by_interval(matrix, shift), churn.by_interval(matrix), HORIZONS)
+    said = {}
+    for h in HORIZONS:
+        said[f"expansion_{h}"] = by_expand[h].tolist()
+        said[f"churn_{h}"] = by_churn[h].tolist()
+        said[f"amount_{h}"] = amount.expected(matrix, h).tolist()
+    said["first_reason"] = expand.contributions(matrix)[:, 0].tolist()
+    return said
+
+
+def thawed() -> tuple[Hazard, Hazard, Amount, dict[str, list[float]]]:
+    """The frozen models and what they answered when they were frozen."""
+    said = json.loads((FROZEN / "answers.json").read_text())
+    boosters = {path.name.split(".")[0]: lgb.Booster(model_file=str(path)) for path in FROZEN.glob("*.lgb.txt")}
+    expand, churn = (Hazard(boosters[name], said["bases"][name]) for name in ("expansion", "churn"))
+    return expand, churn, Amount(boosters["amount"], **said["amount"]), said["answers"]
+
+
+def main() -> None:
+    rng = np.random.default_rng(20261123)
+    n = 3_000
+    matrix = np.column_stack([rng.integers(0, 11, n), rng.integers(-2, 3, n), rng.integers(0, 3, n)]).astype(float)
+    matrix[rng.random((n, 3)) < 0.1] = np.nan
+    event = rng.exponential(1 / (0.0005 * (1 + np.nan_to_num(matrix[:, 0])))).astype(np.int64)
+    other = rng.exponential(600, n).astype(np.int64)
+    grown = (event <= other) & (event < 400)
+    event, other = np.where(grown, event, NEVER), np.where(~grown & (other < 400), other, NEVER)
+    names, observed = ["number", "signed", "level"], np.full(n, EDGES[-1])
+    expand = fit_hazard(matrix, event, other, observed, PARAMS, 1, names, [2])
+    churn = fit_hazard(matrix, other, event, observed, PARAMS, 1, names, [2])
+    gains = {h: (np.flatnonzero(event < h), h * rng.lognormal(0, 1, int((event < h).sum()))) for h in HORIZONS}
+    amount = fit_amount(matrix, gains, PARAMS, 1, names, [2])
+    FROZEN.mkdir(exist_ok=True)
+    for name, booster in (("expansion", expand.booster), ("churn", churn.booster), ("amount", amount.booster)):
+        assert booster is not None
+        booster.save_model(str(FROZEN / f"{name}.lgb.txt"))
+    said = {
+        "bases": {"expansion": expand.base, "churn": churn.base},
+        "amount": {"smear": amount.smear, "low": amount.low, "high": amount.high},
+        "answers": answers(expand, churn, amount),
+    }
+    (FROZEN / "answers.json").write_text(json.dumps(said, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

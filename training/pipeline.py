@@ -1,0 +1,55 @@
+"""The stages of dvc.yaml in order, then the registry: what `expansion train` runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from features.build import features_stage
+from features.catalogue import Definitions
+from features.snapshots import SnapshotParams, snapshots_stage
+from training.evaluate import EvaluateParams, evaluate
+from training.labels import LabelParams, labels_stage
+from training.promote import register_candidate
+from training.train import TrainParams, train
+from warehouse import progress
+from warehouse.params import section
+from warehouse.store import Workspace
+
+
+def train_and_register(workspace: Workspace, document: dict[str, Any], git_sha: str, now: datetime) -> dict[str, Any]:
+    """From the ingested warehouse to a registered challenger.
+
+    Returns:
+        headline and grade of the evaluation, and what `register` says.
+    """
+    definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
+    # every section is read before the first stage runs, so a typo costs no minutes
+    snapshots, fitting = section(document, "snapshots", SnapshotParams), section(document, "train", TrainParams)
+    judging = section(document, "evaluate", EvaluateParams)
+    snapshots_stage(workspace, snapshots)
+    features_stage(workspace, definitions)
+    labels_stage(workspace, definitions, labels)
+    train(workspace, definitions, labels, fitting)
+    evaluation = evaluate(workspace, judging)
+    judged = {name: evaluation[name] for name in ("headline", "grade")}
+    return judged | register(workspace, document, git_sha, now)
+
+
+def register(workspace: Workspace, document: Mapping[str, Any], git_sha: str, now: datetime) -> dict[str, Any]:
+    """Registers what lies in artifacts/.
+
+    Returns:
+        version, promoted, the gate's verdict, and `registered`: all of it in one sentence.
+    """
+    with progress.stage("register"):
+        done = register_candidate(workspace, document, git_sha, now)
+    number = done.version.version
+    if done.promoted:
+        said = f"version {number} is champion: the first to pass the gate"
+    elif done.verdict.passed:
+        said = f"version {number} is challenger and passes the gate: `expansion promote` makes it champion"
+    else:
+        said = f"version {number} is challenger and fails the gate: {' '.join(done.verdict.failures)}"
+    return {"registered": said, "version": number, "promoted": done.promoted, "verdict": done.verdict.document()}
