@@ -46,7 +46,7 @@ def test_at_most_three_for_and_two_against_largest_first_each_family_once() -> N
         assert [r["direction"] for r in told] == ["up"] * len(up) + ["down"] * len(down)
         families = [r["family"] for r in told]
         assert len(set(families)) == len(families)
-        assert all(r["share"] >= SMALLEST_SHARE for r in told)
+        assert all(share >= SMALLEST_SHARE for share in down)
         assert all(r["family"] == BY_NAME[r["feature"]].family for r in told)
 
 
@@ -60,9 +60,11 @@ def test_a_family_is_weighed_by_its_sum_and_speaks_through_its_strongest_member(
     assert [r["share"] for r in told] == [0.4, 0.3, 0.3]
 
 
-def test_a_family_that_cancels_out_and_one_too_small_stay_silent() -> None:
-    assert _told(_row(users_7d=0.5, users_28d=-0.5, employees=1.0, breadth_28d=0.04))[0][0]["feature"] == "employees"
-    assert len(_told(_row(users_7d=0.5, users_28d=-0.5, employees=1.0, breadth_28d=0.04))[0]) == 1
+def test_a_family_that_cancels_out_stays_silent_and_so_does_a_small_reason_against() -> None:
+    """A small reason for is told all the same: a lead is called with three of them where there are three."""
+    small = {"users_7d": 0.5, "users_28d": -0.5, "employees": 1.0}
+    assert [r["feature"] for r in _told(_row(**small, breadth_28d=-0.04))[0]] == ["employees"]
+    assert [r["feature"] for r in _told(_row(**small, breadth_28d=0.04))[0]] == ["employees", "breadth_28d"]
     assert _told(_row()) == [[]]
 
 
