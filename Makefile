@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE :=
+export OMP_WAIT_POLICY := PASSIVE
 export BENTOML_DO_NOT_TRACK := True
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := true

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from warehouse.accounting import Accounting
     from warehouse.store import Workspace
 
 HELP = "Which small trial accounts will expand, by when, by how much, and why."
@@ -57,12 +56,13 @@ def simulate(
 @app.command()
 def ingest(raw: Raw, workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Read raw files into the typed warehouse, every row accounted for."""
+    from warehouse.ingest import IngestParams, ingest_stage
     from warehouse.lock import exclusive
-    from warehouse.params import workspace_params
+    from warehouse.params import section, workspace_params
 
-    space = _workspace(workspace)
-    with exclusive(space.root, "ingest"):
-        accounting = _ingest(raw, space, workspace_params(space.root, params))
+    settings = section(workspace_params(workspace, params), "ingest", IngestParams)
+    with exclusive(workspace, "ingest"):
+        accounting = ingest_stage(raw, _workspace(workspace), settings, _now())
     _show(accounting.to_json(), as_json, accounting.lines())
 
 
@@ -100,9 +100,8 @@ def features(
     settings = section(document, "ingest", IngestParams)
     table = features_of(raw, parse_day(as_of), settings, Definitions.from_params(document), _now())
     write_table(table, out)
-    rows, columns = table.num_rows, table.num_columns - 2
-    said = {"out": str(out), "accounts": rows, "features": columns, "as_of": as_of}
-    _show(said, as_json, [f"{rows:,} accounts x {columns} features as of {as_of}: {out}"])
+    said = {"out": str(out), "accounts": table.num_rows, "features": table.num_columns - 2, "as_of": as_of}
+    _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])
 
 
 @app.command()
@@ -163,8 +162,8 @@ def rollback(workspace: Root = HERE, as_json: Json = False) -> None:
             raise UsageError(f"{workspace} has neither an earlier release nor a previous champion to go back to.")
         version = run(space, _now()).version if registry.PREVIOUS in named else None
         live = release.rollback(space.releases).name if earlier else None
-    lines = [f"live release: {live or 'unchanged'}", f"champion: {version or 'unchanged'}"]
-    _show({"champion": version, "release": live}, as_json, lines)
+    said = {"champion": version, "release": live}  # null: unchanged
+    _show(said, as_json, [f"{name}: {value or 'unchanged'}" for name, value in said.items()])
 
 
 @app.command()
@@ -290,8 +289,7 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     from models import registry
     from serving import release
 
-    space = _workspace(workspace)
-    live = release.open_current(workspace / "releases")
+    live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
@@ -302,7 +300,7 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
 
 
 @app.command()
-def demo(workspace: Root = HERE, params: Params = None) -> None:
+def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """A simulated vendor end to end: raw tables to a live release, the ten best leads, and how to open the page."""
     from serving.keys import create_key
     from simulator.simulate import SimulateParams
@@ -317,8 +315,8 @@ def demo(workspace: Root = HERE, params: Params = None) -> None:
         said = _train(space.root / "raw", space, document)
         released = _score(None, space, document, None, None, force=True)
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
-    leads(workspace, 10)
-    print(f"""
+    leads(workspace, 10, as_json)
+    closing = f"""
 {said["headline"]}
 grade: {said["grade"]["word"]}. {said["registered"]}
 live release: {released["release"]}; report: {space.artifacts / "model_card.md"}
@@ -327,24 +325,26 @@ Open the page:   .venv/bin/expansion serve --workspace {workspace}
                  http://127.0.0.1:3000/#key={text}
 Ask the API:     curl -H 'Authorization: Bearer {text}' 'http://127.0.0.1:3000/v1/leads?limit=3'
 The key reads and scores for 30 days; `expansion key` makes another.
-The simulated vendor's data ends {released["as_of"]}, so the page says that the scores are old.""")
+The simulated vendor's data ends {released["as_of"]}, so the page says that the scores are old."""
+    print(closing, file=sys.stderr if as_json else sys.stdout)
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     from training.pipeline import train_and_register
     from warehouse.params import keep_params
 
-    if raw is not None:
-        _ingest(raw, space, document)
+    _ingest(raw, space, document)
     keep_params(space.root, document)
     return train_and_register(space, document, _commit(), _now())
 
 
-def _ingest(raw: Path, space: Workspace, document: dict[str, Any]) -> Accounting:
+def _ingest(raw: Path | None, space: Workspace, document: dict[str, Any]) -> None:
+    """Without a raw folder what was ingested last stands."""
     from warehouse.ingest import IngestParams, ingest_stage
     from warehouse.params import section
 
-    return ingest_stage(raw, space, section(document, "ingest", IngestParams), _now())
+    if raw is not None:
+        ingest_stage(raw, space, section(document, "ingest", IngestParams), _now())
 
 
 def _score(
@@ -355,8 +355,7 @@ def _score(
     from warehouse.periods import parse_day
 
     day = parse_day(as_of) if as_of else None
-    if raw is not None:
-        _ingest(raw, space, document)
+    _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
     return publish(space, document, day, lambda: given or judged_champion(space), _commit(), force)
 
@@ -383,6 +382,8 @@ def _commit() -> str:
 
 def main() -> None:
     """Runs the verb and turns every error meant for people into its message and exit code."""
+    # OpenMP threads that spin while they wait starve every other process; LightGBM reads this when it is first loaded
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:

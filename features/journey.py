@@ -24,7 +24,7 @@ TENURE = Feature(
 FEATURES: tuple[Feature, ...] = (
     TENURE,
     Feature(
-        "employees", "account", "employees", "people", "told at sign-up", "fit",
+        "employees", "account", "employees", "employees", "told at sign-up", "fit",
         "a large organisation", "a small organisation", none="size of organisation not told", empty="NULL",
     ),
     Feature(

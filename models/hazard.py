@@ -73,7 +73,7 @@ def person_periods(
         at_risk = np.flatnonzero((observed_days >= end) & (event_day >= start) & (other_day >= start))
         rows.append(at_risk)
         intervals.append(np.full(len(at_risk), k))
-        # a tie of both events inside one interval goes to the earlier; expansion on the day of closure counts
+        # of two events in one interval the earlier counts; on one day both do, and `incidence` scales a sum past 1
         labels.append((event_day[at_risk] < end) & (event_day[at_risk] <= other_day[at_risk]))
     return np.concatenate(rows), np.concatenate(intervals), np.concatenate(labels).astype(np.float64)
 

@@ -35,6 +35,7 @@ from training.recalibrate import recalibrate
 from training.splits import Origin, origin_for, origins
 from warehouse import progress
 from warehouse.engine import connect
+from warehouse.errors import ParamsError
 from warehouse.params import Section, read_params, section
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
@@ -77,6 +78,13 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         TooFewPositives: a single class, or fewer expanding accounts than `train.min_positives`.
     """
     artifacts = workspace.artifacts
+    shutil.rmtree(artifacts / "candidate", ignore_errors=True)  # a run that stops must not leave the last one's behind
+    for check in params.checks:
+        if check.horizon not in labels.horizons:
+            raise ParamsError(
+                f'params: train.checks "{check.name}" has horizon {check.horizon}, which is not one of labels.horizons '
+                f"({', '.join(map(str, labels.horizons))}). Add it there."
+            )
     population = json.loads((artifacts / "population.json").read_text())
     accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
     run = Run(
@@ -109,7 +117,6 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
             "seed": params.seed,
         }
         scorer = run.fit(full, card)
-    shutil.rmtree(artifacts / "candidate", ignore_errors=True)
     bundle_id = scorer.save(artifacts / "candidate")
     expansion = scorer.hazards["expansion"].booster
     gain = sorted(gain_shares(expansion).items(), key=lambda item: -item[1]) if expansion else []

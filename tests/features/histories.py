@@ -22,13 +22,13 @@ DEFINITIONS = Definitions.from_params(
     {
         "features": {
             "specialist": ["automation_run", "api_called"],
-            "configuration": ["setting_changed"],
-            "limit": ["limit_hit"],
-            "ticket": ["ticket_opened"],
+            "configuration": ["setting_changed", "role_assigned"],
+            "limit": ["limit_hit", "seat_refused"],
+            "ticket": ["ticket_opened", "ticket_reopened"],
         }
     }
 )
-NAMES = ("automation_run", "api_called", "setting_changed", "limit_hit", "ticket_opened", "page_seen")
+NAMES = (*(name for names in DEFINITIONS.features.kinds().values() for name in names), "page_seen")
 DAY = timedelta(days=1)
 TICK = timedelta(microseconds=1)  # the finest step of both clocks
 
@@ -134,7 +134,7 @@ def spine_of(history: History, days: Sequence[date]) -> pa.Table:
 ANCHOR = date(2024, 3, 1)
 AS_OFS = (ANCHOR, date(2024, 2, 29), date(2024, 3, 2), date(2024, 5, 30), date(2025, 3, 1))
 _EDGES = (7, 28, 56, 60, 90, 180, 270, 360)
-_ages = st.one_of(st.sampled_from([w + step for w in _EDGES for step in (0, 1)]), st.integers(-5, 40))
+_ages = st.one_of(st.sampled_from([w + step for w in _EDGES for step in (0, 1)]), st.integers(-5, 60))
 _clocks = st.sampled_from([timedelta(0), TICK, timedelta(hours=12), DAY - TICK])
 _delays = st.sampled_from([timedelta(0), timedelta(hours=1), -DAY, DAY, 9 * DAY, 95 * DAY])
 _ids = st.sampled_from(["a1", "a2", "a3"])
@@ -183,10 +183,10 @@ def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str] = _ids) -> Row:
 def histories(draw: st.DrawFn) -> History:
     """Up to three accounts that share user ids; rows may be equal to each other or fall outside the account's life."""
     made = [draw(_accounts(name)) for name in ("a1", "a2", "a3")[: draw(st.integers(1, 3))]]
-    busy = draw(st.sampled_from([0, 0, 12]))  # left alone, random lists are mostly short
-    events = draw(st.lists(_events(), min_size=busy, max_size=30))
+    busy = draw(st.sampled_from([0, 24]))  # left alone, random lists are mostly short
+    events = draw(st.lists(_events(), min_size=busy, max_size=36))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
-    return History(made, events, draw(st.lists(invoices(), min_size=busy // 3, max_size=10)))
+    return History(made, events, draw(st.lists(invoices(), min_size=busy // 4, max_size=10)))
 
 
 @st.composite

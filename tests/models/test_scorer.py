@@ -224,6 +224,15 @@ def test_each_probability_comes_from_its_own_hazard_and_only_expansions_are_shif
     assert not np.array_equal(said["expansion_180"], said["high_value_180"])
 
 
+def test_the_high_value_tier_is_never_likelier_than_the_next_one(scorer: Scorer, tonight: pa.Table) -> None:
+    swapped = dict(scorer.hazards, expansion=scorer.hazards["high_value"], high_value=scorer.hazards["expansion"])
+    matrix = scorer.encoding.matrix(tonight)
+    for one in (scorer, replace(scorer, hazards=swapped)):
+        said = one.predict(matrix)
+        for h in (90, 180):
+            assert (said[f"high_value_{h}"] <= said[f"expansion_{h}"]).all()
+
+
 def test_reasons_explain_the_very_hazard_that_is_scored(scorer: Scorer, tonight: pa.Table) -> None:
     """TreeSHAP by feature, the interval's own share and the bias make the raw score."""
     hazard, matrix = scorer.hazards["expansion"], scorer.encoding.matrix(tonight)
