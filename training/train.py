@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -71,8 +71,16 @@ class Run:
         return Dataset(past, make_labels(con, books, self.definitions, self.labels, day))
 
 
-def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
+def train(
+    workspace: Workspace,
+    definitions: Definitions,
+    labels: LabelParams,
+    params: TrainParams,
+    document: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Writes artifacts/candidate/, heldout.parquet and train.json; returns what train.json says.
+
+    `document`: the whole params as given, kept so that the run can be repeated; null keeps the sections read here.
 
     Raises:
         TooFewPositives: a single class, or fewer expanding accounts than `train.min_positives`.
@@ -132,13 +140,14 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "positives": positives,
         "shift": scorer.shift,
         "gain": [{"feature": name, "share": round(share, 6)} for name, share in gain],
-        "params": {
+        "params": document
+        or {
             **definitions.to_params(),
             "labels": labels.model_dump(mode="json"),
             "train": params.model_dump(mode="json"),
         },
     }
-    (artifacts / "train.json").write_text(json.dumps(said, indent=1))
+    (artifacts / "train.json").write_text(json.dumps(said, indent=1, default=str))
     return said
 
 
@@ -232,6 +241,7 @@ def main(argv: list[str] | None = None) -> None:
         Definitions.from_params(document),
         section(document, "labels", LabelParams),
         section(document, "train", TrainParams),
+        document,
     )
 
 

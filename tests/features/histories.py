@@ -137,7 +137,6 @@ _EDGES = (7, 28, 56, 60, 90, 180, 270, 360)
 _ages = st.one_of(st.sampled_from([w + step for w in _EDGES for step in (0, 1)]), st.integers(-5, 60))
 _clocks = st.sampled_from([timedelta(0), TICK, timedelta(hours=12), DAY - TICK])
 _delays = st.sampled_from([timedelta(0), timedelta(hours=1), -DAY, DAY, 9 * DAY, 95 * DAY])
-_ids = st.sampled_from(["a1", "a2", "a3"])
 
 
 @st.composite
@@ -155,13 +154,13 @@ def _accounts(draw: st.DrawFn, account_id: str) -> Row:
 
 
 @st.composite
-def _events(draw: st.DrawFn) -> Row:
+def _events(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
     occurred = draw(_moments())
     on_a_date = st.builds(lambda day, clock: at(day) + clock, st.sampled_from(AS_OFS), _clocks)
     return event(
         occurred,
         draw(st.sampled_from(NAMES)),
-        draw(_ids),
+        draw(ids),
         received_at=draw(st.one_of(_delays.map(lambda delay: occurred + delay), on_a_date)),
         user_id=draw(st.sampled_from([None, "u1", "u2", "u3", "u4", "u5", "u6"])),
         quantity=draw(st.sampled_from([Decimal(1), Decimal("0.25"), Decimal(0), Decimal("1200.5")])),
@@ -169,12 +168,12 @@ def _events(draw: st.DrawFn) -> Row:
 
 
 @st.composite
-def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str] = _ids) -> Row:
+def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
     """Advance, arrears and long-service rows, one-off purchases, credits, periods within one day."""
     booked = draw(_moments())
     start = booked + draw(st.sampled_from([-30, -1, 0, 0, 0, 1, 20])) * DAY
     served = draw(st.sampled_from([None, None, timedelta(hours=1), DAY, 29 * DAY, 30 * DAY, 31 * DAY, 365 * DAY]))
-    amount = draw(st.sampled_from(["20", "60", "10", "450", "-10", "-60", "0", "59.99", "1800", "9000.5"]))
+    amount = draw(st.sampled_from(["20", "60", "10", "450", "-10", "-60", "0", "0.5", "59.99", "1800", "9000.5"]))
     end = None if served is None else start + served
     return invoice(booked, amount, draw(ids), period_start=start, period_end=end)
 
@@ -182,25 +181,27 @@ def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str] = _ids) -> Row:
 @st.composite
 def histories(draw: st.DrawFn) -> History:
     """Up to three accounts that share user ids; rows may be equal to each other or fall outside the account's life."""
-    made = [draw(_accounts(name)) for name in ("a1", "a2", "a3")[: draw(st.integers(1, 3))]]
-    busy = draw(st.sampled_from([0, 24]))  # left alone, random lists are mostly short
-    events = draw(st.lists(_events(), min_size=busy, max_size=36))
+    names = ("a1", "a2", "a3")[: draw(st.integers(1, 3))]
+    made, ids = [draw(_accounts(name)) for name in names], st.sampled_from(names)
+    busy = draw(st.sampled_from([0, 1, 1]))  # left alone, random lists are mostly short
+    events = draw(st.lists(_events(ids), min_size=24 * busy, max_size=36))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
-    return History(made, events, draw(st.lists(invoices(), min_size=busy // 4, max_size=10)))
+    return History(made, events, draw(st.lists(invoices(ids), min_size=10 * busy, max_size=16)))
 
 
 @st.composite
 def late_rows(draw: st.DrawFn, as_of: date) -> History:
     """Events that happened or were received, revenue that was booked, and accounts that signed up, at or after the
     midnight `as_of`, the midnight itself included."""
+    ids = st.sampled_from(["a1", "a2", "a3"])
     after = st.sampled_from([timedelta(0), TICK, DAY, 45 * DAY])
     before = st.sampled_from([timedelta(0), -TICK, -DAY, -28 * DAY, -100 * DAY])
     midnight, events, revenue = at(as_of), [], []
-    for row in draw(st.lists(_events(), min_size=1, max_size=8)):
+    for row in draw(st.lists(_events(ids), min_size=1, max_size=8)):
         early, late = midnight + draw(before), midnight + draw(after)
         first = draw(st.booleans())  # which clock is the late one
         clocks = {"occurred_at": early if first else late, "received_at": late if first else early}
         events.append(row | clocks | {"user_id": draw(st.sampled_from([None, "u1", "u9"])), "quantity": Decimal(7)})
-    for row in draw(st.lists(invoices(), min_size=1, max_size=5)):
+    for row in draw(st.lists(invoices(ids), min_size=1, max_size=5)):
         revenue.append(row | {"booked_at": midnight + draw(after)})
     return History([account("a9", midnight + draw(after))], events, revenue)
