@@ -9,7 +9,7 @@ import pytest
 
 from features.build import build_features
 from features.catalogue import CATALOGUE, Definitions
-from tests.features.histories import DAY, DEFINITIONS, History, account, at, event, invoice, spine, warehouse
+from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, event, invoice, spine, warehouse
 
 AS_OF = date(2024, 3, 1)
 MIDNIGHT = at(AS_OF)
@@ -71,6 +71,27 @@ def test_a_refund_is_money_but_no_invoice() -> None:
     row = features_of(History([account()], [], [invoice("2024-02-20", -50)]))
     assert (row["booked_28d"], row["credits_90d"], row["invoices_life"], row["largest_invoice"]) == (-50, 50, 0, 0)
     assert (row["days_since_last_invoice"], row["invoice_gap"], row["overdue"]) == (None, None, None)
+
+
+def test_windows_of_booked_revenue_meet_without_a_gap_or_an_overlap() -> None:
+    ages = (1, 28, 29, 90, 91, 180, 181, 270, 271, 360, 361)
+    row = features_of(History([account()], [], [invoice(MIDNIGHT - age * DAY, 2**k) for k, age in enumerate(ages)]))
+    spans = {"28d": 2, "90d": 4, "90_180d": 6, "180_270d": 8, "270_360d": 10, "life": 11}
+    first = {"90_180d": 4, "180_270d": 6, "270_360d": 8}
+    for name, end in spans.items():
+        assert row[f"booked_{name}"] == sum(2**k for k in range(first.get(name, 0), end)), name
+
+
+def test_every_event_name_of_a_kind_counts_to_the_instant_its_window_opens() -> None:
+    opens = MIDNIGHT - 28 * DAY
+    moments = ((opens, "limit_hit"), (opens, "seat_refused"), (opens - TICK, "limit_hit"))
+    row = features_of(History([account()], [event(moment, name) for moment, name in moments]))
+    assert (row["limit_hits_28d"], row["limit_hits_90d"]) == (2, 3)
+
+
+def test_daily_cents_are_invoices_a_day_apart() -> None:
+    row = features_of(History([account()], [], [invoice(MIDNIGHT - age * DAY, "0.5") for age in (3, 4, 5)]))
+    assert (row["largest_invoice"], row["invoices_90d"], row["invoice_gap"], row["overdue"]) == (0.5, 3, 1, 3)
 
 
 def test_two_invoices_on_one_day_have_no_gap_to_be_overdue_by() -> None:

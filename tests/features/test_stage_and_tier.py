@@ -46,6 +46,12 @@ def test_a_period_within_one_day_is_served_on_that_day_alone() -> None:
     assert [row["run_rate"] for row in rows] == [0, 300, 0]
 
 
+def test_service_paid_in_advance_shows_only_once_it_is_served() -> None:
+    paid = invoice("2024-01-20", 29, period_start="2024-02-01", period_end="2024-03-01")
+    rows = features_at(History([account()], [], [paid]), date(2024, 2, 1), date(2024, 2, 2))
+    assert [row["run_rate"] for row in rows] == [0, 30]
+
+
 def test_service_before_it_was_booked_shows_only_once_booked() -> None:
     late = invoice("2024-02-20", 60, period_start="2024-01-01", period_end="2024-03-31")
     rows = features_at(History([account()], [], [late]), date(2024, 2, 20), date(2024, 2, 21))
