@@ -107,6 +107,7 @@ def pays(run_rate: float, booked: timedelta = 10 * DAY) -> list[Row]:
     return [invoice(MIDNIGHT - booked, run_rate * 3)]
 
 
+SPECIALIST_OF_U5 = event(MIDNIGHT - DAY, "api_called", user_id="u5")
 JOURNEY: list[tuple[str, str, dict[str, Any]]] = [
     ("signed up 60 days ago and never seen", "trial", {"age": 60}),
     ("signed up 61 days ago and never seen", "dormant", {"age": 61}),
@@ -117,6 +118,7 @@ JOURNEY: list[tuple[str, str, dict[str, Any]]] = [
     ("committed long ago, seen 60 days ago", "commitment", {"events": uses("api_called", 3, age_days=60)}),
     ("committed long ago, seen 61 days ago", "dormant", {"events": uses("api_called", 3, age_days=61)}),
     ("five users who only look", "trial", {"events": uses("page_seen", 5, users=5)}),
+    ("five users, one specialist use", "uptake", {"events": [*uses("page_seen", 4, users=4), SPECIALIST_OF_U5]}),
     ("five users, one step", "uptake", {"events": uses("page_seen", 5, users=5) + uses("setting_changed", 1)}),
     ("four users, one step", "trial", {"events": uses("page_seen", 4, users=4) + uses("setting_changed", 1)}),
     ("five users a month ago", "trial", {"events": uses("page_seen", 5, 29, 5) + uses("setting_changed", 1, 29)}),

@@ -55,8 +55,9 @@ def address(service: Service) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    """A fresh page that must not complain: no console error, no CSP violation, no request to anywhere else."""
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    """A fresh page that must not complain: no console error, no CSP violation, no request to anywhere else. It closes
+    before the server does, so that a late request is not refused."""
     context = browser.new_context(viewport={"width": 1360, "height": 900}, service_workers="block")
     opened = context.new_page()
     complaints: list[str] = []

@@ -63,6 +63,8 @@ CASES = (
     ),
     Case("crosses on the last day that can be told", 153, 0, (pays(90, "2025-08-01"),)),
     Case("crosses a day too late to be told", None, 0, (pays(90, "2025-08-02"),)),
+    Case("buys on the last day of the horizon", None, 1, (pays(30, "2025-05-29"),), booked=217),
+    Case("buys on the day after it", None, 0, (pays(30, "2025-05-30"),)),
     Case("never pays", None, 0, base=()),
     Case("first purchase reaches the floor of 20", 10, 53.333333, (invoice("2025-03-11", 60),), base=(), booked=60),
     Case("first purchase is a hair below", None, 53.324444, (invoice("2025-03-11", "59.99"),), base=(), booked=59.99),
