@@ -1,8 +1,6 @@
 """The command line: each verb imports what it calls, calls it, and prints. Nothing imports this module.
 
-stdout carries the result (`--json`: one JSON document), stderr the progress. Exit codes: 0 done, 2 usage, 3 bad data,
-4 gate refused, 5 fault outside us, 6 locked by another run. This is the only place that reads the clock for a run.
-"""
+stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. The run's clock is read here."""
 
 from __future__ import annotations
 
@@ -46,10 +44,11 @@ def simulate(
     from simulator.simulate import simulate as run
     from warehouse.params import read_params, section
 
-    asked = {"world": world, "accounts": accounts, "quarters": quarters, "seed": seed}
-    given = {name: value for name, value in asked.items() if value is not None}
+    asked = {"world": world, "accounts": accounts, "quarters": quarters, "seed": seed}.items()
     base = section(read_params(params), "simulate", SimulateParams).model_dump()
-    summary = run(out, section({"simulate": base | given}, "simulate", SimulateParams), force)
+    summary = run(
+        out, section({"simulate": base | {k: v for k, v in asked if v is not None}}, "simulate", SimulateParams), force
+    )
     _show(summary, as_json, [f"{key}: {value}" for key, value in summary.items()])
 
 
@@ -287,10 +286,12 @@ def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = Fa
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live and what is registered, both verified file by file, and whether they are one bundle."""
     from models import registry
+    from models.scorer import Scorer
     from serving import release
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
+    Scorer.load(champion[0] if champion else live.folder / "bundle")  # refused if made for other features than ours
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
         "aliases": registry.aliases(space) if champion else {},
@@ -303,6 +304,7 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
 def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """A simulated vendor end to end: raw tables to a live release, the ten best leads, and how to open the page."""
     from serving.keys import create_key
+    from serving.terminal import how_to_open
     from simulator.simulate import SimulateParams
     from simulator.simulate import simulate as invent
     from warehouse.lock import exclusive
@@ -311,31 +313,27 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
     space = _workspace(workspace)
     document = read_params(params or Path(__file__).parent / "params.yaml")
     with exclusive(space.root, "demo"):
-        invent(space.root / "raw", section(document, "simulate", SimulateParams), force=True)
-        said = _train(space.root / "raw", space, document)
+        invent(space.root / "simulated", section(document, "simulate", SimulateParams), force=True)
+        said = _train(space.root / "simulated", space, document)
         released = _score(None, space, document, None, None, force=True)
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
     leads(workspace, 10, as_json)
-    closing = f"""
-{said["headline"]}
-grade: {said["grade"]["word"]}. {said["registered"]}
-live release: {released["release"]}; report: {space.artifacts / "model_card.md"}
-
-Open the page:   .venv/bin/expansion serve --workspace {workspace}
-                 http://127.0.0.1:3000/#key={text}
-Ask the API:     curl -H 'Authorization: Bearer {text}' 'http://127.0.0.1:3000/v1/leads?limit=3'
-The key reads and scores for 30 days; `expansion key` makes another.
-The simulated vendor's data ends {released["as_of"]}, so the page says that the scores are old."""
-    print(closing, file=sys.stderr if as_json else sys.stdout)
+    judged = [said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]
+    told = ["", *judged, *how_to_open(workspace, text, released["release"], released["as_of"])]
+    print("\n".join(told), file=sys.stderr if as_json else sys.stdout)
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
+    from serving.batch import ScoreParams
     from training.pipeline import train_and_register
-    from warehouse.params import keep_params
+    from warehouse.params import KEPT, keep_params, section
 
+    section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
     _ingest(raw, space, document)
-    keep_params(space.root, document)
-    return train_and_register(space, document, _commit(), _now())
+    said = train_and_register(space, document, _commit(), _now())
+    if said["promoted"] or not (space.root / KEPT).exists():
+        keep_params(space.root, document)
+    return said
 
 
 def _ingest(raw: Path | None, space: Workspace, document: dict[str, Any]) -> None:
@@ -357,7 +355,7 @@ def _score(
     day = parse_day(as_of) if as_of else None
     _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    return publish(space, document, day, lambda: given or judged_champion(space), _commit(), force)
+    return publish(space, document, day, lambda: given or judged_champion(space), _commit(), _now().date(), force)
 
 
 def _workspace(root: Path) -> Workspace:
@@ -389,7 +387,9 @@ def main() -> None:
     except typer.Exit as stop:
         raise SystemExit(stop.exit_code) from None
     except Exception as error:
-        code = 5 if isinstance(error, OSError) else getattr(error, "exit_code", None)
+        from warehouse.errors import exit_code
+
+        code = exit_code(error)
         if code is None:
             raise
         print(f"error: {getattr(error, 'message', error)}", file=sys.stderr)  # a usage error has its text in `message`

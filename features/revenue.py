@@ -11,7 +11,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.windows import Feature
 from warehouse.params import Section
@@ -21,14 +21,14 @@ class Tier(Section):
     """A step of the ladder: accounts with a run-rate of at least `floor` (money per 30 days) stand on it."""
 
     name: str
-    floor: float
+    floor: float = Field(ge=0, allow_inf_nan=False)
 
 
 class Tiers(Section):
     """The ladder, lowest first. Tier 0 is the unpaid trial: its floor is 0."""
 
     currency: str = "USD"
-    spread_days: int = 90
+    spread_days: int = Field(default=90, ge=1)
     ladder: tuple[Tier, ...] = (
         Tier(name="trial", floor=0),
         Tier(name="starter", floor=20),

@@ -37,7 +37,7 @@ def roll_up(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> None:
         CREATE OR REPLACE TEMP TABLE revenue_days AS
         SELECT account_id, CAST(booked_at AS DATE) AS day, CAST(booked_at AS DATE) AS known_day, amount,
                first_day, last_day,
-               CAST(amount * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
+               CAST(CAST(amount AS DECIMAL(28, 4)) * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
         FROM (SELECT *, CAST(period_start AS DATE) AS first_day,
                      greatest(coalesce(CAST(period_end AS DATE), CAST(period_start AS DATE) + {spread}),
                               CAST(period_start AS DATE) + 1) AS last_day

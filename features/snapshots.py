@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pydantic import Field
 
 from warehouse import progress
 from warehouse.engine import connect
@@ -26,8 +27,8 @@ from warehouse.store import Workspace, open_warehouse, write_table
 class SnapshotParams(Section):
     """The grid of training dates: first days of every n-th month in [first, until]."""
 
-    every_months: int = 1
-    min_age_days: int = 7
+    every_months: int = Field(default=1, ge=1)
+    min_age_days: int = Field(default=7, ge=1)
     first: date | None = None  # null: the month after the first sign-up
     until: date | None = None  # null: the end of the data; set it where tracking stopped before billing
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightgbm as lgb
 import numpy as np
+from pydantic import Field
 
 from warehouse.params import Section
 
@@ -15,13 +16,13 @@ THREADS = 2
 class BoosterParams(Section):
     """Small, regularised trees: the setting that generalises forward in time on few positives."""
 
-    rounds: int = 150
-    learning_rate: float = 0.05
-    num_leaves: int = 11
-    min_data_in_leaf: int = 60
-    lambda_l2: float = 10.0
-    feature_fraction: float = 0.5
-    bagging_fraction: float = 0.8
+    rounds: int = Field(default=150, ge=1)
+    learning_rate: float = Field(default=0.05, gt=0, le=1)
+    num_leaves: int = Field(default=11, ge=2)
+    min_data_in_leaf: int = Field(default=60, ge=1)
+    lambda_l2: float = Field(default=10.0, ge=0)
+    feature_fraction: float = Field(default=0.5, gt=0, le=1)
+    bagging_fraction: float = Field(default=0.8, gt=0, le=1)
 
 
 def fit_booster(

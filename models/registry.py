@@ -41,7 +41,6 @@ class RunRecord:
     params: Mapping[str, Any]
     evaluation: Mapping[str, Any]
     rows: int = 0
-    seconds: Mapping[str, float] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -250,7 +249,7 @@ def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, r
         params = [Param(key, value[:PARAM_LENGTH]) for key, value in sorted(flat(record.params).items())]
         for start in range(0, len(params), BATCH):
             client.log_batch(run_id, params=params[start : start + BATCH])
-        figures = {**champion_figures(evaluation), **{f"seconds/{k}": float(v) for k, v in record.seconds.items()}}
+        figures = champion_figures(evaluation)
         client.log_batch(run_id, metrics=[Metric(key, value, millis, 0) for key, value in sorted(figures.items())])
         _log_dataset(client, run_id, record)
         for kept in KEPT:

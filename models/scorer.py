@@ -128,7 +128,7 @@ class Scorer:
         model = {
             "bases": {name: hazard.base for name, hazard in self.hazards.items()},
             "shift": self.shift,
-            "amount": {"smear": self.amount.smear, "low": self.amount.low, "high": self.amount.high},
+            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day")},
         }
         parts = {
             "card": self.card,

@@ -36,7 +36,7 @@ class ScoreParams(Section):
     `rule_bands`: floor of the share of accounts ranked below, used when the release is made by a rule. What reaches no
     floor is D."""
 
-    capacity: int = 60
+    capacity: int = Field(default=60, ge=1)
     bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})
     rule_bands: dict[str, float] = Field(default={"A": 0.98, "B": 0.95, "C": 0.80})
 

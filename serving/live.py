@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, time
 from typing import Any
 
-import duckdb
-import pyarrow as pa
-
 from features.build import build_features
+from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
@@ -28,13 +26,13 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
         ApiError: 422 for rows that break the raw contract, 500 if a score is not finite.
     """
     rows = _rows(request.accounts)
-    params = IngestParams()  # the canonical contract: UTC, one currency; an adapter belongs to files
+    params = IngestParams(currency=release.card["currency"])  # the canonical contract: UTC; adapters belong to files
     with connect(memory_limit=MEMORY_LIMIT) as con:
         try:
             load_rows(con, rows, params, now)
         except ContractBroken as error:
             raise ApiError(422, "invalid_rows", " ".join(error.problems), "accounts") from error
-        spine = _spine(con, request)
+        spine = everyone(con, request.as_of)  # the nightly spine: who is not scored at night is not scored here
         found: dict[str, dict[str, Any]] = {}
         if spine.num_rows:
             scores = release.scorer.score(build_features(con, spine, release.scorer.definitions))
@@ -43,11 +41,14 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
             except ReleaseRefused as error:
                 raise ApiError(500, "non_finite_score", "The model gave no finite score for this history.") from error
             found = {row["account_id"]: _result(release, row) for row in scores.to_pylist()}
-    return [_item(item.account.account_id, found) for item in request.accounts]  # type: ignore[attr-defined]
+        opened = datetime.combine(request.as_of, time(), UTC).replace(tzinfo=None)
+        there = con.execute("SELECT account_id FROM accounts WHERE created_at < ?", [opened]).fetchall()
+    ids = [item.account.account_id for item in request.accounts]  # type: ignore[attr-defined]
+    return [_item(account_id, found, {row[0] for row in there}) for account_id in ids]
 
 
-def _item(account_id: str, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    status = "ok" if account_id in found else "not_yet_created"
+def _item(account_id: str, found: dict[str, dict[str, Any]], there: set[str]) -> dict[str, Any]:
+    status = "ok" if account_id in found else "not_scored" if account_id in there else "not_yet_created"
     return {"account_id": account_id, "status": status, "result": found.get(account_id)}
 
 
@@ -73,16 +74,6 @@ def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
                     raise ApiError(422, "invalid_request", "This row belongs to another account.", place)
                 rows[table].append(row)
     return rows
-
-
-def _spine(con: duckdb.DuckDBPyConnection, request: ScoreRequest) -> pa.Table:
-    """The accounts that had signed up before as_of, to be scored at as_of."""
-    opened = datetime.combine(request.as_of, time(), UTC).replace(tzinfo=None)
-    query = "SELECT account_id FROM accounts WHERE created_at < ? ORDER BY account_id"
-    ids = [row[0] for row in con.execute(query, [opened]).fetchall()]
-    return pa.table(
-        {"account_id": pa.array(ids, pa.string()), "as_of": pa.array([request.as_of] * len(ids), pa.date32())}
-    )
 
 
 def _result(release: Release, row: dict[str, Any]) -> dict[str, Any]:

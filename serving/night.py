@@ -15,6 +15,7 @@ from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
 from warehouse import progress
 from warehouse.engine import connect
+from warehouse.errors import UsageError
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.store import Workspace, open_warehouse
@@ -28,21 +29,28 @@ def publish(
     as_of: date | None,
     champion: Callable[[], Judged | None],
     commit: str,
+    today: date,
     force: bool = False,
 ) -> dict[str, Any]:
     """Scores every account and makes the result live.
 
     Args:
-        as_of: null means the end of the data.
+        as_of: null means the end of the data, or today where facts of today are already in.
+        today: the UTC day of the run.
         champion: gives the bundle to score with; null means that there is none, and the labelled rule serves.
 
     Returns:
         release (its name), as_of, accounts, method.
+
+    Raises:
+        UsageError: as_of is a day that has not opened yet.
     """
+    if as_of is not None and as_of > today:
+        raise UsageError(f"as_of {as_of} has not opened yet: today is {today} (UTC). Give today or an earlier day.")
     settings = section(document, "score", ScoreParams)
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
-        day = as_of or last_as_of(con, section(document, "snapshots", SnapshotParams))
+        day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))
     with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, Path(spare))
         say(f"as of {day}")

@@ -12,6 +12,7 @@ the same again finds the folder there and only points `current` at it. The calle
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from models.scorer import Scorer
 
 CURRENT, PREVIOUS = "current", "previous"
+TOLD = ("capacity", "band_floors", "grade", "headline")  # of run.json, shown beside the scores
 BUILDING = ".building-"
 
 
@@ -86,7 +88,7 @@ def write(releases: Path, scores: pa.Table, bundle: Path, run: dict[str, Any], f
         failpoint("bundle_copied")
         write_table(scores, work / "scores.parquet")
         failpoint("scores_written")
-        name = f"{as_of}-{run['bundle_id'][:12]}-{file_sha256(work / 'scores.parquet')[:12]}"
+        name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work / 'scores.parquet', run)[:12]}"
         if not _intact(releases / name):
             _finish(work, scores, run, _earlier(releases, as_of), name)
             _move_in(work, releases / name)
@@ -220,6 +222,13 @@ def _move_in(work: Path, folder: Path) -> None:
     finally:
         shutil.rmtree(aside)
     failpoint("renamed")
+
+
+def _content(scores: Path, run: dict[str, Any]) -> str:
+    """SHA-256 of the scores and of what people are told beside them: equal scores under another capacity or grade are
+    another release."""
+    told = {name: run.get(name) for name in TOLD}
+    return hashlib.sha256((file_sha256(scores) + json.dumps(told, sort_keys=True)).encode()).hexdigest()
 
 
 def _copy_bundle(bundle: Path, target: Path) -> None:

@@ -7,9 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.build import build_features
+from features.snapshots import everyone
 from serving.release import Release
 from warehouse.engine import connect
 from warehouse.errors import UsageError
@@ -20,13 +21,16 @@ def replay(release: Release, warehouse: Path, account_id: str, as_of: date) -> d
     """`features` and `score` of the account, reasons parsed; rows known at or after as_of have no part in it.
 
     Raises:
-        UsageError: the account had not signed up before as_of.
+        UsageError: the night of as_of would not have scored the account.
     """
-    spine = pa.table({"account_id": [account_id], "as_of": pa.array([as_of], pa.date32())})
     with connect(warehouse) as con:
         open_warehouse(con, warehouse)
+        spine = everyone(con, as_of)
+        spine = spine.filter(pc.equal(spine["account_id"], account_id))
         table = build_features(con, spine, release.scorer.definitions)
     if table.num_rows == 0:
-        raise UsageError(f'account "{account_id}" had not signed up before {as_of}. Give a later --as-of.')
+        raise UsageError(
+            f'account "{account_id}" is not scored as of {as_of}: it had not signed up, had closed, or is internal.'
+        )
     [score] = release.scorer.score(table).to_pylist()
     return {"features": table.to_pylist()[0], "score": {**score, "reasons": json.loads(score["reasons"])}}

@@ -194,10 +194,11 @@ class ScoreRequest(Closed):
 
 
 class ScoredItem(Closed):
-    """`status` not_yet_created: the account signs up at or after as_of, so there is nothing to score."""
+    """`status` not_yet_created: the account signs up at or after as_of, so there is nothing to score; not_scored: it
+    had closed or is internal, so the night would not score it either."""
 
     account_id: str
-    status: Literal["ok", "not_yet_created"]
+    status: Literal["ok", "not_yet_created", "not_scored"]
     result: Scored | None
 
 

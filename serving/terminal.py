@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -22,6 +23,19 @@ def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
     names = list(rows[0]) if rows else []
     head = " ".join(f"{name:>{width}}" for name in names)
     return [head, *(" ".join(f"{_cell(row[name]):>{width}}" for name in names) for row in rows)]
+
+
+def how_to_open(workspace: Path, key: str, release: str, as_of: str) -> list[str]:
+    """What a newcomer does after the demo; `key` is the text of an API key that reads and scores for 30 days."""
+    return [
+        f"live release: {release}; report: {workspace / 'artifacts' / 'model_card.md'}",
+        "",
+        f"Open the page:   .venv/bin/expansion serve --workspace {workspace}",
+        f"                 http://127.0.0.1:3000/#key={key}",
+        f"Ask the API:     curl -H 'Authorization: Bearer {key}' 'http://127.0.0.1:3000/v1/leads?limit=3'",
+        "The key reads and scores for 30 days; `expansion key` makes another.",
+        f"The simulated vendor's data ends {as_of}, so the page says that the scores are old.",
+    ]
 
 
 def _share(value: float | None) -> str:

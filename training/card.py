@@ -172,7 +172,8 @@ def _reproduce(evaluation: Document, train: Document) -> str:
     params = json.dumps(train.get("params", {}), indent=1, sort_keys=True, ensure_ascii=False)
     return (
         "## How to reproduce\n\n"
-        "Put the params below in a file (JSON is YAML) and run on the same raw tables:\n\n"
+        "Put the params below, with the sections `ingest` and `snapshots` of the workspace's params.yaml, in a file "
+        "(JSON is YAML) and run on the same raw tables:\n\n"
         "```\nexpansion train --raw DIR --workspace DIR --params FILE\n```\n\n"
         f"The run must give these marks again:\n\n```\n{marks}\n```\n\n```json\n{params}\n```"
     )

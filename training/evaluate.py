@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic import Field
 
 from training import metrics
 from training.bootstrap import LEVEL, Difference, Figures, Interval, Scored, bootstrap, difference, interval
@@ -46,7 +47,7 @@ class EvaluateParams(Section):
     need, the largest share of gain one feature may have, the ROC-AUC that is too good to be honest, and the allowed
     range of expected over actual positives."""
 
-    bootstrap: int = 300
+    bootstrap: int = Field(default=300, ge=10)
     seed: int = 5
     min_positives: int = 30
     max_gain_share: float = 0.6

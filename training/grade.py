@@ -92,7 +92,9 @@ def no_skill(evidence: Evidence) -> list[str]:
         out.append(f"It ranks worse than {', '.join(sorted(worse))}, which {_look(worse)} no model of behaviour.")
     position = evidence.leads.get(POSITION)
     if position is not None and not ranks_above(position):
-        out.append("It ranks no better than the place on the ladder and the age alone: what accounts do adds nothing.")
+        out.append(
+            "That it ranks better than the place on the ladder and the age alone is not beyond chance on these rows."
+        )
     if books and not any(beats(evidence.leads[name]) for name in books) and not beats_best_rule(evidence):
         out.append("It beats neither the same learner without usage nor the best rule of thumb.")
     return out

@@ -31,7 +31,7 @@ def train_and_register(workspace: Workspace, document: dict[str, Any], git_sha: 
     snapshots_stage(workspace, snapshots)
     features_stage(workspace, definitions)
     labels_stage(workspace, definitions, labels)
-    train(workspace, definitions, labels, fitting, document)
+    train(workspace, definitions, labels, fitting)
     evaluation = evaluate(workspace, judging)
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)

@@ -64,7 +64,6 @@ def register_candidate(
         params=params_document,
         evaluation=evaluation,
         rows=int(train.get("population", {}).get("in", 0)),
-        seconds=train.get("seconds", {}),
         tags={"fingerprint": train["fingerprint"], "bundle_id": train["bundle_id"]},
     )
     version = registry.register(workspace, artifacts / "candidate", artifacts, record)

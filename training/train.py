@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -19,10 +19,12 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
 from features.catalogue import Definitions, fingerprint
 from models.boosting import BoosterParams, gain_shares
 from models.encoding import Encoding
+from models.hazard import EDGES
 from models.scorer import Scorer
 from training.checks import Check, fit_check, outcome, tier_floors
 from training.contest import SCHEMA, contest, reference_probabilities
@@ -42,7 +44,7 @@ from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 class TrainParams(Section):
     seed: int = 11
-    min_positives: int = 30  # accounts that expanded within the default horizon; fewer and the rule serves
+    min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
     booster: BoosterParams = BoosterParams()
     recalibrate: bool = False  # shift the level to the newest matured landmarks; needs several years of history
     checks: tuple[Check, ...] = ()
@@ -71,22 +73,18 @@ class Run:
         return Dataset(past, make_labels(con, books, self.definitions, self.labels, day))
 
 
-def train(
-    workspace: Workspace,
-    definitions: Definitions,
-    labels: LabelParams,
-    params: TrainParams,
-    document: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
     """Writes artifacts/candidate/, heldout.parquet and train.json; returns what train.json says.
-
-    `document`: the whole params as given, kept so that the run can be repeated; null keeps the sections read here.
 
     Raises:
         TooFewPositives: a single class, or fewer expanding accounts than `train.min_positives`.
     """
     artifacts = workspace.artifacts
     shutil.rmtree(artifacts / "candidate", ignore_errors=True)  # a run that stops must not leave the last one's behind
+    if not set(labels.horizons) <= set(EDGES):
+        raise ParamsError(
+            f"params: labels.horizons {labels.horizons} must be among {EDGES[1:]}, the hazards' intervals."
+        )
     for check in params.checks:
         if check.horizon not in labels.horizons:
             raise ParamsError(
@@ -140,14 +138,13 @@ def train(
         "positives": positives,
         "shift": scorer.shift,
         "gain": [{"feature": name, "share": round(share, 6)} for name, share in gain],
-        "params": document
-        or {
+        "params": {
             **definitions.to_params(),
             "labels": labels.model_dump(mode="json"),
             "train": params.model_dump(mode="json"),
         },
     }
-    (artifacts / "train.json").write_text(json.dumps(said, indent=1, default=str))
+    (artifacts / "train.json").write_text(json.dumps(said, indent=1))
     return said
 
 
@@ -241,7 +238,6 @@ def main(argv: list[str] | None = None) -> None:
         Definitions.from_params(document),
         section(document, "labels", LabelParams),
         section(document, "train", TrainParams),
-        document,
     )
 
 

@@ -22,6 +22,18 @@ class UsageError(ExpansionError):
     exit_code = 2
 
 
+OUTSIDE = ("duckdb", "_duckdb", "sqlalchemy", "mlflow")  # a damaged file or ledger, a full disk: faults outside us
+
+
+def exit_code(error: Exception) -> int | None:
+    """What the command line ends with; null for an error that nobody foresaw, hence a bug of ours."""
+    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in OUTSIDE:
+        return 5
+    if type(error).__module__.split(".")[0] in ("pydantic", "pydantic_core"):  # a value given on the command line
+        return 2
+    return getattr(error, "exit_code", None)
+
+
 class ParamsError(UsageError):
     pass
 

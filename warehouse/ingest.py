@@ -45,6 +45,7 @@ class IngestParams(Section):
     timezone: zone of timestamps that carry none; null refuses them.
     currency: the only one accepted; null accepts any single one.
     max_bad_ratio: share of a table's rows that may break one rule before the run stops; max_ratio: the same by rule.
+    never_empty: tables that must come with at least one row; `accounts` always must.
     transaction_log, mapping: what the adapter of that name needs.
     """
 
@@ -54,6 +55,7 @@ class IngestParams(Section):
     max_bad_ratio: float = Field(default=0.001, ge=0, le=1)
     max_ratio: dict[str, float] = Field(default_factory=dict)
     future_tolerance_minutes: float = Field(default=10, ge=0)
+    never_empty: tuple[Literal["events", "revenue", "touches", "account_users"], ...] = ("events", "revenue")
     transaction_log: TransactionLogParams | None = None
     mapping: MappingParams | None = None
 
@@ -98,11 +100,22 @@ def ingest(raw: Path, workspace: Workspace, params: IngestParams, now: datetime)
         outcome = validate(con, sources, reading, params.limits(str(workspace.quarantine)))
         write_quarantine(con, outcome, building / "quarantine")
         swap_folder(building / "quarantine", workspace.quarantine)
-        if outcome.accounting.problems:
-            raise ContractBroken(list(outcome.accounting.problems))
+        broken = [*outcome.accounting.problems, *empty_tables(sources, outcome.accounting, params)]
+        if broken:
+            raise ContractBroken(broken)
         accounting = write_warehouse(con, outcome.accounting, building / "warehouse")
         swap_folder(building / "warehouse", workspace.warehouse)
     return accounting
+
+
+def empty_tables(sources: list[Source], accounting: Accounting, params: IngestParams) -> list[str]:
+    """A sentence a table of `params.never_empty` that came without a row: a feed that broke, not a quiet day."""
+    return [
+        f"{' and '.join(sorted(source.files)) or source.table}: 0 rows of {source.table} (rule no_rows). Nothing would "
+        f"be left to score by; deliver it whole, or take {source.table} out of ingest.never_empty."
+        for source in sources
+        if source.table in params.never_empty and accounting.read(source.table) == 0
+    ]
 
 
 def ingest_stage(raw: Path, workspace: Workspace, params: IngestParams, now: datetime) -> Accounting:

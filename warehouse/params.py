@@ -7,6 +7,7 @@ says only what differs. Nothing here depends on the environment.
 from __future__ import annotations
 
 import difflib
+import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -72,7 +73,9 @@ def workspace_params(root: Path, path: Path | None) -> dict[str, Any]:
 
 def keep_params(root: Path, document: dict[str, Any]) -> None:
     """Keeps `document` so that the nightly batch reads the same params without being told."""
-    (root / KEPT).write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    partial = root / f".{KEPT}.partial"
+    partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    os.replace(partial, root / KEPT)
 
 
 def section(document: dict[str, Any], name: str, cls: type[S]) -> S:

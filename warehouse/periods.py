@@ -8,16 +8,28 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+from pydantic import Field, model_validator
+
 from warehouse.errors import UsageError
 from warehouse.params import Section
+
+HORIZONS = (90, 180, 270, 360)  # days: one to four quarters
 
 
 class LabelParams(Section):
     """Section `labels`: how far ahead is looked, and how long a move to a tier must be held to count, in days."""
 
-    horizons: tuple[int, ...] = (90, 180, 270, 360)
+    horizons: tuple[int, ...] = HORIZONS
     default_horizon: int = 180
-    held_days: int = 30
+    held_days: int = Field(default=30, ge=0, le=365)
+
+    @model_validator(mode="after")
+    def _default_is_one(self) -> LabelParams:
+        if not self.horizons or self.horizons[0] < 1 or list(self.horizons) != sorted(set(self.horizons)):
+            raise ValueError("horizons must be days of at least 1, ascending")
+        if self.default_horizon not in self.horizons:
+            raise ValueError("default_horizon must be one of horizons")
+        return self
 
 
 def parse_day(text: str) -> date:

@@ -72,9 +72,11 @@ def test_a_longer_horizon_learned_from_larger_amounts_says_more() -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 29])
-def test_with_fewer_than_thirty_expansions_no_amount_is_claimed(count: int) -> None:
+def test_with_fewer_than_thirty_expansions_every_account_is_given_their_mean(count: int) -> None:
     matrix, gain = _planted(29, seed=7)
     amount = fit_amount(matrix, {90: (np.arange(count), gain[:count])}, QUICK, 1, ["x", "noise"], [])
     assert amount.booster is None
-    assert (amount.expected(matrix, 90) == 0).all()
+    expected = gain[:count].mean() if count else 3.0  # nobody expanded yet: one unit of money a month
+    assert amount.expected(matrix, 90) == pytest.approx(np.full(29, expected))
+    assert amount.expected(matrix, 180) == pytest.approx(np.full(29, 2 * expected))
     assert fit_amount(matrix, {}, QUICK, 1, ["x", "noise"], []).booster is None

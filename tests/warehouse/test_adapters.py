@@ -61,8 +61,8 @@ def test_a_transaction_log_becomes_accounts_events_and_invoices(tmp_path: Path) 
     assert [e["event_name"] for e in events] == ["order_line"] * 3 + ["return_line"]
     revenue = pq.read_table(workspace.warehouse / "revenue.parquet").to_pylist()
     assert [(r["revenue_id"], float(r["amount"]), r["kind"], r["currency"]) for r in revenue] == [
-        ("1", 10.0, "invoice", "GBP"),
-        ("C2", -1.5, "refund", "GBP"),
+        ("1 007 2024-01-05", 10.0, "invoice", "GBP"),
+        ("C2 007 2024-01-09", -1.5, "refund", "GBP"),
     ]
     assert accounting.quarantined("events") == {
         "excluded:no_buyer": 1,
@@ -71,6 +71,21 @@ def test_a_transaction_log_becomes_accounts_events_and_invoices(tmp_path: Path) 
         "wrong_type": 1,
     }
     assert accounting.read("events") == len(rows)
+
+
+def test_a_later_line_changes_nothing_that_was_known_before_it(tmp_path: Path) -> None:
+    early = lines("1,apple,2,2024-01-05 10:00,1.5,007,UK", "2,pear,1,2024-01-06 10:00,4,008,")
+    late = lines("1,apple,100,2024-06-01 10:00,9,007,AT", "2,pear,100,2024-06-01 10:00,9,008,FR")
+    known = []
+    for name, rows in (("early", early), ("both", early + late)):
+        write_file(tmp_path / name / "lines.csv", LINES, rows)
+        workspace = Workspace(tmp_path / f"{name}-w")
+        ingest(tmp_path / name, workspace, log_params(), NOW)
+        accounts = pq.read_table(workspace.warehouse / "accounts.parquet").to_pylist()
+        revenue = pq.read_table(workspace.warehouse / "revenue.parquet").to_pylist()
+        before = [row for row in revenue if row["booked_at"] < datetime(2024, 6, 1)]
+        known.append(([row["country"] for row in accounts], [(row["revenue_id"], row["amount"]) for row in before]))
+    assert known[0] == known[1] == (["UK", None], [("1 007 2024-01-05", 3), ("2 008 2024-01-06", 4)])
 
 
 def test_exclusions_break_no_limit(tmp_path: Path) -> None:

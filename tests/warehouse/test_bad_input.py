@@ -163,9 +163,14 @@ def test_a_truncated_parquet_file_is_refused(keep: float, tmp_path: Path, live: 
     refused(raw, live, "events.parquet", "not readable")
 
 
-def test_events_and_revenue_may_have_a_header_and_no_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", ["events", "revenue"])
+def test_a_header_without_rows_is_a_broken_feed(table: str, tmp_path: Path, live: Workspace) -> None:
+    refused(write_raw(tmp_path / "raw", **(good() | {table: []})), live, f"{table}.csv", "0 rows", "no_rows")
+
+
+def test_a_vendor_without_revenue_says_so_in_the_params(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", accounts=[account()])
-    accounting = ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(), NOW)
+    accounting = ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(never_empty=()), NOW)
     assert accounting.counts["accounts"] == 1
     assert accounting.counts["events"] == accounting.counts["revenue"] == 0
 
@@ -198,7 +203,7 @@ def test_an_open_quote_loses_no_line_silently(tmp_path: Path) -> None:
     text = (raw / "events.csv").read_text().splitlines()
     text[20] = text[20].replace("a1", '"a1', 1)
     (raw / "events.csv").write_text("\n".join(text) + "\n")
-    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(max_bad_ratio=1), NOW)
+    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(max_bad_ratio=1, never_empty=("events",)), NOW)
     assert accounting.read("events") == 50
     assert accounting.quarantined("events") == {"malformed": 50 - accounting.counts["events"]}
 

@@ -24,7 +24,7 @@ from warehouse.raw import TABLES, contract
 from warehouse.store import Workspace, open_warehouse
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-LENIENT = IngestParams(max_bad_ratio=1, max_ratio={"unknown_account": 1})
+LENIENT = IngestParams(never_empty=(), max_bad_ratio=1, max_ratio={"unknown_account": 1})
 ROOT = Path(__file__).parents[2]
 
 EVENT_ROWS = st.fixed_dictionaries(
@@ -62,7 +62,7 @@ def test_every_row_is_accounted_for_and_order_changes_nothing(rows: list[dict], 
 def test_exact_duplicates_collapse_and_are_counted(tmp_path: Path) -> None:
     once, bare = event(), event(event_id=None)
     raw = write_raw(tmp_path / "raw", [account(), account()], [once, once, once, bare, bare], [invoice()] * 2)
-    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
+    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW)
     assert [accounting.duplicate(table) for table in ("accounts", "events", "revenue")] == [1, 3, 1]
     assert [accounting.counts[table] for table in ("accounts", "events", "revenue")] == [1, 2, 1]
 
@@ -81,7 +81,7 @@ def test_of_conflicting_rows_the_earliest_known_wins(tmp_path: Path) -> None:
 @pytest.mark.parametrize("zone", ["America/New_York", "Asia/Kolkata", "UTC"])
 def test_the_zone_of_the_machine_changes_no_byte(zone: str, tmp_path: Path) -> None:
     rows = [event(occurred_at="2024-03-10 02:30"), event(occurred_at="2024-03-10T02:30:00Z")]
-    raw = write_raw(tmp_path / "raw", [account(created_at="2024-01-01")], rows)
+    raw = write_raw(tmp_path / "raw", [account(created_at="2024-01-01")], rows, [invoice()])
     here = Workspace(tmp_path / "here")
     ingest(raw, here, IngestParams(), datetime.now(UTC))
     command = [sys.executable, "-m", "warehouse.ingest", "--raw", str(raw), "--workspace", str(tmp_path / "there")]
@@ -100,7 +100,7 @@ def test_files_of_a_folder_in_any_split_and_form_give_the_same_bytes(tmp_path: P
     write_file(split / "events/2024/b.parquet", columns, rows[20:])
     write_file(split / "events/a.csv", columns[::-1], rows[9:20])
     write_file(split / "events/c.parquet", columns, rows[:9])
-    books = [ingest(raw, Workspace(raw / "w"), IngestParams(), NOW) for raw in (whole, split)]
+    books = [ingest(raw, Workspace(raw / "w"), IngestParams(never_empty=()), NOW) for raw in (whole, split)]
     assert books[0].fingerprint == books[1].fingerprint
     read = {count.file: count.read for count in books[1].files if count.table == "events"}
     assert read == {"events/2024/b.parquet": 8, "events/a.csv": 11, "events/c.parquet": 9}
@@ -110,8 +110,8 @@ def test_facts_before_sign_up_are_never_let_in(tmp_path: Path) -> None:
     early = "2023-12-31T23:59:59Z"
     raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=early)], [invoice(booked_at=early), invoice()])
     with pytest.raises(ContractBroken, match="before_signup"):
-        ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
-    params = IngestParams(max_ratio={"before_signup": 1})
+        ingest(raw, Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW)
+    params = IngestParams(never_empty=(), max_ratio={"before_signup": 1})
     accounting = ingest(raw, Workspace(tmp_path / "w"), params, NOW)
     assert accounting.quarantined("events") == accounting.quarantined("revenue") == {"before_signup": 1}
 
@@ -119,7 +119,7 @@ def test_facts_before_sign_up_are_never_let_in(tmp_path: Path) -> None:
 def test_below_the_limit_the_run_goes_on_and_the_rows_are_kept(tmp_path: Path) -> None:
     rows = [event() for _ in range(1999)] + [event(occurred_at="soon")]
     workspace = Workspace(tmp_path / "w")
-    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), workspace, IngestParams(), NOW)
+    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), workspace, IngestParams(never_empty=()), NOW)
     assert accounting.counts["events"] == 1999
     kept = pq.read_table(workspace.quarantine / "events.parquet").to_pylist()
     assert [(k["line"], k["rule"]) for k in kept] == [(2001, "wrong_type")]
@@ -129,7 +129,9 @@ def test_below_the_limit_the_run_goes_on_and_the_rows_are_kept(tmp_path: Path) -
 def test_one_bad_value_anywhere_never_retypes_the_column(place: int, tmp_path: Path) -> None:
     rows = [event(event_id=f"e{n}", quantity=n) for n in range(30_001)]
     rows[place]["quantity"] = "many"
-    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(), NOW)
+    accounting = ingest(
+        write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW
+    )
     assert accounting.counts["events"] == 30_000
 
 
@@ -152,20 +154,24 @@ def test_a_period_that_ends_before_it_starts_is_set_aside(tmp_path: Path) -> Non
 
 def test_unknown_columns_are_ignored_and_named_once(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", [account(mood="good")], [event(colour="red"), event(colour="blue")])
-    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW)
+    accounting = ingest(raw, Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW)
     assert accounting.extra_columns == {"accounts": ["mood"], "events": ["colour"]}
     assert sum("colour" in line for line in accounting.lines()) == 1
 
 
 def test_the_data_end_with_the_midnight_after_the_last_known_fact(tmp_path: Path) -> None:
     rows = [event(occurred_at="2024-02-01T10:00:00Z", received_at="2024-02-03T00:00:00Z")]
-    accounting = ingest(write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(), NOW)
+    accounting = ingest(
+        write_raw(tmp_path / "raw", [account()], rows), Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW
+    )
     assert accounting.data_end == date(2024, 2, 4)
 
 
 def test_all_five_tables_are_typed_even_when_the_folder_has_three(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "w")
-    ingest(write_raw(tmp_path / "raw", [account()], [event()], [invoice()]), workspace, IngestParams(), NOW)
+    ingest(
+        write_raw(tmp_path / "raw", [account()], [event()], [invoice()]), workspace, IngestParams(never_empty=()), NOW
+    )
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
         for table in TABLES.values():
@@ -178,7 +184,7 @@ def test_compressed_csv_with_a_byte_order_mark_and_windows_line_ends_is_read(tmp
     (raw / "events.csv").unlink()
     text = "\ufeffaccount_id,event_name,occurred_at\r\na1,seen,2024-02-01\r\n"
     (raw / "events.csv.gz").write_bytes(gzip.compress(text.encode()))
-    assert ingest(raw, Workspace(tmp_path / "w"), IngestParams(), NOW).counts["events"] == 1
+    assert ingest(raw, Workspace(tmp_path / "w"), IngestParams(never_empty=()), NOW).counts["events"] == 1
 
 
 def test_the_page_on_the_data_contract_is_the_contract() -> None:

@@ -18,7 +18,7 @@ from warehouse.params import section
 from warehouse.store import Workspace
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-LENIENT = IngestParams(max_bad_ratio=1, max_ratio={"unknown_account": 1})
+LENIENT = IngestParams(never_empty=(), max_bad_ratio=1, max_ratio={"unknown_account": 1})
 
 
 def accepted(raw: Path, table: str, params: IngestParams = LENIENT) -> list[dict[str, Any]]:
@@ -82,7 +82,7 @@ def test_infinite_floats_of_parquet_are_quarantined(tmp_path: Path) -> None:
 )
 def test_an_explicit_zone_wins_over_the_declared_one(text: str, hour: int, tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=text)])
-    params = IngestParams(timezone="Europe/Berlin")
+    params = IngestParams(never_empty=(), timezone="Europe/Berlin")
     workspace = Workspace(tmp_path / "workspace")
     ingest(raw, workspace, params, datetime(2024, 12, 1, tzinfo=UTC))
     assert pq.read_table(workspace.warehouse / "events.parquet")["occurred_at"][0].as_py().hour == hour
@@ -100,7 +100,7 @@ def test_naive_timestamps_are_refused_without_a_declared_zone(tmp_path: Path) ->
     rows = [event(occurred_at="2024-02-01 09:00"), event(), event(received_at="2024-02-03 00:00")]
     raw = write_raw(tmp_path / "raw", [account()], rows)
     with pytest.raises(ContractBroken, match="naive_timestamp"):
-        ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(timezone=None), NOW)
+        ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(never_empty=(), timezone=None), NOW)
     kept = pq.read_table(tmp_path / "workspace/quarantine/events.parquet").to_pylist()
     assert sorted((k["rule"], k["column"]) for k in kept) == [
         ("naive_timestamp", "occurred_at"),

@@ -119,7 +119,10 @@ def _types(table: RawTable) -> dict[str, str]:
 
 
 def _accounts(table: RawTable) -> str:
-    attributes = "".join(f", min({name(c)}) AS {name(c)}" for c in _types(table) if c in ATTRIBUTES)
+    # as told by the first purchase, null too: a later line must not change what was known of the account before it
+    told = [name(column) for column in _types(table) if column in ATTRIBUTES]
+    first = "(occurred_at, _file, _line)"
+    attributes = "".join(f", arg_min_null({c}, {first}) AS {c}" for c in told)
     return (
         "SELECT arg_min(_file, (occurred_at, _file, _line)) AS _file, "
         "arg_min(_line, (occurred_at, _file, _line)) AS _line, "
@@ -152,11 +155,15 @@ _REVENUE_TYPES = {
 
 
 def _revenue(currency: str | None) -> str:
-    """One row an invoice and account, booked with its earliest line; below zero it is a refund."""
+    """One row an invoice, account and UTC day, booked with the day's earliest line; below zero it is a refund. A line
+    that comes days later is a row of its own, known on its own day."""
     declared = "CAST(NULL AS VARCHAR)" if currency is None else quote(currency)
+    day = "strftime(occurred_at AT TIME ZONE 'UTC', '%Y-%m-%d')"
     return (
-        "SELECT min(_file) AS _file, min(_line) AS _line, invoice AS revenue_id, account_id, "
+        "SELECT min(_file) AS _file, min(_line) AS _line, "
+        f"concat_ws(' ', invoice, account_id, {day}) AS revenue_id, account_id, "
         f"sum(quantity * price) AS amount, {declared} AS currency, min(occurred_at) AT TIME ZONE 'UTC' AS booked_at, "
         "CASE WHEN sum(quantity * price) < 0 THEN 'refund' ELSE 'invoice' END AS kind "
-        "FROM ingest.log WHERE _breach IS NULL GROUP BY invoice, account_id"
+        "FROM ingest.log WHERE _breach IS NULL "
+        f"GROUP BY invoice, account_id, {day}"
     )
