@@ -1,6 +1,6 @@
 """The command line: each verb imports what it calls, calls it, and prints. Nothing imports this module.
 
-stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. The run's clock is read here."""
+stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. A run's clock is read here."""
 
 from __future__ import annotations
 
