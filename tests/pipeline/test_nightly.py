@@ -57,6 +57,35 @@ def test_a_bad_delivery_stops_with_code_3_and_leaves_yesterday_live(vendor: Vend
     assert (vendor.workspace / "quarantine" / "revenue.parquet").exists()
 
 
+def test_a_day_that_has_not_opened_is_refused(vendor: Vendor) -> None:
+    before = live_bytes(vendor.workspace)
+    finished = score(vendor, "--as-of", "2199-01-01")
+    assert finished.returncode == 2
+    assert "has not opened" in finished.stderr
+    assert live_bytes(vendor.workspace) == before
+
+
+def test_another_capacity_is_another_release_of_the_same_scores(vendor: Vendor, tmp_path: Path) -> None:
+    before = live_bytes(vendor.workspace)
+    params = tmp_path / "seven.yaml"
+    params.write_text(vendor.params.read_text().replace("capacity: 60", "capacity: 7"))
+    assert score(vendor, "--as-of", vendor.as_of, "--params", params).returncode == 0
+    after = live_bytes(vendor.workspace)
+    assert json.loads(after["run.json"])["capacity"] == 7
+    assert after["scores.parquet"] == before["scores.parquet"]
+    assert after[""] != before[""]
+
+
+def test_a_training_that_stops_leaves_the_params_of_the_night(vendor: Vendor, tmp_path: Path) -> None:
+    before = (vendor.workspace / "params.yaml").read_bytes()
+    params = tmp_path / "typo.yaml"
+    params.write_text(vendor.params.read_text().replace("capacity: 60", "capacty: 60"))
+    finished = run("train", "--workspace", vendor.workspace, "--params", params)
+    assert finished.returncode == 2
+    assert "score.capacty" in finished.stderr
+    assert (vendor.workspace / "params.yaml").read_bytes() == before
+
+
 def test_a_run_beside_another_stops_with_code_6_and_names_it(vendor: Vendor) -> None:
     holder = "import sys,time; from pathlib import Path; from warehouse.lock import exclusive\n"
     holder += "with exclusive(Path(sys.argv[1]), 'night'):\n  print('held', flush=True); time.sleep(60)"

@@ -120,6 +120,13 @@ def test_published_scores_are_the_scorers_own_on_the_training_rows(trained: Vend
         assert {name: published[row["account_id"]][name] for name in row} == row
 
 
+@pytest.mark.parametrize("fact", [{"is_internal": True}, {"closed_at": "2025-08-01"}])
+def test_whom_the_night_leaves_out_http_leaves_out(trained: Vendor, caller: TestClient, fact: dict[str, Any]) -> None:
+    account = {"account_id": "left-out", "created_at": "2025-01-01"} | fact
+    answer = caller.post("/v1/score", json={"as_of": trained.as_of, "accounts": [{"account": account}]})
+    assert answer.json()["items"] == [{"account_id": "left-out", "status": "not_scored", "result": None}]
+
+
 def test_http_scores_equal_the_published_ones(trained: Vendor, caller: TestClient, sent: list[dict[str, Any]]) -> None:
     published = {row["account_id"]: row for row in pq.read_table(live(trained) / "scores.parquet").to_pylist()}
     answers = []
