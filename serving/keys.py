@@ -126,10 +126,6 @@ class KeyRing:
         self._stamp: tuple[int, int] | None = None
         self._checked = -REREAD_SECONDS
 
-    def any_live(self) -> bool:
-        self._reread()
-        return any(key.live(self._now()) for key in self._keys.values())
-
     def find(self, text: str) -> Key | None:
         """The live key behind `text`, or None whatever is wrong with it."""
         self._reread()
