@@ -110,9 +110,8 @@ def train(raw: OptionalRaw = None, workspace: Root = HERE, params: Params = None
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
-    document = workspace_params(space.root, params)
     with exclusive(space.root, "train"):
-        said = _train(raw, space, document)
+        said = _train(raw, space, workspace_params(space.root, params))
     lines = [said["headline"], f"grade: {said['grade']['word']}. {said['grade']['why']}", said["registered"]]
     _show(said, as_json, [*lines, f"report: {space.artifacts / 'model_card.md'}"])
 
@@ -291,10 +290,11 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
-    Scorer.load(champion[0] if champion else live.folder / "bundle")  # refused if made for other features than ours
+    if champion is not None:
+        Scorer.load(champion[0])  # refused if made for other features than ours
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
-        "aliases": registry.aliases(space) if champion else {},
+        "aliases": registry.aliases(space),
         "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
     }
     _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])
@@ -318,9 +318,9 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
         released = _score(None, space, document, None, None, force=True)
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
     leads(workspace, 10, as_json)
-    judged = [said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]
-    told = ["", *judged, *how_to_open(workspace, text, released["release"], released["as_of"])]
-    print("\n".join(told), file=sys.stderr if as_json else sys.stdout)
+    judged = ["", said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]
+    opening = how_to_open(workspace, text, released["release"], released["as_of"])
+    print(*judged, *opening, sep="\n", file=sys.stderr if as_json else sys.stdout)
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def judged_champion(workspace: Workspace) -> tuple[Path, dict[str, Any]] | None:
     Raises:
         BundleRefused: the bundle is not the one that was registered.
     """
-    number = alias(workspace, CHAMPION) if _database(workspace).exists() else None
+    number = alias(workspace, CHAMPION)
     if number is None:
         return None
     kept = run_folder(workspace, version_of(workspace, number)) / "evaluation.json"

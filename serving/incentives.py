@@ -2,8 +2,9 @@
 
 sign_ups: accounts created. user_base: distinct users with an event. adoption: share of the accounts with an event that
 used a specialist function or took a configuration step. consumption: sum of event quantities. revenue: amounts booked,
-credits included; the column sums to the warehouse's total. incremental_revenue: revenue less that of the quarter
-before, null in the first. lifetime_value: revenue booked to the end of the quarter by account signed up by then.
+credits included; the column sums to all that was booked on accounts not internal. incremental_revenue: revenue less
+that of the quarter before, null in the first. lifetime_value: revenue booked to the end of the quarter by account
+signed up by then.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ import duckdb
 from features.catalogue import Definitions
 from warehouse.engine import connect, quote
 from warehouse.store import open_warehouse
-
-MEASURES = ("sign_ups", "user_base", "adoption", "consumption", "incremental_revenue", "lifetime_value")
 
 
 def incentives(warehouse: Path, definitions: Definitions) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 from typing import Any
 
 from features.build import build_features
@@ -41,8 +41,8 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
             except ReleaseRefused as error:
                 raise ApiError(500, "non_finite_score", "The model gave no finite score for this history.") from error
             found = {row["account_id"]: _result(release, row) for row in scores.to_pylist()}
-        opened = datetime.combine(request.as_of, time(), UTC).replace(tzinfo=None)
-        there = con.execute("SELECT account_id FROM accounts WHERE created_at < ?", [opened]).fetchall()
+        signed_up = "SELECT account_id FROM accounts WHERE CAST(created_at AS DATE) < ?"
+        there = con.execute(signed_up, [request.as_of]).fetchall()
     ids = [item.account.account_id for item in request.accounts]  # type: ignore[attr-defined]
     return [_item(account_id, found, {row[0] for row in there}) for account_id in ids]
 

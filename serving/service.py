@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -18,6 +19,13 @@ settings = read_settings()
 surface = create_app(settings, now=lambda: datetime.now(UTC))
 
 
+async def _look_for_releases() -> None:
+    """Lets an idle service take up a new release too, so that the first request of the morning has it."""
+    while True:
+        await asyncio.sleep(max(settings.reload_seconds, 0.1))
+        surface.desk.watcher.get()
+
+
 class Front:
     """BentoML middleware that puts our guard before everything and our app before BentoML's own routes.
 
@@ -30,6 +38,8 @@ class Front:
         self._guarded = surface.guarded.around(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            self._ticking = asyncio.create_task(_look_for_releases())
         await (self._bento if scope["type"] == "lifespan" else self._guarded)(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:

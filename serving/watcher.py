@@ -42,7 +42,7 @@ class ReleaseWatcher:
             self._looked = now
             folder = self._wanted(now)
             if folder is not None and self._loading.acquire(blocking=False):
-                self._load_locked(folder)  # the one request that notices waits; the others go on with the old one
+                threading.Thread(target=self._load_locked, args=(folder,), daemon=True, name="release").start()
         return self._release
 
     def refresh(self) -> None:
