@@ -31,10 +31,11 @@ HERE = Path("workspace")
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Option("--out", help="folder to write the raw tables to")],
-    world: Annotated[str | None, typer.Option("--world", help="plain, null or tiny")] = None,
+    world: Annotated[str | None, typer.Option("--world", help="its name; docs/simulator.md has them all")] = None,
     accounts: Annotated[int | None, typer.Option("--accounts")] = None,
     quarters: Annotated[int | None, typer.Option("--quarters")] = None,
     seed: Annotated[int | None, typer.Option("--seed")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, help="processes; absent: one a core")] = None,
     force: Annotated[bool, typer.Option("--force", help="replace a folder that is not empty")] = False,
     params: Params = None,
     as_json: Json = False,
@@ -46,9 +47,8 @@ def simulate(
 
     asked = {"world": world, "accounts": accounts, "quarters": quarters, "seed": seed}.items()
     base = section(read_params(params), "simulate", SimulateParams).model_dump()
-    summary = run(
-        out, section({"simulate": base | {k: v for k, v in asked if v is not None}}, "simulate", SimulateParams), force
-    )
+    told = {"simulate": base | {name: value for name, value in asked if value is not None}}
+    summary = run(out, section(told, "simulate", SimulateParams), force, workers)
     _show(summary, as_json, [f"{key}: {value}" for key, value in summary.items()])
 
 
@@ -330,7 +330,7 @@ def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict
 
     section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
     _ingest(raw, space, document)
-    said = train_and_register(space, document, _commit(), _now())
+    said = train_and_register(space, document, _commit(), _now(), raw)
     if said["promoted"] or not (space.root / KEPT).exists():
         keep_params(space.root, document)
     return said

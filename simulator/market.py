@@ -2,72 +2,93 @@
 
 The story of one account. It has a type and a size that nobody sees and that never change. Each week it is in one stage
 that nobody sees either: it explores, falls dormant, embeds the product in its work, is ready for more, or has churned
-for good. What people see (users joining, users active, events, invoices) is drawn from (type, size, stage) and from
-things everybody knows (the calendar, the account's age, how many users it has). The hazards of expansion and of churn
-depend on (type, size, stage) and the calendar alone, never on what was emitted. That is what keeps the best possible
-forecast computable.
+for good. What people see (users joining and leaving, users active, events, invoices) is drawn from (type, size, stage)
+and from things everybody knows (the calendar, the account's age, how many users it has, whether sales has called). The
+hazards of expansion and of churn depend on (type, size, stage) and on what everybody knows, never on what was emitted.
+That is what keeps the best possible forecast computable.
 """
 
-# ruff: noqa: RUF009 (`_table` returns a dataclass field; no array is shared between markets)
+# ruff: noqa: RUF009 (`number` and `table` return dataclass fields; no array is shared between markets)
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import date
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from warehouse.errors import UsageError
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Stages = NDArray[np.int8]
+Flags = NDArray[np.bool_]
 
-TYPES = ("dud", "hobby", "steady", "mushroom")
 STAGES = ("explore", "dormant", "embedded", "ready", "churned")
 EXPLORE, DORMANT, EMBEDDED, READY, CHURNED = range(5)
 MUSHROOM = 3
+HORIZONS = (90, 180, 270, 360)  # days
+SETTLING = 35  # days after a step in which an account neither steps again, nor changes its seats, nor churns
+REVOKED = (4, 24)  # days after a step taken back on which it ends: uniform, both included
+
+ASSUMED = "assumed"
+SHAPE = "chosen for the shape: most never grow, a handful mushroom"
+BASE = "tuned: 2 to 3 % of snapshots at risk expand in 180 days"
+CEILING = "tuned: ceiling near ROC-AUC .945, PR-AUC .33 at 180 days; rules well below"
+LADDER = "the ladder of params.yaml"
 
 
-def _table(*rows: Any) -> Any:
-    """A dataclass field holding `rows` as an array of floats."""
-    return field(default_factory=lambda: np.array(rows, dtype=np.float64))
+def number(value: Any, unit: str, source: str) -> Any:
+    """A parameter: its value in `plain`, its unit, and where the value comes from."""
+    return field(default=value, metadata={"unit": unit, "source": source})
+
+
+def table(unit: str, source: str, *rows: Any) -> Any:
+    """A parameter that is an array of floats."""
+    return field(default_factory=lambda: np.array(rows, dtype=np.float64), metadata={"unit": unit, "source": source})
 
 
 @dataclass(frozen=True, eq=False)
 class Market:
-    """Parameters of one world. Axes: type z (4), size s (6), stage g (5), tier k (5), in the order of the names above.
+    """Parameters of one world. Axes: type z, size s (6), stage g (5), tier k (5), in the order of the names.
 
-    Chances "a week" are turned into chances a day by `daily`; chances "a day" hold for an ordinary working day and are
-    scaled by the calendar.
+    Hazards "a week" act day by day: with hazard x a day, the chance that it strikes that day is 1 - exp(-x).
     """
 
     # Who signs up
-    type_share: Floats = _table(0.62, 0.23, 0.10, 0.05)  # share of accounts
-    size_share: Floats = _table(0.50, 0.25, 0.13, 0.065, 0.04, 0.015)  # share of accounts
-    user_capacity: Floats = _table(2, 6, 18, 54, 162, 486)  # users an account of this size could ever have
-    internal_share: float = 0.01  # share of accounts that are the vendor's own
-    early_share: float = 0.625  # share of the period that counts as early, for sign-ups
-    early_weight: float = 2.2  # sign-ups a week in the early part, per sign-up a week in the rest
+    types: tuple[str, ...] = number(("dud", "hobby", "steady", "mushroom"), "names", SHAPE)
+    type_share: Floats = table("share of accounts, by type", SHAPE, 0.62, 0.23, 0.10, 0.05)
+    size_share: Floats = table(
+        "share of accounts, by type and size", SHAPE, *[(0.50, 0.25, 0.13, 0.065, 0.04, 0.015)] * 4
+    )
+    user_capacity: Floats = table("users an account could ever have, by size", SHAPE, 2, 6, 18, 54, 162, 486)
+    internal_share: float = number(0.01, "share of accounts that are the vendor's own", ASSUMED)
+    early_share: float = number(0.625, "share of the period that counts as early, for sign-ups", ASSUMED)
+    early_weight: float = number(2.2, "sign-ups a week in the early part, per sign-up a week later", ASSUMED)
 
-    # Firmographics: noisy views of the size; the channel: a noisy view of the type
-    employees_per_capacity: float = 2.5  # employees per user of capacity, median
-    employees_noise: float = 0.9  # standard deviation of log employees
-    employees_missing: float = 0.25  # share of accounts that did not say
-    channels: tuple[str, ...] = ("organic", "search", "referral", "partner", "event", "outbound")
-    channel_share: Floats = _table(  # (type, channel)
+    # Firmographics: noisy views of the size; the channel and the country: of the type
+    employees_per_capacity: float = number(2.5, "employees per user of capacity, median", ASSUMED)
+    employees_noise: float = number(0.9, "standard deviation of log employees", ASSUMED)
+    employees_missing: float = number(0.25, "share of accounts that did not say", ASSUMED)
+    channels: tuple[str, ...] = number(
+        ("organic", "search", "referral", "partner", "event", "outbound"), "names", ASSUMED
+    )
+    channel_share: Floats = table(
+        "share of accounts, by type and channel",
+        ASSUMED,
         (0.34, 0.38, 0.08, 0.05, 0.08, 0.07),
         (0.36, 0.30, 0.14, 0.06, 0.08, 0.06),
         (0.28, 0.22, 0.18, 0.14, 0.08, 0.10),
         (0.28, 0.18, 0.24, 0.14, 0.07, 0.09),
     )
-    trial_days: Floats = _table(14, 14, 14, 30, 30, 30)  # days, by channel
+    trial_days: Floats = table("days of trial, by channel", ASSUMED, 14, 14, 14, 30, 30, 30)
+    countries: tuple[str, ...] = number(("US", "GB", "DE", "FR", "NL", "SE", "CA", "AU"), "names", ASSUMED)
+    country_share: Floats = table(
+        "share of accounts, by type and country", ASSUMED, *[(0.38, 0.16, 0.13, 0.09, 0.06, 0.05, 0.08, 0.05)] * 4
+    )
 
-    # Stages: weekly transition chances (type, from, to)
-    moves: Floats = _table(
+    # Stages
+    moves: Floats = table(
+        "chance a week, by type, stage now and stage next",
+        SHAPE,
         (
             (0.690, 0.215, 0.010, 0.000, 0.085),
             (0.022, 0.935, 0.003, 0.000, 0.040),
@@ -90,146 +111,151 @@ class Market:
             (0.000, 0.000, 0.000, 0.000, 1.000),
         ),
         (
-            (0.882, 0.020, 0.090, 0.003, 0.005),
+            (0.822, 0.020, 0.150, 0.003, 0.005),
             (0.100, 0.840, 0.055, 0.000, 0.005),
             (0.010, 0.015, 0.928, 0.045, 0.002),
             (0.000, 0.005, 0.095, 0.898, 0.002),
             (0.000, 0.000, 0.000, 0.000, 1.000),
         ),
     )
+    close: float = number(0.02, "hazard a week of closing, once churned and paid up", ASSUMED)
 
-    # Money: a step up the ladder, chance a week (type, stage), times a factor by size
-    expand: Floats = _table(
-        (0.00004, 0.00000, 0.0003, 0.004, 0.0),
-        (0.00025, 0.00003, 0.0012, 0.018, 0.0),
-        (0.00060, 0.00006, 0.0045, 0.060, 0.0),
-        (0.00070, 0.00006, 0.0075, 0.090, 0.0),
+    # Money: steps up the ladder
+    step: Floats = table(
+        "hazard a week of a step up, by type and stage",
+        BASE,
+        (0.00001, 0.00000, 0.0001, 0.0012, 0.0),
+        (0.00010, 0.00000, 0.0005, 0.007, 0.0),
+        (0.00050, 0.00003, 0.0036, 0.050, 0.0),
+        (0.00100, 0.00003, 0.0080, 0.090, 0.0),
     )
-    expand_size: Floats = _table(0.80, 0.90, 1.00, 1.15, 1.30, 1.50)
-    tiers: tuple[str, ...] = ("trial", "starter", "team", "business", "enterprise")
-    floors: Floats = _table(0, 20, 150, 600, 2500)  # run-rate, money per 30 days; the ladder of params.yaml
-    landing: float = 1.05  # least run-rate after a step, per floor of the tier stepped into
-    ceiling: float = 0.90  # most run-rate reached by small steps, per floor of the tier above
-    gain: Floats = _table(0.45, 0.70, 0.75, 0.35)  # median of what comes on top of the landing, per floor, by type
-    gain_size: Floats = _table(0.70, 0.80, 1.00, 1.25, 1.60, 2.00)  # factor on that, by size
-    gain_noise: float = 0.8  # standard deviation of its logarithm
-    seat_step: Floats = _table(0.01, 0.0, 0.03, 0.06, 0.0)  # chance a week that seats are added, by stage
-    seat_share: float = 0.15  # share of the room left in the tier that such a step takes
-    top_growth: float = 0.05  # relative growth of such a step in the top tier
-    revoked: float = 0.06  # share of steps taken back before 30 days
-    annual: float = 0.15  # share of accounts that move to a yearly invoice when they reach tier 2
-    credited: float = 0.02  # share of invoices with a goodwill credit
-    refunded: float = 0.15  # share of churned payers who get the unused rest of the period back
-    closed: float = 0.35  # share of churned accounts that close for good; the others only fall silent
-    closing_days: int = 45  # days from churn to closing, at most; 0: they close that very midnight
+    step_size: Floats = table("factor on that, by size", SHAPE, 0.70, 0.85, 1.00, 1.20, 1.45, 1.80)
+    tiers: tuple[str, ...] = number(("trial", "starter", "team", "business", "enterprise"), "names", LADDER)
+    floors: Floats = table("run-rate, money per 30 days, by tier", LADDER, 0, 20, 150, 600, 2500)
+    high_value: int = number(3, "index of the tier that counts as high value", LADDER)
+    landing: float = number(1.05, "least run-rate after a step, per floor of the tier stepped into", ASSUMED)
+    ceiling: float = number(0.90, "most run-rate reached below the next floor, per that floor", ASSUMED)
+    gain: Floats = table(
+        "median of what comes on top of the landing, per floor, by type", SHAPE, 0.45, 0.70, 0.75, 0.35
+    )
+    gain_size: Floats = table("factor on that, by size", SHAPE, 0.70, 0.80, 1.00, 1.25, 1.60, 2.00)
+    gain_noise: float = number(0.8, "standard deviation of its logarithm", ASSUMED)
+    revoked: float = number(0.06, "share of steps taken back 4 to 24 days later", ASSUMED)
 
-    # Emissions, per user and working day unless said otherwise
-    first_users: float = 0.45  # users who come along at sign-up, per root of the capacity
-    join: Floats = _table(  # users joining an account a day, per root of (users x capacity) and room left
+    # Money: seats, bills, credits
+    seats_up: Floats = table(
+        "hazard a week that a payer adds seats, by stage", ASSUMED, 0.010, 0.000, 0.030, 0.060, 0.0
+    )
+    seats_down: Floats = table(
+        "hazard a week that a payer drops seats, by stage", ASSUMED, 0.006, 0.030, 0.004, 0.0, 0.0
+    )
+    seat_share: float = number(0.15, "share of the room left in the tier that such a change takes", ASSUMED)
+    seat_limit: float = number(0.95, "run-rate that added seats approach, per floor of the tier above", ASSUMED)
+    top_growth: float = number(0.05, "relative growth by added seats in the top tier", ASSUMED)
+    annual: float = number(0.15, "share of accounts billed by the year from tier 2 on", ASSUMED)
+    credit: float = number(0.02, "hazard a month of a goodwill credit to a monthly payer", ASSUMED)
+    credit_share: float = number(0.25, "share of what lies over the floor that is credited", ASSUMED)
+    credit_days: int = number(7, "days it is credited for, at most to the end of the month", ASSUMED)
+
+    # Users
+    first_users: float = number(0.45, "users who come along at sign-up, per root of the capacity", SHAPE)
+    join: Floats = table(
+        "users joining a day, per root of (users x capacity) and share of room left, by type and stage",
+        SHAPE,
         (0.0020, 0.0001, 0.0025, 0.0035, 0.0),
         (0.0022, 0.0001, 0.0030, 0.0050, 0.0),
         (0.0025, 0.0001, 0.0040, 0.0080, 0.0),
         (0.0030, 0.0001, 0.0050, 0.0120, 0.0),
     )
-    active: Floats = _table(  # chance that a user is active
-        (0.055, 0.002, 0.130, 0.190, 0.0),
-        (0.075, 0.003, 0.150, 0.200, 0.0),
-        (0.085, 0.003, 0.165, 0.215, 0.0),
-        (0.090, 0.003, 0.175, 0.230, 0.0),
+    leave: Floats = table("hazard a week that a user leaves, by stage", ASSUMED, 0.008, 0.012, 0.003, 0.002, 0.0)
+    active: Floats = table(
+        "chance that a user is active on a working day, by type and stage",
+        CEILING,
+        (0.045, 0.002, 0.11, 0.16, 0.0),
+        (0.070, 0.003, 0.14, 0.19, 0.0),
+        (0.100, 0.003, 0.18, 0.23, 0.0),
+        (0.130, 0.003, 0.21, 0.27, 0.0),
     )
-    actions: Floats = _table(1.1, 0.6, 1.4, 1.7, 0.0)  # everyday events of an active user, by stage
-    actions_shape: float = 0.6  # negative-binomial shape
-    specialist: Floats = _table(  # specialist events of an active user
+
+    # Events of an active user, a day
+    actions: Floats = table("everyday events of an active user, by stage", CEILING, 1.6, 0.8, 2.0, 2.5, 0.0)
+    actions_shape: float = number(0.6, "negative-binomial shape", ASSUMED)
+    specialist: Floats = table(
+        "specialist events of an active user, by type and stage",
+        CEILING,
         (0.05, 0.02, 0.20, 0.30, 0.0),
         (0.07, 0.02, 0.30, 0.42, 0.0),
         (0.10, 0.02, 0.45, 0.65, 0.0),
         (0.12, 0.02, 0.60, 0.95, 0.0),
     )
-    specialist_shape: float = 0.3
-    configure: Floats = _table(  # configuration events of an account that is active
+    specialist_shape: float = number(0.3, "negative-binomial shape", ASSUMED)
+    configure: Floats = table(
+        "configuration events of an account that is active, by type and stage",
+        CEILING,
         (0.04, 0.01, 0.10, 0.16, 0.0),
         (0.05, 0.01, 0.12, 0.20, 0.0),
         (0.07, 0.01, 0.22, 0.34, 0.0),
         (0.08, 0.01, 0.30, 0.50, 0.0),
     )
-    limit: Floats = _table(0.010, 0.002, 0.020, 0.070, 0.0)  # limits hit by an active user
-    ticket: float = 0.02  # tickets opened by an active user, whatever the stage: noise
-
-    # What everybody knows: factors on activity and on the chance of a step up
-    weekend: float = 0.22  # activity on Saturday and Sunday
-    august: tuple[float, float] = (0.72, 0.65)  # (activity, steps)
-    year_end: tuple[float, float] = (0.45, 0.50)  # from 24 December to 1 January
-    quarter_end: tuple[float, float] = (1.05, 1.40)  # last 14 days of a calendar quarter
-    trial_expiry: tuple[float, float] = (1.30, 3.00)  # from two days before the trial ends to one day after
-
-    def calendar(self, day: date) -> tuple[float, float]:
-        """(factor on activity, factor on the chance of a step up) of one UTC day, for everyone alike."""
-        activity, steps = 1.0, 1.0
-        if day.month == 8:
-            activity, steps = self.august
-        elif (day.month, day.day) >= (12, 24) or (day.month, day.day) == (1, 1):
-            activity, steps = self.year_end
-        elif day.month % 3 == 0 and day.day > 16:
-            activity, steps = self.quarter_end
-        return activity * (self.weekend if day.weekday() >= 5 else 1.0), steps
-
-    def near_expiry(self, age: Ints, channel: Ints) -> NDArray[np.bool_]:
-        """Which accounts of `age` (whole days since the sign-up day) stand at the end of their trial."""
-        left = self.trial_days[channel] - age
-        near: NDArray[np.bool_] = (left <= 2) & (left >= -1)
-        return near
-
-    def step_chance(self) -> Floats:
-        """Chance a day of a step up the ladder, (type, size, stage), before the calendar."""
-        return daily(self.expand[:, None, :] * self.expand_size[None, :, None])
-
-
-def daily(weekly: Floats) -> Floats:
-    """The chance a day that makes up `weekly` over seven days."""
-    return 1.0 - (1.0 - weekly) ** (1.0 / 7.0)
-
-
-def _null(market: Market) -> Market:
-    """The same lives, but steps, amounts and churn strike blindly, and churned accounts close at once: whoever is
-    still at risk has the same chance as everyone else."""
-    churn = 0.004
-    moves = market.moves.copy()
-    moves[:, :CHURNED, CHURNED] = 0.0
-    moves[:, :CHURNED] *= (1.0 - churn) / moves[:, :CHURNED].sum(axis=2, keepdims=True)
-    moves[:, :CHURNED, CHURNED] = churn
-    blind = np.full_like(market.expand, 0.0012)
-    blind[:, CHURNED] = 0.0
-    return replace(
-        market,
-        moves=moves,
-        expand=blind,
-        expand_size=np.ones_like(market.expand_size),
-        gain=np.full_like(market.gain, 0.6),
-        gain_size=np.ones_like(market.gain_size),
-        seat_step=np.array([0.02, 0.02, 0.02, 0.02, 0.0]),
-        closed=1.0,
-        closing_days=0,
-        august=(market.august[0], 1.0),
-        year_end=(market.year_end[0], 1.0),
-        quarter_end=(market.quarter_end[0], 1.0),
-        trial_expiry=(market.trial_expiry[0], 1.0),
+    limit: Floats = table("limits hit by an active user, by stage", CEILING, 0.010, 0.002, 0.020, 0.070, 0.0)
+    ticket: float = number(0.02, "tickets opened by an active user, whatever the stage: noise", ASSUMED)
+    pricing: Floats = table(
+        "hazard a week that somebody looks at the price list, by type and stage",
+        ASSUMED,
+        (0.020, 0.002, 0.03, 0.08, 0.0),
+        (0.025, 0.002, 0.03, 0.09, 0.0),
+        (0.030, 0.002, 0.04, 0.12, 0.0),
+        (0.030, 0.002, 0.04, 0.14, 0.0),
     )
+    robots: float = number(0.0, "share of accounts with a robot on an API key, whatever their type", ASSUMED)
+    robot_calls: float = number(3.0, "API calls of a robot a day, median over accounts", ASSUMED)
 
+    # What everybody knows: factors on activity and on the hazard of a step
+    weekend: float = number(0.22, "activity on Saturday and Sunday", ASSUMED)
+    august: tuple[float, float] = number((0.72, 0.65), "factors on (activity, steps)", ASSUMED)
+    year_end: tuple[float, float] = number((0.45, 0.50), "the same, 24 December to 1 January", ASSUMED)
+    quarter_end: tuple[float, float] = number((1.05, 1.40), "the same, last 14 days of a calendar quarter", ASSUMED)
+    expiry_steps: float = number(3.0, "factor on steps from two days before a trial ends to one day after", ASSUMED)
+    expiry_burst: Floats = table("factor on activity in those days, by type", ASSUMED, 1.3, 1.3, 1.3, 1.3)
 
-WORLDS: dict[str, Callable[[Market], Market]] = {
-    "plain": lambda market: market,
-    "null": _null,
-    "tiny": lambda market: market,
-}
-MOST_ACCOUNTS = {"tiny": 2000}  # worlds that are never larger than this
+    # Sales
+    favoured: tuple[str, ...] = number((), "countries that sales prefers", ASSUMED)
+    contact: Floats = table(
+        "chance a week of a contact, by region (other, favoured) and last week (no look at prices, a look)",
+        ASSUMED,
+        (0.0, 0.0),
+        (0.0, 0.0),
+    )
+    random_slots: float = number(0.0, "chance a week of a random slot: half are contacted, half held out", ASSUMED)
+    assist: float = number(1.0, "factor on the hazard of a step in the four weeks from a contact", ASSUMED)
 
+    # Drift, in months from the start of the simulation; -1: never
+    price_month: int = number(-1, "month of a price change", ASSUMED)
+    price_steps: float = number(1.0, "factor on steps from then on", ASSUMED)
+    launch_month: int = number(-1, "month in which a new specialist function is launched", ASSUMED)
+    launch_specialist: float = number(1.0, "factor on specialist events from then on", ASSUMED)
+    double_month: int = number(-1, "month from which the tracker counts every everyday event twice", ASSUMED)
+    mix_month: int = number(-1, "month from which other accounts sign up", ASSUMED)
+    mix_share: Floats = table("share of accounts by type from then on", ASSUMED, 0.62, 0.23, 0.10, 0.05)
 
-def market_of(world: str) -> Market:
-    """The parameters of a world by name.
+    @property
+    def sells(self) -> bool:
+        """Whether sales contacts anybody."""
+        return bool(self.contact.any()) or self.random_slots > 0
 
-    Raises:
-        UsageError: nobody knows that world.
-    """
-    if world not in WORLDS:
-        raise UsageError(f'Unknown world "{world}". Known: {", ".join(WORLDS)}.')
-    return WORLDS[world](Market())
+    def step_hazard(self) -> Floats:
+        """Hazard a day of a step up the ladder, (type, size, stage), before the calendar."""
+        hazard: Floats = self.step[:, None, :] * self.step_size[None, :, None] / 7.0
+        return hazard
+
+    def settled_moves(self) -> Floats:
+        """`moves` of an account that is settling: who would churn stays where it is."""
+        moves = self.moves.copy()
+        stages = np.arange(CHURNED)
+        moves[:, stages, stages] += moves[:, stages, CHURNED]
+        moves[:, stages, CHURNED] = 0.0
+        return moves
+
+    def steps_to(self, tier: int) -> Ints:
+        """Tiers that a step from `tier` may land in."""
+        return np.arange(tier + 1, len(self.floors))

@@ -1,56 +1,72 @@
-"""The simulate stage: an invented vendor's raw tables, seeded, streamed to Parquet month by month."""
+"""The simulate stage: an invented vendor's raw tables and the truth about them, seeded, streamed to Parquet."""
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
 from datetime import date, timedelta
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from pydantic import Field
+from threadpoolctl import threadpool_limits
 
-from simulator.accounts import DAY, Accounts, accounts_table, draw_accounts
-from simulator.behaviour import Behaviour, Events, account_users_table, events_table, walk_stages
-from simulator.billing import Billing, Ladder, Row, churned_at, closings, revenue_table
-from simulator.market import MOST_ACCOUNTS, Ints, Market, Stages, market_of
+from simulator.accounts import draw_accounts
+from simulator.block import SIZE, Block, last_day, simulate_block
+from simulator.calendar import calendar_of
+from simulator.faults import Faults
+from simulator.market import Market
+from simulator.outlook import Outlook
+from simulator.spoiling import Spoiler
+from simulator.truth import write_values
+from simulator.worlds import World, world_of
 from warehouse.errors import UsageError
 from warehouse.params import Section, read_params, section
-from warehouse.periods import month_starts
 from warehouse.progress import Report, stage
 from warehouse.store import swap_folder, write_table
 
 
 class SimulateParams(Section):
     """Section `simulate`. `quarters`: calendar length of the simulation, three months each, from `start`. The world
-    `tiny` never has more than 2,000 accounts, whatever `accounts` says."""
+    `tiny` never has more than 2,000 accounts, whatever `accounts` says. `truth`: write the best possible scores too.
+    `faults`: instead of those of the world."""
 
     world: str = "plain"
     accounts: int = Field(default=12_000, ge=1, le=10_000_000)
     quarters: int = Field(default=8, ge=1, le=40)
     start: date = date(2024, 1, 1)
     seed: int = Field(default=7, ge=0)
+    truth: bool = True
+    faults: Faults | None = None
 
 
-def simulate(out: Path, params: SimulateParams, force: bool = False) -> dict[str, Any]:
-    """Writes `accounts`, `events/` (one file a month of occurrence), `revenue` and `account_users` under `out`, whole
-    or not at all. The same params give the same bytes.
+def simulate(out: Path, params: SimulateParams, force: bool = False, workers: int | None = None) -> dict[str, Any]:
+    """Writes `accounts`, `events/YYYY-MM-DD` (one file a day of occurrence), `revenue`, `account_users`, where sales
+    calls `touches`, and `truth` under `out`, whole or not at all. The same params give the same bytes, whatever the
+    number of `workers` (processes; one a core by default).
 
-    Returns counts and sums of what was written. Nothing hidden (type, size, stage) is written anywhere.
+    Returns counts and sums of what was written.
 
     Raises:
         UsageError: unknown world, or `out` holds something and `force` is not given.
     """
-    market = market_of(params.world)
+    world = world_of(params.world)
     _refuse_to_overwrite(out, force)
     partial = out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
     try:
-        with stage(f"simulate {params.world}") as report:
-            summary = _Run(market, params, partial, report).write()
+        with stage(f"simulate {params.world}") as report, threadpool_limits(1):
+            summary = _Run(world, params, partial, report, workers or os.cpu_count() or 1).write()
         swap_folder(partial, out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -58,81 +74,126 @@ def simulate(out: Path, params: SimulateParams, force: bool = False) -> dict[str
 
 
 class _Run:
-    """One simulation. Sign-ups, stages, steps, emissions, billing and closings each draw from a stream of their own,
-    so that a change to one leaves the others alone."""
-
-    def __init__(self, market: Market, params: SimulateParams, folder: Path, report: Report) -> None:
-        self._market, self._params, self._folder, self._report = market, params, folder, report
-        streams = [np.random.default_rng(seed) for seed in np.random.SeedSequence(params.seed).spawn(7)]
-        self._sign_ups, self._stages, self._steps, self._emissions = streams[:4]
-        self._billing, self._closing, self._delays = streams[4:]
+    def __init__(self, world: World, params: SimulateParams, folder: Path, report: Report, workers: int) -> None:
+        self._params, self._folder, self._report, self._workers = params, folder, report, workers
+        self._market = world.market()
+        self._faults = world.faults if params.faults is None else params.faults
+        self._most = world.most_accounts or params.accounts
         self._end = _months_later(params.start, 3 * params.quarters)
         self._days = (self._end - params.start).days
+        self._calendar = calendar_of(self._market, params.start, last_day(self._days))
+        self._parts = folder / "parts"
 
     def write(self) -> dict[str, Any]:
-        market, params = self._market, self._params
-        count = min(params.accounts, MOST_ACCOUNTS.get(params.world, params.accounts))
-        accounts = draw_accounts(self._sign_ups, market, count, params.start, self._days)
-        stages = walk_stages(self._stages, market, accounts, self._days)
-        ids = pa.array(accounts.ids, pa.string())
-        churned = churned_at(stages)
-        ladder = self._climb(accounts, stages)
-        revenue, closed_at = self._bill(accounts, ladder, churned, ids)
-        behaviour = Behaviour(self._emissions, market, accounts, stages, params.start)
-        events = self._stream_events(behaviour, ids)
-        plan = np.searchsorted(market.floors, np.where(churned >= 0, 0.0, ladder.rate), side="right") - 1
-        for name, table in {
-            "accounts": accounts_table(accounts, market, params.start, closed_at, plan),
-            "revenue": revenue,
-            "account_users": account_users_table(behaviour.users, ids, closed_at, params.start),
-        }.items():
-            write_table(table, self._folder / f"{name}.parquet")
+        params = self._params
+        count = min(params.accounts, self._most)
+        blocks = self._blocks(count)
+        with ExitStack() as stack:
+            run = self._runner(stack, len(blocks))
+            if params.truth:
+                landmarks = self._calendar.month_starts(self._days)
+                (self._parts / "values").mkdir(parents=True)
+                tasks = [(self._market, params.start, self._days, day, self._parts / "values") for day in landmarks]
+                for done, _ in enumerate(run(_values_task, tasks), start=1):
+                    self._report(f"outlook from {done} of {len(landmarks)} month starts")
+            totals: Counter[str] = Counter()
+            for counts in run(_block_task, [(block,) for block in blocks]):
+                totals.update(counts)
+                self._report(f"{totals['accounts']:,} of {count:,} accounts, {totals['events']:,} events")
+            accounts = _joined(blocks, "accounts")
+            spoiler = (self._faults, accounts, params.start, self._days, params.seed)
+            hits: Counter[str] = Counter()
+            for counts in run(_days_task, self._day_tasks(blocks, spoiler)):
+                hits.update(counts)
+        hits.update(self._write_tables(blocks, Spoiler(*spoiler)))
+        shutil.rmtree(self._parts)
         return {
             "world": params.world,
             "seed": params.seed,
             "start": params.start.isoformat(),
             "end": self._end.isoformat(),
-            "accounts": count,
-            "internal": int(accounts.internal.sum()),
-            "closed": int((closed_at >= 0).sum()),
-            "users": behaviour.users.count,
-            "events": events,
-            "revenue_rows": revenue.num_rows,
-            "paying": sum(1 for changes in ladder.changes if changes),
-            "tiers": dict(zip(market.tiers, np.bincount(plan, minlength=len(market.tiers)).tolist(), strict=True)),
+            **{name: number for name, number in totals.items() if not name.startswith("tier ")},
+            "tiers": {name: totals[f"tier {name}"] for name in self._market.tiers},
+            "faults": dict(sorted(hits.items())),
         }
 
-    def _climb(self, accounts: Accounts, stages: Stages) -> Ladder:
-        ladder = Ladder(self._steps, self._market, accounts, self._params.start)
-        for number in range(self._days):
-            ladder.day(number, stages[:, number // 7].astype(np.int64))
-        return ladder
+    def _write_tables(self, blocks: list[Block], spoiler: Spoiler) -> Counter[str]:
+        """Everything but the events; returns the faults that hit."""
+        spoil = {"accounts": spoiler.accounts, "revenue": spoiler.revenue, "account_users": spoiler.account_users}
+        for name in sorted(path.stem for path in blocks[0].folder.glob("*.arrow") if path.stem != "events"):
+            table = _joined(blocks, name)
+            write_table(spoil[name](table) if name in spoil else table, self._folder / f"{name}.parquet")
+        return spoiler.counts
 
-    def _bill(self, accounts: Accounts, ladder: Ladder, churned: Ints, ids: pa.Array) -> tuple[pa.Table, Ints]:
-        """The revenue table, and the second at which each account closed (-1: open)."""
-        last = self._days * DAY
-        billing = Billing(self._billing, self._market, self._params.start, last)
-        rows: list[Row] = []
-        paid_until = np.zeros(len(accounts), dtype=np.int64)
-        for account, changes in enumerate(ladder.changes):
-            for row in billing.invoices(account, changes, int(churned[account])):
-                rows.append(row)
-                paid_until[account] = max(paid_until[account], row.end)
-        closed_at = closings(self._closing, self._market, churned, paid_until, last)
-        return revenue_table(rows, ids, last, self._params.start), closed_at
+    def _blocks(self, count: int) -> list[Block]:
+        params = self._params
+        rng = np.random.default_rng(np.random.SeedSequence(params.seed, spawn_key=(0,)))
+        accounts = draw_accounts(rng, self._market, self._calendar, count, self._days)
+        values = self._parts / "values" if params.truth else None
+        return [
+            Block(
+                number=number,
+                seed=params.seed,
+                market=self._market,
+                start=params.start,
+                days=self._days,
+                accounts=accounts.part(first, first + SIZE),
+                folder=self._parts / f"{number:04d}",
+                values=values,
+            )
+            for number, first in enumerate(range(0, count, SIZE))
+        ]
 
-    def _stream_events(self, behaviour: Behaviour, ids: pa.Array) -> int:
-        """Writes events/YYYY-MM.parquet, a month at a time; returns the number of events."""
-        start, written = self._params.start, 0
-        turns = month_starts(start + timedelta(days=1), self._end - timedelta(days=1))
-        for first, after in zip([start, *turns], [*turns, self._end], strict=True):
-            days = [behaviour.day(number) for number in range((first - start).days, (after - start).days)]
-            events = Events.joined(days)
-            table = events_table(self._delays, events, behaviour.users, ids, written + 1, start)
-            write_table(table, self._folder / "events" / f"{first:%Y-%m}.parquet")
-            written += table.num_rows
-            self._report(f"{first:%Y-%m}, {written:,} events")
-        return written
+    def _day_tasks(self, blocks: list[Block], spoiler: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """A month of days each."""
+        files = [block.folder / "events.arrow" for block in blocks]
+        turns = sorted({0, *self._calendar.month_starts(self._days), self._days})
+        start, folder = self._params.start, self._folder / "events"
+        return [(files, start, first, after, folder, spoiler) for first, after in itertools.pairwise(turns)]
+
+    def _runner(self, stack: ExitStack, blocks: int) -> Callable[..., Iterable[Any]]:
+        """How tasks are run: here, or on a pool of processes where there is enough to share out."""
+        if self._workers == 1 or blocks == 1:
+            return lambda task, arguments: (task(*each) for each in arguments)
+        context = get_context("spawn")
+        pool = stack.enter_context(ProcessPoolExecutor(self._workers, context, initializer=_one_thread))
+
+        def spread(task: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> Iterable[Any]:
+            futures: list[Future[Any]] = [pool.submit(task, *each) for each in arguments]
+            return (future.result() for future in as_completed(futures))
+
+        return spread
+
+
+def _one_thread() -> None:
+    """One thread a process: as many processes as cores are at work, and a sum must not depend on their number."""
+    threadpool_limits(1)
+
+
+def _values_task(market: Market, start: date, days: int, landmark: int, folder: Path) -> None:
+    write_values(Outlook(market, calendar_of(market, start, last_day(days))), landmark, folder)
+
+
+def _block_task(block: Block) -> dict[str, int]:
+    return simulate_block(block, calendar_of(block.market, block.start, last_day(block.days)))
+
+
+def _days_task(
+    files: list[Path], start: date, first: int, after: int, folder: Path, spoiler: tuple[Any, ...]
+) -> Counter[str]:
+    """Writes the event files of days [first, after) from those of the blocks; returns the faults that hit."""
+    readers = [pa.ipc.open_file(pa.memory_map(str(file))) for file in files]
+    spoil = Spoiler(*spoiler)
+    for number in range(first, after):
+        table = spoil.events(number, pa.Table.from_batches([reader.get_batch(number) for reader in readers]))
+        if table is not None:
+            write_table(table, folder / f"{start + timedelta(days=number)}.parquet")
+    return spoil.counts
+
+
+def _joined(blocks: list[Block], name: str) -> pa.Table:
+    parts = [pa.ipc.open_file(pa.memory_map(str(block.folder / f"{name}.arrow"))).read_all() for block in blocks]
+    return pa.concat_tables(parts)
 
 
 def _refuse_to_overwrite(out: Path, force: bool) -> None:

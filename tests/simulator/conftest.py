@@ -13,7 +13,7 @@ from simulator.simulate import SimulateParams, simulate
 def plain_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw tables of 3,000 accounts over 8 quarters."""
     out = tmp_path_factory.mktemp("plain") / "raw"
-    simulate(out, SimulateParams(accounts=3_000))
+    simulate(out, SimulateParams(accounts=3_000, truth=False))
     return out
 
 
@@ -21,5 +21,5 @@ def plain_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def null_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Raw tables of 3,000 accounts over 8 quarters in which nothing foretells anything."""
     out = tmp_path_factory.mktemp("null") / "raw"
-    simulate(out, SimulateParams(world="null", accounts=3_000))
+    simulate(out, SimulateParams(world="null", accounts=3_000, truth=False))
     return out

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from simulator.market import CHURNED, WORLDS, Market, market_of
+from simulator.market import CHURNED, Market
+from simulator.worlds import WORLDS, world_of
 from warehouse.errors import UsageError
 
 DAY = 86_400
@@ -150,8 +151,9 @@ def test_accounts_that_come_to_pay_first_take_up_specialist_functions_and_then_u
 
 @pytest.mark.parametrize("world", WORLDS)
 def test_every_chance_is_one(world: str) -> None:
-    market = market_of(world)
-    for shares in (market.type_share, market.size_share, market.channel_share, market.moves):
+    market = WORLDS[world].market()
+    tables = (market.type_share, market.mix_share, market.size_share, market.channel_share, market.country_share)
+    for shares in (*tables, market.moves, market.settled_moves()):
         assert np.allclose(shares.sum(axis=-1), 1.0)
         assert (shares >= 0).all()
 
@@ -159,16 +161,16 @@ def test_every_chance_is_one(world: str) -> None:
 def test_nobody_comes_back_from_churn_or_buys_after_it() -> None:
     market = Market()
     assert (market.moves[:, CHURNED, CHURNED] == 1.0).all()
-    assert (market.step_chance()[:, :, CHURNED] == 0.0).all()
+    assert (market.step_hazard()[:, :, CHURNED] == 0.0).all()
 
 
 def test_the_null_hazards_are_the_same_for_every_living_state() -> None:
-    market = market_of("null")
+    market = world_of("null").market()
     alive = slice(0, CHURNED)
-    assert np.unique(market.step_chance()[:, :, alive]).size == 1
+    assert np.unique(market.step_hazard()[:, :, alive]).size == 1
     assert np.allclose(market.moves[:, alive, CHURNED], market.moves[0, 0, CHURNED])
 
 
 def test_an_unknown_world_lists_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="Known: plain, null, tiny"):
-        market_of("flat")
+    with pytest.raises(UsageError, match="Known: plain, nonlinear, drift, faulty, assisted, null, tiny"):
+        world_of("flat")

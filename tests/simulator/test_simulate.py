@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
+from simulator.block import SIZE
 from simulator.simulate import SimulateParams, main, simulate
 from warehouse.errors import ParamsError, UsageError
 
@@ -26,17 +27,35 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
 
 
+@pytest.mark.parametrize("world", ["assisted", "faulty"])
+def test_any_number_of_processes_gives_the_same_bytes(tmp_path: Path, world: str) -> None:
+    params = SimulateParams(world=world, accounts=2 * SIZE + 100, quarters=1)
+    summaries = [simulate(tmp_path / str(workers), params, workers=workers) for workers in (1, 2)]
+    assert summaries[0] == summaries[1]
+    assert fingerprints(tmp_path / "1") == fingerprints(tmp_path / "2")
+
+
 def test_another_seed_gives_another_vendor(tmp_path: Path) -> None:
-    simulate(tmp_path / "a", SMALL)
-    simulate(tmp_path / "b", SMALL.model_copy(update={"seed": 8}))
+    params = SMALL.model_copy(update={"accounts": 2_000})  # so that something happens on every day
+    simulate(tmp_path / "a", params)
+    simulate(tmp_path / "b", params.model_copy(update={"seed": 8}))
     a, b = fingerprints(tmp_path / "a"), fingerprints(tmp_path / "b")
     assert all(a[name] != b[name] for name in a)
 
 
-def test_events_come_as_one_file_a_month_of_occurrence(tmp_path: Path) -> None:
+def test_the_truth_can_be_left_out_and_changes_nothing_else(tmp_path: Path) -> None:
+    simulate(tmp_path / "with", SMALL)
+    simulate(tmp_path / "without", SMALL.model_copy(update={"truth": False}))
+    told, silent = fingerprints(tmp_path / "with"), fingerprints(tmp_path / "without")
+    assert told.pop("truth.parquet")
+    assert told == silent
+
+
+def test_events_come_as_one_file_a_day_of_occurrence(tmp_path: Path) -> None:
     simulate(tmp_path / "raw", SMALL.model_copy(update={"start": date(2024, 1, 15)}))
-    names = sorted(path.name for path in (tmp_path / "raw" / "events").iterdir())
-    assert names == [f"2024-{month:02d}.parquet" for month in range(1, 8)]  # 15 January to 15 July
+    names = sorted(path.stem for path in (tmp_path / "raw" / "events").iterdir())
+    days = (date(2024, 7, 15) - date(2024, 1, 15)).days
+    assert names == [str(date(2024, 1, 15) + timedelta(days=day)) for day in range(days)]
 
 
 def test_a_folder_that_holds_something_is_left_alone_without_force(tmp_path: Path) -> None:
@@ -67,7 +86,7 @@ def test_a_failed_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_an_unknown_world_is_refused_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r'"wild".*plain, null, tiny'):
+    with pytest.raises(UsageError, match=r'"wild".*plain, nonlinear, .*, tiny'):
         simulate(tmp_path / "raw", SimulateParams(world="wild"))
     assert not (tmp_path / "raw").exists()
 
