@@ -9,10 +9,17 @@ from typing import Any
 
 from training.bootstrap import PERCENTS
 from training.grade import THIN
-from training.heldout import CHAMPION, words
+from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE, words
 
 Document = Mapping[str, Any]
 TOP_FEATURES = 15
+CEILING_READING = (
+    "The *ceiling* states the true probability given all that can be seen before as_of, which only a simulator knows; "
+    "no honest score does better except by chance. A share is the figure over the ceiling's on the same accounts, the "
+    "model's with its paired 95 % interval. *KL* is how far the probabilities said lie from the true ones, 0 being the "
+    "truth itself. The ceiling ranks money by the true expected increment; losses do not count against the money "
+    "gained, so a share of revenue somewhat above 100 % is no fault."
+)
 
 
 def write_card(evaluation: Document, train: Document, plots: Sequence[str], path: Path) -> None:
@@ -27,6 +34,7 @@ def card(evaluation: Document, train: Document, plots: Sequence[str]) -> str:
         _what(evaluation, train),
         _data(evaluation, train),
         *_results(evaluation),
+        *_ceiling(evaluation),
         _pictures(plots),
         _features(train),
         _limits(evaluation),
@@ -42,6 +50,8 @@ def _opening(evaluation: Document) -> str:
         f"**Grade: {grade['word']}.** {grade['why']}",
         f"> {evaluation['headline']}",
     ]
+    if evaluation.get("beyond_ceiling"):
+        lines.append(f"**{NO_BETTER_THAN_TRUE}** See the share of the ceiling.")
     return "\n\n".join(lines)
 
 
@@ -125,6 +135,35 @@ def _cells(row: Document) -> list[str]:
     shown += [_with_interval(row, "expected_over_actual", ".2f")]
     name = words(row["candidate"])
     return [f"**{name}**" if row["candidate"] == CHAMPION else name, *shown]
+
+
+def _ceiling(evaluation: Document) -> list[str]:
+    """What share each candidate has of what the truth itself would have found; nothing without a ceiling."""
+    if not evaluation.get("share_of_ceiling"):
+        return []
+    out = ["## Share of the ceiling", CEILING_READING]
+    if beyond := "\n".join(f"- {finding['text']}" for finding in evaluation["beyond_ceiling"]):
+        out += [f"**{NO_BETTER_THAN_TRUE}**", beyond]
+    groups: dict[tuple[str, int], list[Document]] = {}
+    for row in evaluation["share_of_ceiling"]:
+        groups.setdefault((row["target"], row["horizon"]), []).append(row)
+    head = ["ranked by", "ROC-AUC below the ceiling", "PR-AUC / ceiling", "lift at 5 % / ceiling"]
+    head += ["revenue in top 5 % / ceiling", "KL to truth, nats"]
+    for (target, horizon), rows in groups.items():
+        table = ["| " + " | ".join(head) + " |", "|---" + "|---:" * (len(head) - 1) + "|"]
+        table += ["| " + " | ".join(_shares(row)) + " |" for row in rows]
+        out.append(f"**{target.replace('_', ' ')}, {horizon} days**\n\n" + "\n".join(table))
+    return out
+
+
+def _shares(row: Document) -> list[str]:
+    """Intervals for the model alone: a column of shares is read at a glance."""
+    champion = row["candidate"] == CHAMPION
+    shown = _with_interval if champion else lambda found, figure, spec: _number(found[figure], spec)
+    cells = [shown(row, "roc_auc_below", ".3f"), shown(row, "pr_auc_share", ".0%"), shown(row, "lift_5_share", ".0%")]
+    cells += [shown(row, "revenue_captured_5_share", ".0%"), _number(row["kl_to_truth"], ".4f")]
+    name = words(row["candidate"])
+    return [f"**{name}**" if champion else name, *cells]
 
 
 def _with_interval(row: Document, figure: str, spec: str) -> str:

@@ -3,7 +3,8 @@
 ExpansionError
 ├── DataError (3)
 │   ├── TooFewPositives     not enough expansions to learn from or to judge by
-│   └── HeldOutBroken       heldout.parquet or train.json breaks its contract
+│   ├── HeldOutBroken       heldout.parquet or train.json breaks its contract
+│   └── TruthBroken         the simulator's truth breaks its contract, or is not that of the held-out rows
 ├── UsageError (2)
 │   └── NothingToPromote    there is no challenger, or no release of the model to go back to
 ├── GateRefused (4)
@@ -23,6 +24,10 @@ class TooFewPositives(DataError):
 
 
 class HeldOutBroken(DataError):
+    pass
+
+
+class TruthBroken(DataError):
     pass
 
 

@@ -1,7 +1,8 @@
 """Judges the candidate on rows it never saw: every figure beside every baseline, with intervals, a grade and pictures.
 
 Stage `evaluate`: reads `artifacts/heldout.parquet` and `artifacts/train.json`; writes `artifacts/evaluation.json`,
-`predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes.
+`predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes. Where a raw folder with a
+simulator's truth is given, the truth stands among the candidates as the ceiling.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,11 @@ import pyarrow as pa
 from pydantic import Field
 
 from training import metrics
-from training.bootstrap import LEVEL, Difference, Figures, Interval, Scored, bootstrap, difference, interval
+from training.bootstrap import LEVEL, Scored, bootstrap
+from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.grade import NOTHING_HELD_OUT, Evidence, grade
-from training.heldout import CHAMPION, COLUMNS, HeldOut, read_heldout, read_train, words
-from training.ranking import Floats
+from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train, words
+from training.measured import Measured, pair, written
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_table
@@ -33,8 +34,8 @@ SCHEMA_VERSION = 1
 TARGET = "expansion"  # the product's own target, which the grade and the headline speak of
 CALLED = 10  # per cent of the accounts called in the headline sentence
 LIFETIME = "spend_lifetime"  # the rule of thumb that the headline is held against, where it stands in the table
-DIGITS = 8  # of every figure written
-WITHOUT_INTERVAL = ("ece",)  # resampling only adds to an absolute gap, so its interval would mislead
+# resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
+WITHOUT_INTERVAL = ("ece", "kl_to_truth")
 COMPARED = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10", "brier_skill", "log_loss")
 PREDICTIONS = (
     *("account_id", "as_of", "target", "horizon", "probability"),
@@ -56,41 +57,20 @@ class EvaluateParams(Section):
     calibration_high: float = 2.0
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One target and horizon with its figures: candidate -> figure -> value, and the same over the replicates."""
-
-    rows: HeldOut
-    figures: dict[str, Figures]
-    replicates: dict[str, dict[str, Floats]]
-
-    def interval(self, candidate: str, figure: str) -> Interval | None:
-        return interval(self.replicates[candidate][figure], self.figures[candidate][figure])
-
-    def lead(self, candidate: str, figure: str) -> Difference | None:
-        """The champion's figure less the candidate's."""
-        one, other = self.replicates[CHAMPION][figure], self.replicates[candidate][figure]
-        return difference(one, other, self.figures[CHAMPION][figure] - self.figures[candidate][figure])
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """Candidates that only rank: the rules of thumb."""
-        candidates = self.rows.candidates.items()
-        return tuple(name for name, scored in candidates if name != CHAMPION and scored.probability is None)
-
-
-def evaluate(workspace: Workspace, params: EvaluateParams) -> dict[str, Any]:
-    """Runs the stage and returns what it wrote to evaluation.json.
+def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = None) -> dict[str, Any]:
+    """Runs the stage and returns what it wrote to evaluation.json. `truth`: the simulator's, where `truth_in` expects
+    it; without a file there, there is no ceiling.
 
     Raises:
         HeldOutBroken: what the train stage left breaks its contract; nothing is written then.
+        TruthBroken: the truth breaks its own, or is not that of the held-out rows; likewise.
     """
     from training.card import write_card
     from training.plots import draw
 
     artifacts = workspace.artifacts
     train = read_train(artifacts / "train.json")
-    heldout = read_heldout(artifacts / "heldout.parquet")
+    heldout = with_ceiling(read_heldout(artifacts / "heldout.parquet"), truth)
     tables = [measure(rows, params) for rows in heldout]
     document = _document(tables, train, params)
     write_table(predictions(heldout), artifacts / "predictions.parquet")
@@ -103,7 +83,10 @@ def evaluate(workspace: Workspace, params: EvaluateParams) -> dict[str, Any]:
 
 def measure(rows: HeldOut, params: EvaluateParams) -> Measured:
     """All figures of all candidates on the rows, once as they are and once a replicate."""
-    figures = {name: {**scored.figures(), "ece": _ece(scored)} for name, scored in rows.candidates.items()}
+    figures = {
+        name: {**scored.figures(), "ece": _ece(scored), **truth_figures(rows, scored)}
+        for name, scored in rows.candidates.items()
+    }
     return Measured(rows, figures, bootstrap(rows.candidates, rows.account, params.bootstrap, params.seed))
 
 
@@ -125,7 +108,7 @@ def evidence_of(table: Measured) -> Evidence:
     leads = {
         name: {f: lead for f in ("roc_auc", "pr_auc", "log_loss") if (lead := table.lead(name, f)) is not None}
         for name in table.rows.candidates
-        if name != CHAMPION
+        if name not in (CHAMPION, CEILING)  # the ceiling is no rival: a model owes it nothing
     }
     best = [table.figures[name]["pr_auc"] for name in rules]
     return Evidence(
@@ -199,14 +182,10 @@ def _document(tables: Sequence[Measured], train: Mapping[str, Any], params: Eval
         "bootstrap": {"replicates": params.bootstrap, "seed": params.seed, "level": LEVEL, "unit": "account"},
         "grade": {"word": given.word, "why": given.why},
         "headline": headline(judged),
-        "results": [_result(table, name) for table in tables for name in _listed(table)],
-        "comparisons": [row for table in tables for name in _listed(table)[1:] for row in _comparisons(table, name)],
+        "results": [_result(table, name) for table in tables for name in table.listed],
+        "comparisons": [row for table in tables for name in table.listed[1:] for row in _comparisons(table, name)],
+        **ceiling_document(tables),
     }
-
-
-def _listed(table: Measured) -> list[str]:
-    """The champion, then the others by name."""
-    return [CHAMPION, *sorted(set(table.rows.candidates) - {CHAMPION})]
 
 
 def _result(table: Measured, candidate: str) -> dict[str, Any]:
@@ -220,12 +199,12 @@ def _result(table: Measured, candidate: str) -> dict[str, Any]:
         "candidate": candidate,
         "n": len(rows.label),
         "positives": positives,
-        "base_rate": _written(positives / len(rows.label)),
+        "base_rate": written(positives / len(rows.label)),
     }
     for figure, value in figures.items():
-        out[figure] = _written(value)
+        out[figure] = written(value)
         if figure not in WITHOUT_INTERVAL:
-            out[f"{figure}_ci"] = _pair(table.interval(candidate, figure))
+            out[f"{figure}_ci"] = pair(table.interval(candidate, figure))
     return out
 
 
@@ -234,7 +213,7 @@ def _comparisons(table: Measured, candidate: str) -> list[dict[str, Any]]:
     found = [(figure, table.lead(candidate, figure)) for figure in COMPARED]
     place = {"target": table.rows.target, "horizon": table.rows.horizon, "candidate": candidate}
     return [
-        {**place, "figure": figure, "champion_lead": _written(lead.value), "ci": _pair(lead.ci)}
+        {**place, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
         for figure, lead in found
         if lead is not None
     ]
@@ -248,23 +227,16 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _written(value: float) -> float | None:
-    return None if math.isnan(value) else round(float(value), DIGITS)
-
-
-def _pair(found: Interval | None) -> list[float | None] | None:
-    return None if found is None else [_written(bound) for bound in found]
-
-
 def main(argv: list[str] | None = None) -> int:
-    """The stage for `dvc repro`: `python -m training.evaluate --workspace DIR [--params FILE]`."""
+    """The stage for `dvc repro`: `python -m training.evaluate --workspace DIR [--raw DIR] [--params FILE]`."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
     parser.add_argument("--workspace", type=Path, required=True)
+    parser.add_argument("--raw", type=Path, help="folder of raw files; a simulator's truth there gives a ceiling")
     parser.add_argument("--params", type=Path)
     args = parser.parse_args(argv)
     params = section(read_params(args.params), "evaluate", EvaluateParams)
     with stage("evaluate") as report:
-        document = evaluate(Workspace(args.workspace), params)
+        document = evaluate(Workspace(args.workspace), params, truth_in(args.raw))
         report(f"grade: {document['grade']['word']}")
     print(document["headline"], file=sys.stderr)
     return 0

@@ -1,8 +1,9 @@
 """The rules a challenger must pass before anybody is served by it. Pure: documents and rows in, rules with figures out.
 
-Alone, a challenger must show skill on enough positives and must not look like a leak. Beside a champion judged on the
-same rows it must also hold no less of the money and put no worse probabilities on what happened, each beyond doubt; and
-its total must be about right. On different rows a comparison would compare the rows, so none is made.
+Alone, a challenger must show skill on enough positives and must not look like a leak; where a simulator's truth is
+known, doing better than that looks like one. Beside a champion judged on the same rows it must also hold no less of the
+money and put no worse probabilities on what happened, each beyond doubt; and its total must be about right. On
+different rows a comparison would compare the rows, so none is made.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import pyarrow.compute as pc
 from training.bootstrap import Scored, bootstrap, difference
 from training.evaluate import CALLED, TARGET, EvaluateParams
 from training.grade import NO_SKILL
-from training.heldout import CHAMPION
+from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
 
 Document = Mapping[str, Any]
 NOT_JUDGED: Document = {"roc_auc": None, "positives": 0, "expected_over_actual": None}
@@ -63,7 +64,7 @@ def alone(evaluation: Document, train: Document, params: EvaluateParams) -> list
     top = max(train["gain"], key=lambda item: item["share"], default=none)
     auc, positives = row["roc_auc"], row["positives"]
     place = f"{TARGET} at {evaluation['headline_horizon'] or evaluation['default_horizon']} days"
-    return [
+    rules = [
         Rule("skill", word != NO_SKILL, word, f"The grade is {word}; it must not be {NO_SKILL}."),
         Rule(
             "positives",
@@ -84,6 +85,18 @@ def alone(evaluation: Document, train: Document, params: EvaluateParams) -> list
             f"ROC-AUC for {place} is {_shown(auc)}; above {params.suspicious_auc} a leak is likely.",
         ),
     ]
+    return rules + ([beyond_ceiling(evaluation)] if "beyond_ceiling" in evaluation else [])
+
+
+def beyond_ceiling(evaluation: Document) -> Rule:
+    """Nothing that was judged, at any target and horizon, may do better than a simulator's truth. Only asked where
+    there was one."""
+    found = evaluation["beyond_ceiling"]
+    text = "No candidate does better than the true probabilities."
+    if found:
+        more = f" {len(found) - 1} further figures say so too; see the model card." if len(found) > 1 else ""
+        text = f"{found[0]['text']}{more} {NO_BETTER_THAN_TRUE}"
+    return Rule("beyond_ceiling", not found, len(found), text)
 
 
 def calibrated(evaluation: Document, params: EvaluateParams) -> Rule:

@@ -19,6 +19,7 @@ from training.ranking import Floats
 from warehouse.store import read_table
 
 CHAMPION = "champion"  # the candidate that is on trial; the others stand beside it
+CEILING = "ceiling"  # the simulator's truth: evaluation adds it, no train stage ever writes it
 COLUMNS: dict[str, pa.DataType] = {
     "account_id": pa.string(),
     "as_of": pa.date32(),
@@ -39,7 +40,7 @@ TRAIN_KEYS = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "
 
 WORDS = {  # candidate -> what a reader calls it
     CHAMPION: "the model",
-    "ceiling": "ceiling (the simulator's truth)",
+    CEILING: "ceiling (the simulator's truth)",
     "logistic": "ridge logistic",
     "books_only": "same learner without usage",
     "position": "place on the ladder and age",
@@ -49,6 +50,10 @@ WORDS = {  # candidate -> what a reader calls it
     "recency": "most recent invoice",
     "activity_28d": "activity of the last 28 days",
 }
+NO_BETTER_THAN_TRUE = (  # said where a candidate beats the ceiling beyond chance
+    "No honest score does better than the true probabilities: a leak is likely, or the truth was made under other "
+    "params."
+)
 
 
 def words(candidate: str) -> str:
@@ -97,7 +102,7 @@ def read_heldout(path: Path) -> list[HeldOut]:
 
     Raises:
         HeldOutBroken: a column is missing or of the wrong type, a value is null or not finite, a candidate lacks rows
-            that another has, or the champion is absent. The message names the place and the rule.
+            that another has, the champion is absent, or the ceiling is there. The message names the place and the rule.
     """
     table = read_table(path)
     columns = {name: _column(table, name, path) for name in COLUMNS}
@@ -141,6 +146,10 @@ def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
     named = {str(rows["candidate"][a]): slice(a, b) for a, b in bounds}
     if CHAMPION not in named:
         raise HeldOutBroken(f'{place}: no candidate "{CHAMPION}" among {", ".join(named)}.')
+    if CEILING in named:
+        raise HeldOutBroken(
+            f'{place}: "{CEILING}" is a candidate; evaluation alone adds it. Run the train stage again.'
+        )
     own = {name: values[named[CHAMPION]] for name, values in rows.items()}
     for name, part in named.items():
         for key in ("account_id", "as_of", "label", "increment"):

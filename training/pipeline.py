@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from features.build import features_stage
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, snapshots_stage
-from training.evaluate import EvaluateParams, evaluate
+from training.evaluate import EvaluateParams, evaluate, truth_in
 from training.labels import LabelParams, labels_stage
 from training.promote import register_candidate
 from training.train import TrainParams, train
@@ -18,8 +19,11 @@ from warehouse.params import section
 from warehouse.store import Workspace
 
 
-def train_and_register(workspace: Workspace, document: dict[str, Any], git_sha: str, now: datetime) -> dict[str, Any]:
-    """From the ingested warehouse to a registered challenger.
+def train_and_register(
+    workspace: Workspace, document: dict[str, Any], git_sha: str, now: datetime, raw: Path | None = None
+) -> dict[str, Any]:
+    """From the ingested warehouse to a registered challenger. `raw`: the folder that was ingested, in which evaluation,
+    and no stage before it, looks for a simulator's truth.
 
     Returns:
         headline and grade of the evaluation, and what `register` says.
@@ -32,7 +36,7 @@ def train_and_register(workspace: Workspace, document: dict[str, Any], git_sha: 
     features_stage(workspace, definitions)
     labels_stage(workspace, definitions, labels)
     train(workspace, definitions, labels, fitting)
-    evaluation = evaluate(workspace, judging)
+    evaluation = evaluate(workspace, judging, truth_in(raw))
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from training.heldout import CHAMPION, HeldOut, words
-from training.ranking import Floats, Ladder, Ranking
+from training.heldout import CEILING, CHAMPION, HeldOut, words
+from training.ranking import Floats, Indices, Ladder, Ranking
 
 INK, QUIET, CHAMPION_COLOUR, CEILING_COLOUR = "#1f2933", "#9aa5b1", "#0b6e4f", "#b7791f"
 OTHERS = ("#3b6fb6", "#8f5bb5", "#c2557a", "#5d8aa8", "#a0742c", "#6b7f3a", "#7a7a7a", "#b0563b")
@@ -48,12 +48,16 @@ def curve(score: Floats, wanted: Floats) -> tuple[Floats, Floats]:
     return np.append(0, ladder.reach / ladder.reach[-1]), np.append(0, ladder.held / max(ladder.held[-1], 1e-300))
 
 
-def bins(label: Floats, probability: Floats) -> list[tuple[float, float, int, int]]:
-    """Equal-mass bins along the probability, as (mean said, rate seen, positives, accounts)."""
-    order = np.argsort(probability, kind="stable")
+def parts(label: Floats, probability: Floats) -> list[Indices]:
+    """Row numbers of equal-mass bins along the probability, lowest first."""
     count = int(np.clip(label.sum() // 5, 2, BINS))
-    parts = [part for part in np.array_split(order, count) if len(part)]
-    return [(float(probability[p].mean()), float(label[p].mean()), int(label[p].sum()), len(p)) for p in parts]
+    return [part for part in np.array_split(np.argsort(probability, kind="stable"), count) if len(part)]
+
+
+def bins(label: Floats, probability: Floats) -> list[tuple[float, float, int, int]]:
+    """`parts` as (mean said, rate seen, positives, accounts)."""
+    found = parts(label, probability)
+    return [(float(probability[p].mean()), float(label[p].mean()), int(label[p].sum()), len(p)) for p in found]
 
 
 def wilson(positives: int, n: int) -> tuple[float, float]:
@@ -90,23 +94,23 @@ def _gains(rows: HeldOut, path: Path) -> None:
 
 def _by_money(rows: HeldOut, gain: Floats) -> list[str]:
     """Champion and ceiling, then the others by money in the top tenth; the base rate is the diagonal anyway."""
-    others = [name for name in rows.candidates if name not in (CHAMPION, "ceiling", "base_rate")]
+    others = [name for name in rows.candidates if name not in (CHAMPION, CEILING, "base_rate")]
     held = {name: Ladder.of(Ranking.of(rows.candidates[name].money_score), gain).top(10) for name in others}
-    ceiling = ["ceiling"] if "ceiling" in rows.candidates else []
+    ceiling = [CEILING] if CEILING in rows.candidates else []
     return [CHAMPION, *ceiling, *sorted(others, key=lambda name: (-held[name], name))]
 
 
 def _style(name: str, place: int) -> dict[str, Any]:
     if name == CHAMPION:
         return {"color": CHAMPION_COLOUR, "lw": 2.4, "zorder": 5}
-    if name == "ceiling":
+    if name == CEILING:
         return {"color": CEILING_COLOUR, "lw": 1.6, "ls": "--", "zorder": 4}
     return {"color": OTHERS[place % len(OTHERS)], "lw": 1.1, "alpha": 0.9, "zorder": 3}
 
 
 def _calibration(rows: HeldOut, path: Path) -> None:
     """Rate seen against probability said, both on log axes because the interesting tenth of a rare event lies far above
-    the rest; below it, how many accounts were told what."""
+    the rest; below it, how many accounts were told what. A ceiling adds what a dot's accounts truly had."""
     probability = rows.candidates[CHAMPION].probability
     assert probability is not None
     figure, (axis, counts) = _figure(1, below=True)
@@ -120,6 +124,17 @@ def _calibration(rows: HeldOut, path: Path) -> None:
     axis.plot([low, 1], [low, 1], color=QUIET, lw=1, ls=(0, (2, 3)), label="as said")
     axis.errorbar(said, seen, yerr=np.abs(bars.T - seen), fmt="o", ms=5, color=CHAMPION_COLOUR, elinewidth=1,
                   label="seen, with 95 % interval")  # fmt: skip
+    if (ceiling := rows.candidates.get(CEILING)) is not None and ceiling.probability is not None:
+        true = [ceiling.probability[part].mean() for part in parts(rows.label, probability)]
+        axis.plot(
+            said,
+            np.maximum(true, low),
+            "_",
+            ms=13,
+            mew=2,
+            color=CEILING_COLOUR,
+            label="true probability, mean of the dot",
+        )
     for x, y, count in zip(said, bars[:, 1], positives, strict=True):
         axis.annotate(str(count), (x, y), (0, 3), textcoords="offset points", fontsize=7.5, ha="center", color=INK)
     axis.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high * 1.5), ylabel="rate seen")

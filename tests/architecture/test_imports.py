@@ -35,6 +35,7 @@ def test_data_flows_one_way() -> None:
         ("warehouse.asof.outcomes_after", {"training/labels.py"}),
         ("warehouse.asof.past", {"features/windows.py"}),
         ("warehouse.asof.accounts_past", {"features/windows.py"}),
+        ("training.ceiling", {"training/evaluate.py"}),
         ("simulator", {"expansion.py"}),
     ],
 )

@@ -1,4 +1,5 @@
-"""Builders of what the train stage leaves behind: held-out rows with a chosen skill, train.json and a sealed bundle."""
+"""Builders of what the train stage leaves behind: held-out rows with a chosen skill, train.json and a sealed bundle;
+and of the truth that a simulator would have written of those rows."""
 
 from __future__ import annotations
 
@@ -52,9 +53,8 @@ def heldout_rows(
 ) -> pa.Table:
     """One target and horizon: a model that knows `skill` of the 2.0 in the log-odds, the learner without usage, the
     base rate, and two rules: lifetime spend is noise and activity half knows. The truth depends on `seed` alone."""
-    rng = np.random.default_rng([seed, horizon])
-    behaviour, noise = rng.normal(size=n), rng.normal(size=(4, n))
-    chance = 1 / (1 + np.exp(-(base + 2.0 * behaviour)))
+    rng, behaviour, noise = _drawn(n, seed, horizon)
+    chance = _chance(base, behaviour)
     label = (rng.random(n) < chance).astype(float)
     increment = np.where(label == 1, rng.lognormal(4, 1, n), np.round(noise[0], 1))
     said = 1 / (1 + np.exp(-(base + skill * behaviour + (2.0 - skill) * noise[1])))
@@ -69,6 +69,39 @@ def heldout_rows(
             candidate_rows("activity_28d", label, increment, np.round(behaviour + 1.5 * noise[2]), **place),
         ]
     )
+
+
+def truth_rows(
+    n: int = 1500, seed: int = 0, horizon: int = 180, base: float = -3.0, high_base: float = -4.0
+) -> pa.Table:
+    """The truth of `heldout_rows` of both targets, the increments those of the target `expansion`. Accounts come in
+    another order than the held-out rows have, and one more stands there that was not held out."""
+    behaviour = np.append(_drawn(n, seed, horizon)[1], 0.0)
+    chance, high = _chance(base, behaviour), _chance(high_base, behaviour)
+    rows = {name: pa.array(values) for name, values in (("expansion", chance), ("high_value", high))}
+    rows |= {"churn": pa.array(0.1 * (1 - chance)), "increment": pa.array(chance * np.exp(4.5))}
+    rows |= {f"clairvoyant_{name}": values for name, values in rows.items()}
+    names = [f"account-{i:05d}" for i in range(n + 1)]
+    days, horizons = pa.array([AS_OF] * (n + 1), pa.date32()), pa.array([horizon] * (n + 1), pa.int16())
+    table = pa.table({"account_id": names, "as_of": days, "horizon": horizons, **rows, "uplift": pa.nulls(n + 1)})
+    return table.take(pa.array(np.arange(n + 1)[::-1]))
+
+
+def with_truth(root: Path, *tables: pa.Table) -> Path:
+    """A raw folder under `root` that holds the truth; returns the file."""
+    path = root / "raw" / "truth.parquet"
+    write_table(pa.concat_tables(tables or [truth_rows()]), path)
+    return path
+
+
+def _drawn(n: int, seed: int, horizon: int) -> tuple[np.random.Generator, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng([seed, horizon])
+    return rng, rng.normal(size=n), rng.normal(size=(4, n))
+
+
+def _chance(base: float, behaviour: np.ndarray) -> np.ndarray:
+    chance: np.ndarray = 1 / (1 + np.exp(-(base + 2.0 * behaviour)))
+    return chance
 
 
 def train_document(**changes: Any) -> dict[str, Any]:

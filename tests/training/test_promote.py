@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from models import registry
-from tests.training.judged import NOW, heldout_rows, trained
+from tests.training.judged import NOW, heldout_rows, trained, with_truth
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import EvaluateParams, evaluate
 from training.promote import Registration, promote, register_candidate, rollback
@@ -88,6 +88,16 @@ def test_each_rule_of_the_first_gate_refuses(
     done = train(heldout(), **changes)
     assert not _rule(done.verdict.document(), rule)["passed"]
     assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def test_a_challenger_that_does_better_than_the_simulators_truth_is_refused(workspace: Workspace) -> None:
+    trained(workspace.root, _given_away(heldout_rows()))
+    evaluate(workspace, PARAMS, with_truth(workspace.root))
+    done = register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    assert not _rule(done.verdict.document(), "beyond_ceiling")["passed"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+    with pytest.raises(PromotionRefused, match="below that of the true probabilities"):
+        promote(workspace, PARAMS, NOW)
 
 
 def _given_away(rows: pa.Table) -> pa.Table:
