@@ -111,11 +111,15 @@ def ingest(raw: Path, workspace: Workspace, params: IngestParams, now: datetime)
 def empty_tables(sources: list[Source], accounting: Accounting, params: IngestParams) -> list[str]:
     """A sentence a table of `params.never_empty` that came without a row: a feed that broke, not a quiet day."""
     return [
-        f"{' and '.join(sorted(source.files)) or source.table}: 0 rows of {source.table} (rule no_rows). Nothing would "
+        f"{_several(sorted(source.files)) or source.table}: 0 rows of {source.table} (rule no_rows). Nothing would "
         f"be left to score by; deliver it whole, or take {source.table} out of ingest.never_empty."
         for source in sources
         if source.table in params.never_empty and accounting.read(source.table) == 0
     ]
+
+
+def _several(files: list[str]) -> str:
+    return " and ".join(files) if len(files) < 4 else f"{files[0]} and {len(files) - 1} more"
 
 
 def ingest_stage(raw: Path, workspace: Workspace, params: IngestParams, now: datetime) -> Accounting:

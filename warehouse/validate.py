@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import duckdb
 
 from warehouse import rules
 from warehouse.accounting import EXCLUDED, Accounting, FileCount, Limits, Tally, problems
-from warehouse.adapters import Source
+from warehouse.adapters import Source, files
+from warehouse.engine import quote
 from warehouse.errors import ContractBroken
 from warehouse.raw import TABLES
 
@@ -37,7 +37,7 @@ def validate(con: duckdb.DuckDBPyConnection, sources: list[Source], reading: rul
     """Applies every rule and leaves the judged rows in schema `ingest` of `con`; writes nothing."""
     tallies = stage_all(con, sources, reading)
     rejects = [(source.table, file, table) for source in sources for file, table in source.rejects]
-    tallies += [tally for table, file, lines in rejects for tally in _malformed(con, table, file, lines)]
+    tallies += _malformed(con, rejects)
     counts = _files(tallies, sources)
     accounting = Accounting(
         tuple(counts),
@@ -71,8 +71,11 @@ def stage_all(con: duckdb.DuckDBPyConnection, sources: list[Source], reading: ru
             continue
         try:
             rules.stage(con, table, source, reading)
-        except UNREADABLE as error:
-            raise ContractBroken([f"{', '.join(source.files[:3])}: {_why(error)}"]) from error
+        except duckdb.Error as error:
+            refused = _unreadable(con, source, error)
+            if refused is None:
+                raise
+            raise refused from error
         found = con.execute(
             f"SELECT _file, coalesce(_breach, '') AS breach, count(*), min(_line) "
             f"FROM ingest.{table.name} GROUP BY ALL ORDER BY ALL"
@@ -82,6 +85,17 @@ def stage_all(con: duckdb.DuckDBPyConnection, sources: list[Source], reading: ru
         if source.table not in TABLES:
             tallies += [Tally(source.table, f, "", "", n, 0) for f, n in _per_file(con, source)]
     return tallies
+
+
+def _unreadable(con: duckdb.DuckDBPyConnection, source: Source, error: duckdb.Error) -> ContractBroken | None:
+    """`error` as the refusal of the file at fault; None when no file is at fault."""
+    damaged = type(error) is duckdb.Error  # damaged Parquet has no class of its own
+    if not damaged and not isinstance(error, UNREADABLE):
+        return None
+    blamed = files.at_fault(con, source.paths, error)
+    if blamed is None and damaged:
+        return None
+    return ContractBroken([f"{blamed or ', '.join(source.files[:3])}: {_why(error)}"])
 
 
 def _why(error: duckdb.Error) -> str:
@@ -99,25 +113,32 @@ def _split(breach: str) -> tuple[str, str]:
     return rule, column
 
 
-def _malformed(con: duckdb.DuckDBPyConnection, table: str, file: str, lines: str) -> Iterator[Tally]:
+def _malformed(con: duckdb.DuckDBPyConnection, rejects: list[tuple[str, str, str]]) -> list[Tally]:
+    if not rejects:
+        return []
+    every = " UNION ALL ".join(
+        f"SELECT {quote(table)} AS owner, {quote(file)} AS file, line, csv_line FROM {lines}"
+        for table, file, lines in rejects
+    )
     # One reject may swallow several lines (an open quote), and one line may be rejected for several reasons.
-    found = con.execute(f"SELECT sum(n), min(line) FROM (SELECT line, max({_LINES}) AS n FROM {lines} GROUP BY line)")
-    rows, first = found.fetchone() or (None, None)
-    if rows:
-        yield Tally(table, file, "malformed", "", int(rows), int(first))
+    found = con.execute(
+        f"SELECT owner, file, sum(n), min(line) FROM (SELECT owner, file, line, max({_LINES}) AS n FROM ({every}) "
+        "GROUP BY ALL) GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    return [Tally(table, file, "malformed", "", int(rows), int(first)) for table, file, rows, first in found]
 
 
 _LINES = "1 + length(trim(csv_line, E'\\r\\n')) - length(replace(trim(csv_line, E'\\r\\n'), E'\\n', ''))"
 
 
 def _files(tallies: list[Tally], sources: list[Source]) -> list[FileCount]:
+    by_file: dict[tuple[str, str], Counter[str]] = {}
+    for tally in tallies:
+        by_file.setdefault((tally.table, tally.file), Counter())[tally.rule] += tally.rows
     out = []
     for source in sources:
         for file in sorted(source.files):
-            rows: Counter[str] = Counter()
-            for tally in tallies:
-                if (tally.table, tally.file) == (source.table, file):
-                    rows[tally.rule] += tally.rows
+            rows = by_file.get((source.table, file), Counter())
             bad = {rule: n for rule, n in sorted(rows.items()) if rule not in GOOD}
             out.append(FileCount(source.table, file, rows.total(), rows[""], rows[rules.DUPLICATE], bad))
     return out

@@ -168,6 +168,32 @@ def test_a_header_without_rows_is_a_broken_feed(table: str, tmp_path: Path, live
     refused(write_raw(tmp_path / "raw", **(good() | {table: []})), live, f"{table}.csv", "0 rows", "no_rows")
 
 
+def test_of_many_files_only_the_first_empty_one_is_named(tmp_path: Path, live: Workspace) -> None:
+    raw = write_raw(tmp_path / "raw", **good())
+    (raw / "events.csv").unlink()
+    for day in range(1, 10):
+        write_file(raw / f"events/{day}.csv", ["account_id", "event_name", "occurred_at"], [])
+    said = refused(raw, live, "events/1.csv and 8 more: 0 rows", "no_rows")
+    assert "events/2.csv" not in said
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_of_many_files_the_damaged_one_is_named(format: str, tmp_path: Path, live: Workspace) -> None:
+    raw = write_raw(tmp_path / "raw", **good())
+    (raw / "events.csv").unlink()
+    for day in range(1, 10):
+        rows = [event("a1", f"2024-02-0{day}T10:00:00Z") for _ in range(5)]
+        write_file(raw / f"events/{day}.{format}", list(rows[0]), rows)
+    damaged = raw / f"events/6.{format}"
+    whole = damaged.read_bytes()
+    if format == "csv":
+        damaged.write_bytes(whole + b"a,b\n")
+    else:  # the footer stays whole, so only who reads the rows can tell
+        damaged.write_bytes(whole[:4] + bytes(255 - byte for byte in whole[4:60]) + whole[60:])
+    said = refused(raw, live, f"events/6.{format}: ")
+    assert not [day for day in range(1, 10) if day != 6 and f"events/{day}." in said]
+
+
 def test_a_vendor_without_revenue_says_so_in_the_params(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", accounts=[account()])
     accounting = ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(never_empty=()), NOW)

@@ -7,7 +7,7 @@ import os
 import random
 import subprocess
 import sys
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -20,6 +20,7 @@ from tests.builders import account, event, invoice, write_file, write_raw
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, ingest
+from warehouse.params import section
 from warehouse.raw import TABLES, contract
 from warehouse.store import Workspace, open_warehouse
 
@@ -104,6 +105,52 @@ def test_files_of_a_folder_in_any_split_and_form_give_the_same_bytes(tmp_path: P
     assert books[0].fingerprint == books[1].fingerprint
     read = {count.file: count.read for count in books[1].files if count.table == "events"}
     assert read == {"events/2024/b.parquet": 8, "events/a.csv": 11, "events/c.parquet": 9}
+
+
+def test_a_file_a_day_gives_the_tables_of_a_file_a_month_and_every_day_its_own_count(tmp_path: Path) -> None:
+    days = [f"{date(2023, 1, 1) + timedelta(day)}" for day in range(500)]
+    rows = {day: [event(occurred_at=f"{day}T{hour:02}:00:00Z") for hour in (9, 17)] for day in days}
+    rows[days[7]] = []
+    rows[days[8]] += [event("ghost", f"{days[8]}T12:00:00Z"), event(received_at="soon"), event(quantity="many")]
+    rows[days[9]] += [rows[days[3]][0], rows[days[3]][1] | {"quantity": 9}]
+    columns = list(rows[days[0]][0])
+    books = {}
+    for split, letters in (("monthly", 7), ("daily", 10)):
+        raw = write_raw(tmp_path / split, [account(created_at="2022-01-01")])
+        (raw / "events.csv").unlink()
+        for file in dict.fromkeys(day[:letters] for day in days):
+            part = [row for day in days if day.startswith(file) for row in rows[day]]
+            write_file(raw / f"events/{file}.parquet", columns, part)
+        books[split] = ingest(raw, Workspace(tmp_path / f"{split}-w"), LENIENT, NOW)
+        assert len(books[split].lines()) == 6  # a line a table and a line a rule, however many files
+    for table in TABLES:
+        monthly, daily = (tmp_path / f"{split}-w/warehouse/{table}.parquet" for split in books)
+        assert monthly.read_bytes() == daily.read_bytes()
+    counts = {count.file: count for count in books["daily"].files if count.table == "events"}
+    assert {file: count.read for file, count in counts.items()} == {
+        f"events/{day}.parquet": len(rows[day]) for day in days
+    }
+    aside = {file[7:17]: (c.duplicate, c.quarantined) for file, c in counts.items() if c.accepted < c.read}
+    assert aside == {days[8]: (0, {"unknown_account": 1, "wrong_type": 2}), days[9]: (1, {"conflicting_duplicate": 1})}
+
+
+MAPPED = {"accounts": "FROM accounts", "events": "FROM events", "revenue": "FROM revenue"}
+
+
+@pytest.mark.parametrize("params", [{}, {"adapter": "mapping", "mapping": MAPPED}], ids=["tables", "mapping"])
+def test_files_that_are_no_table_are_left_alone(params: dict, tmp_path: Path) -> None:
+    settings = section({"ingest": params}, "ingest", IngestParams)
+    raw = write_raw(tmp_path / "raw", [account()], [event()], [invoice()])
+    before = ingest(raw, Workspace(tmp_path / "before"), settings, NOW)
+    mark = b"no table of ours"
+    (raw / "truth.parquet").write_bytes(mark)
+    (raw / "labels.csv").write_bytes(mark + b"\xff\n")
+    (raw / "gone.parquet").symlink_to(tmp_path / "nowhere")  # whoever opens it fails
+    (raw / "notes").mkdir()
+    after = ingest(raw, Workspace(tmp_path / "after"), settings, NOW)
+    assert after == before
+    for path in (tmp_path / "after").rglob("*"):
+        assert path.is_dir() or (mark not in path.read_bytes() and path.stem not in ("truth", "labels", "gone"))
 
 
 def test_facts_before_sign_up_are_never_let_in(tmp_path: Path) -> None:

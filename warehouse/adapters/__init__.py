@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -13,6 +14,7 @@ class Source:
     `judged`: the query also yields `_breach` (`rule|column`, null when clean) and `_row` (JSON text).
     `files`: every file that counts, also those without rows. `extra`: columns nobody asked for.
     `rejects`: per CSV file, the table into which DuckDB puts its unreadable lines once the query has run.
+    `paths`: the files that the query reads by their labels, so that an error can name the one at fault.
     """
 
     table: str
@@ -22,3 +24,4 @@ class Source:
     extra: tuple[str, ...] = ()
     rejects: tuple[tuple[str, str], ...] = ()
     judged: bool = False
+    paths: dict[str, Path] = field(default_factory=dict)

@@ -112,7 +112,8 @@ def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tu
     parts, rejects = [], []
     parquet = [path for path in files.paths if path.suffix == ".parquet"]
     if parquet:
-        picked = "".join(f", {name(column)}" for column in wanted if column in _names(raw, files, parquet))
+        there = {column for path in parquet for column in files.by_file[label(raw, path)]}
+        picked = "".join(f", {name(column)}" for column in wanted if column in there)
         parts.append(
             f"SELECT substr(filename, {len(str(raw)) + 2}) AS _file, file_row_number + 1 AS _line{picked} "
             f"FROM {_scan(parquet)}"
@@ -129,10 +130,6 @@ def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tu
             f"FROM {_csv(path, files.by_file[file], table)}"
         )
     return " UNION ALL BY NAME ".join(parts), tuple(rejects)
-
-
-def _names(raw: Path, files: RawFiles, paths: list[Path]) -> set[str]:
-    return {column for path in paths for column in files.by_file[label(raw, path)]}
 
 
 def _scan(paths: list[Path]) -> str:
@@ -153,26 +150,33 @@ def _parquet_columns(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path
     try:
         rows = con.execute(f"DESCRIBE SELECT * FROM {_scan(paths)}").fetchall()
     except duckdb.Error as error:
-        raise unreadable(con, raw, paths, error) from error
+        named = {label(raw, path): path for path in paths}
+        blamed = at_fault(con, named, error) or ", ".join(list(named)[:3])
+        raise ContractBroken([f"{blamed}: not readable Parquet ({_first_line(error)})."]) from error
     return {row[0]: row[1] for row in rows}
 
 
 def _parquet_names(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path]) -> dict[str, tuple[str, ...]]:
     listed = ", ".join(quote(str(path)) for path in paths)
-    rows = con.execute(f"SELECT file_name, list(name) FROM parquet_schema([{listed}]) GROUP BY 1").fetchall()
+    rows = con.execute(f"SELECT file_name, list(name) FROM parquet_schema([{listed}]) GROUP BY 1 ORDER BY 1").fetchall()
     return {label(raw, Path(file)): tuple(names) for file, names in rows}
 
 
-def unreadable(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path], error: duckdb.Error) -> ContractBroken:
-    """The error to raise when a scan of `paths` failed with `error`: it names the first file that fails by itself."""
-    for path in paths:
-        try:
-            con.execute(f"SELECT count(COLUMNS(*)) FROM {_scan([path])}").fetchall()
-        except duckdb.Error as single:
-            return ContractBroken([f"{label(raw, path)}: not readable Parquet ({_first_line(single)})."])
-    return ContractBroken(
-        [f"{', '.join(label(raw, path) for path in paths[:3])}: not readable ({_first_line(error)})."]
-    )
+def at_fault(con: duckdb.DuckDBPyConnection, paths: dict[str, Path], error: duckdb.Error) -> str | None:
+    """Which of `paths` (by label) made reading them all fail with `error`: the one it speaks of, else the first Parquet
+    file that fails by itself; None when each can be read."""
+    spoken_of = [file for file, path in paths.items() if str(path) in str(error)]
+    if spoken_of:
+        return max(spoken_of, key=len)  # where a.csv.gz is spoken of, so is a.csv
+    return next((file for file, path in paths.items() if path.suffix == ".parquet" and not _readable(con, path)), None)
+
+
+def _readable(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
+    try:  # a count would be answered from the footer alone
+        con.execute(f"SELECT max(hash(COLUMNS(*))) FROM {_scan([path])}").fetchall()
+    except duckdb.Error:
+        return False
+    return True
 
 
 def _first_line(error: Exception) -> str:

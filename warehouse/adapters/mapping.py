@@ -1,4 +1,7 @@
-"""Raw folders of any shape: the params give one SELECT a canonical table, over views named after the files."""
+"""Raw folders of any shape: the params give one SELECT a canonical table, over views named after the files.
+
+Files whose name occurs in no query are left alone: not opened, not counted.
+"""
 
 from __future__ import annotations
 
@@ -32,30 +35,35 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams) ->
         ContractBroken: no raw folder, an unreadable file, or a query that lacks a required column.
         ParamsError: a query is not SQL over the files of the folder.
     """
-    views, found = [], []
-    for stem in files.stems(raw):
-        there = files.look(con, raw, stem)
+    queries = {table: query.strip().rstrip(";") for table, query in params.model_dump().items() if query is not None}
+    stems, found = list(files.stems(raw)), []
+    read: dict[str, Path] = {}
+    for stem in stems:
+        there = files.look(con, raw, stem) if _occurs(stem, queries) else None
         if there is None:
             continue
+        read |= {files.label(raw, path): path for path in there.paths}
         query, rejects = files.relation(raw, there)
         # A CSV file is read once and kept, so that each unreadable line is counted once.
         con.execute(f"CREATE {'TABLE' if rejects else 'VIEW'} main.{name(stem)} AS SELECT * FROM ({query})")
-        views.append(stem)
         if rejects:
             found.append(Source("source", f"SELECT * FROM main.{name(stem)}", {}, tuple(there.by_file), (), rejects))
-    for table, query in params.model_dump().items():
-        if query is not None:
-            found.append(_source(con, table, query.strip().rstrip(";"), views))
-    return found
+    return found + [_source(con, table, query, stems, read) for table, query in queries.items()]
 
 
-def _source(con: duckdb.DuckDBPyConnection, table: str, query: str, views: list[str]) -> Source:
+def _occurs(stem: str, queries: dict[str, str]) -> bool:
+    """Whether some query can mean the files of `stem`: it holds that name, in any case, be it inside a longer word."""
+    written = name(stem)[1:-1].lower()
+    return any(written in query.lower() for query in queries.values())
+
+
+def _source(con: duckdb.DuckDBPyConnection, table: str, query: str, stems: list[str], read: dict[str, Path]) -> Source:
     place = f"ingest.mapping.{table}"
     try:
         described = con.execute(f"DESCRIBE SELECT * FROM ({query})").fetchall()
     except duckdb.CatalogException as error:
         raise ContractBroken(
-            [f"{place}: {str(error).splitlines()[0]} Files found: {', '.join(views) or 'none'}."]
+            [f"{place}: {str(error).splitlines()[0]} Files found: {', '.join(stems) or 'none'}."]
         ) from error
     except duckdb.Error as error:
         raise ParamsError(f"{place} is not a SELECT over the files ({error}).") from error
@@ -70,4 +78,5 @@ def _source(con: duckdb.DuckDBPyConnection, table: str, query: str, views: list[
         {column: columns[column] for column in known},
         (table,),
         tuple(sorted(set(columns) - set(known))),
+        paths=read,
     )

@@ -54,6 +54,7 @@ def _source(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Sourc
         tuple(there.by_file),
         tuple(sorted({c for names in there.by_file.values() for c in names if c in there.columns} - set(known))),
         rejects,
+        paths={files.label(raw, path): path for path in there.paths},
     )
 
 
