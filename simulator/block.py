@@ -63,7 +63,7 @@ def simulate_block(block: Block, calendar: Calendar) -> dict[str, int]:
 
     Returns counts for the run's summary.
     """
-    run = _Run(block, calendar)
+    run = BlockRun(block, calendar)
     block.folder.mkdir(parents=True)
     events = 0
     with pa.OSFile(str(block.folder / "events.arrow"), "wb") as sink:
@@ -87,21 +87,23 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], kind) for kind in schema.types], schema=schema)
 
 
-class _Run:
+class BlockRun:
+    """The days of a block, one after the other; `lives` and `behaviour` stand at the end of the day last given."""
+
     def __init__(self, block: Block, calendar: Calendar) -> None:
         self._block, self._calendar = block, calendar
         market, accounts = block.market, block.accounts
         self._rngs = streams(block.seed, block.number)
         self._ids = accounts.ids
-        self._lives = Lives(self._rngs, market, calendar, accounts)
-        self._behaviour = Behaviour(self._rngs, market, calendar, accounts)
+        self.lives = Lives(self._rngs, market, calendar, accounts)
+        self.behaviour = Behaviour(self._rngs, market, calendar, accounts)
         self._sales = Sales(self._rngs["sales"], market, accounts)
         self._truth = None if block.values is None else Truth(market, calendar, accounts, block.values)
         self._truths: list[pa.Table] = []
 
     def days(self) -> Iterator[pa.Table]:
         """The events of one day after the other."""
-        block, lives, calendar = self._block, self._lives, self._calendar
+        block, lives, calendar = self._block, self.lives, self._calendar
         belief = Belief(block.market, calendar, block.accounts)
         landmarks = set(calendar.month_starts(block.days)) if self._truth else set()
         written, opened = 0, 0
@@ -120,18 +122,18 @@ class _Run:
                 lives.turn(number)
                 self._sales.turn(number, lives)
             money = lives.day(number)
-            events, seen = self._behaviour.day(number, lives)
+            events, seen = self.behaviour.day(number, lives)
             lives.looked |= seen.looked & ~lives.settling(number)
             if self._truth:
                 belief.see(number, money, seen)
-            users, start = self._behaviour.users, block.start
+            users, start = self.behaviour.users, block.start
             table = events_table(self._rngs["delays"], events, users, self._ids, block.number, written + 1, start)
             written += table.num_rows
             yield table
 
     def tables(self) -> dict[str, pa.Table]:
         """Everything but the events."""
-        block, lives, users = self._block, self._lives, self._behaviour.users
+        block, lives, users = self._block, self.lives, self.behaviour.users
         market, accounts, start = block.market, block.accounts, block.start
         billing = Billing(self._rngs["bills"], market, self._calendar, block.days)
         rows = [
@@ -154,14 +156,14 @@ class _Run:
         return tables
 
     def counts(self) -> dict[str, Any]:
-        lives, market = self._lives, self._block.market
+        lives, market = self.lives, self._block.market
         tiers = np.bincount(np.searchsorted(market.floors, lives.rate, side="right") - 1, minlength=len(market.tiers))
         return {
             "accounts": len(self._block.accounts),
             "internal": int(self._block.accounts.internal.sum()),
             "closed": int((lives.closed_at >= 0).sum()),
             "churned": int((lives.stage == CHURNED).sum()),
-            "users": self._behaviour.users.count,
+            "users": self.behaviour.users.count,
             "paid": sum(1 for changes in lives.changes if changes),
             **{f"tier {name}": int(tiers[place]) for place, name in enumerate(market.tiers)},
         }
