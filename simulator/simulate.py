@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import os
 import shutil
 from collections import Counter
@@ -78,6 +79,7 @@ class _Run:
         self._params, self._folder, self._report, self._workers = params, folder, report, workers
         self._market = world.market()
         self._faults = world.faults if params.faults is None else params.faults
+        self._spoils = self._faults != Faults()
         self._most = world.most_accounts or params.accounts
         self._end = _months_later(params.start, 3 * params.quarters)
         self._days = (self._end - params.start).days
@@ -121,8 +123,10 @@ class _Run:
         """Everything but the events; returns the faults that hit."""
         spoil = {"accounts": spoiler.accounts, "revenue": spoiler.revenue, "account_users": spoiler.account_users}
         for name in sorted(path.stem for path in blocks[0].folder.glob("*.arrow") if path.stem != "events"):
-            table = _joined(blocks, name)
-            write_table(spoil[name](table) if name in spoil else table, self._folder / f"{name}.parquet")
+            table = spoil[name](_joined(blocks, name)) if name in spoil else _joined(blocks, name)
+            notes = {"ladder": json.dumps(self._market.floors.tolist()), "spoiled": json.dumps(self._spoils)}
+            table = table.replace_schema_metadata(notes) if name == "truth" else table
+            write_table(table, self._folder / f"{name}.parquet")
         return spoiler.counts
 
     def _blocks(self, count: int) -> list[Block]:

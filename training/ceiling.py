@@ -7,6 +7,7 @@ does better beyond chance has seen something else; `findings` says so.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -44,13 +45,19 @@ def truth_in(raw: Path | None) -> Path | None:
     return None if raw is None else raw / FILE
 
 
-def with_ceiling(heldout: Sequence[HeldOut], truth: Path | None) -> list[HeldOut]:
+def with_ceiling(heldout: Sequence[HeldOut], truth: Path | None, floors: Sequence[float] = ()) -> list[HeldOut]:
     """The held-out rows with the candidate `ceiling` beside the others: it states and ranks by the true probability of
     the target, and ranks money by the true expected increment. Unchanged without the file; a check is never given one.
 
+    A truth that calls itself spoiled is that of a history whose tables were then damaged on purpose. It may be silent
+    on held-out rows; those stand at the mean of the others and are counted as `HeldOut.without_truth`.
+
+    Args:
+        floors: of the ladder that the held-out rows were labelled by; checked where the truth names its own.
+
     Raises:
-        TruthBroken: the file is not readable, lacks a column or has one of the wrong type, lacks a held-out row or has
-            one twice, or has a null or an impossible value where a held-out row needs one.
+        TruthBroken: the file is not readable, lacks a column or has one of the wrong type, is of another ladder, lacks
+            a held-out row or has one twice, or has a null or an impossible value where a held-out row needs one.
     """
     if truth is None or not truth.exists():
         return list(heldout)
@@ -63,8 +70,12 @@ def with_ceiling(heldout: Sequence[HeldOut], truth: Path | None) -> list[HeldOut
             raise TruthBroken(f"{truth}: column {name} is missing. {REMEDY}")
         if (found := table.schema.field(name).type) != kind:
             raise TruthBroken(f"{truth}: column {name} is {found}; it should be {kind}. {REMEDY}")
-    known = table.select(list(COLUMNS))
-    return [_beside(rows, known, truth) if rows.target in TARGETS else rows for rows in heldout]
+    notes = table.schema.metadata or {}
+    of = json.loads(notes.get(b"ladder", b"null"))
+    if of is not None and len(floors) and list(of) != [float(floor) for floor in floors]:
+        raise TruthBroken(f"{truth}: is of a ladder with the floors {of}; the params have {list(floors)}. {REMEDY}")
+    spoiled, known = notes.get(b"spoiled") == b"true", table.select(list(COLUMNS))
+    return [_beside(rows, known, truth, spoiled) if rows.target in TARGETS else rows for rows in heldout]
 
 
 def truth_figures(rows: HeldOut, scored: Scored) -> Figures:
@@ -100,8 +111,9 @@ def ceiling_document(tables: Sequence[Measured]) -> dict[str, Any]:
 def findings(table: Measured) -> list[dict[str, Any]]:
     """Each figure in which a candidate does what no honest score can: log-loss below the ceiling's or, for the
     champion, ROC-AUC above it, the paired interval wholly beyond zero. None is looked for among fewer than `THIN`
-    positives: with none at all whoever says less would win."""
-    if table.rows.label.sum() < THIN:
+    positives: with none at all whoever says less would win. Nor where the tables were spoiled: the outcomes then are
+    not quite those that the truth speaks of."""
+    if table.rows.label.sum() < THIN or table.rows.spoiled:
         return []
     stating = [name for name in table.listed if table.rows.candidates[name].probability is not None]
     losses = [(name, table.gap(name, CEILING, "log_loss")) for name in stating if name != CEILING]
@@ -112,7 +124,7 @@ def findings(table: Measured) -> list[dict[str, Any]]:
     return out
 
 
-def _beside(rows: HeldOut, truth: pa.Table, path: Path) -> HeldOut:
+def _beside(rows: HeldOut, truth: pa.Table, path: Path, spoiled: bool) -> HeldOut:
     place = f"{path}: {rows.target} {rows.horizon} days as of {rows.as_of}"
     on_day = pc.equal(truth["as_of"], pa.scalar(rows.as_of, pa.date32()))
     here = truth.filter(pc.and_(on_day, pc.equal(truth["horizon"], pa.scalar(rows.horizon, pa.int16()))))
@@ -120,7 +132,7 @@ def _beside(rows: HeldOut, truth: pa.Table, path: Path) -> HeldOut:
         raise TruthBroken(f"{place}: {twice:,} rows repeat an account; each has one. {REMEDY}")
     asked = pa.array(rows.account_id, pa.string())
     found = pc.index_in(asked, value_set=here["account_id"])
-    if found.null_count:
+    if found.null_count and not spoiled:
         first = asked.filter(found.is_null())[0]
         raise TruthBroken(
             f'{place}: {found.null_count:,} of {len(asked):,} held-out rows have no truth, account "{first}" first. '
@@ -128,17 +140,25 @@ def _beside(rows: HeldOut, truth: pa.Table, path: Path) -> HeldOut:
         )
     said = {name: here[name].take(found) for name in (rows.target, "increment")}
     for name, column in said.items():
-        if column.null_count:
+        if column.null_count and not spoiled:
             first = asked.filter(column.combine_chunks().is_null())[0]
             raise TruthBroken(
                 f'{place}: {name} is null for {column.null_count:,} held-out rows, account "{first}" first. The '
                 f"truth is silent at or above a tier, so the simulator's ladder is not that of the params. {REMEDY}"
             )
-    probability, increment = (np.asarray(column.to_numpy(), dtype=np.float64) for column in said.values())
+    silent = np.logical_or.reduce([column.is_null().to_numpy() for column in said.values()])
+    probability, increment = (_with_mean(column.to_numpy(), silent) for column in said.values())
     _possible(place, rows.target, rows, probability, (probability >= 0) & (probability <= 1), "lies outside [0, 1]")
     _possible(place, "increment", rows, increment, np.isfinite(increment), "is not finite")
     ceiling = Scored(rows.label, rows.increment, probability, increment, probability)
-    return replace(rows, candidates={**rows.candidates, CEILING: ceiling})
+    candidates = {**rows.candidates, CEILING: ceiling}
+    return replace(rows, candidates=candidates, spoiled=spoiled, without_truth=int(silent.sum()))
+
+
+def _with_mean(values: Floats, silent: np.ndarray) -> Floats:
+    """`values` with the mean of the others where they are `silent`; all zero if all are."""
+    others = values[~silent]
+    return np.where(silent, others.mean() if len(others) else 0.0, values)
 
 
 def _possible(place: str, column: str, rows: HeldOut, values: Floats, good: np.ndarray, fault: str) -> None:

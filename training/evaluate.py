@@ -70,7 +70,9 @@ def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = 
 
     artifacts = workspace.artifacts
     train = read_train(artifacts / "train.json")
-    heldout = with_ceiling(read_heldout(artifacts / "heldout.parquet"), truth)
+    ladder = train.get("params", {}).get("tiers", {}).get("ladder", [])
+    floors = [float(tier["floor"]) for tier in ladder]
+    heldout = with_ceiling(read_heldout(artifacts / "heldout.parquet"), truth, floors)
     tables = [measure(rows, params) for rows in heldout]
     document = _document(tables, train, params)
     write_table(predictions(heldout), artifacts / "predictions.parquet")
@@ -201,6 +203,8 @@ def _result(table: Measured, candidate: str) -> dict[str, Any]:
         "positives": positives,
         "base_rate": written(positives / len(rows.label)),
     }
+    if candidate == CEILING and rows.spoiled:
+        out["without_truth"] = rows.without_truth
     for figure, value in figures.items():
         out[figure] = written(value)
         if figure not in WITHOUT_INTERVAL:

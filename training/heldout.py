@@ -66,7 +66,8 @@ class HeldOut:
     """The held-out rows of one target and horizon (days), the same for every candidate, by account and as_of.
 
     `account_id` (n,) and `account` (n,), its number from 0; `origin`: every training label was complete before it.
-    `expected` (n,): the champion's expected increment, nan where it states none.
+    `expected` (n,): the champion's expected increment, nan where it states none. `spoiled`, `without_truth`: of the
+    ceiling, see `training.ceiling.with_ceiling`.
     """
 
     target: str
@@ -79,6 +80,8 @@ class HeldOut:
     increment: Floats
     expected: Floats
     candidates: dict[str, Scored]
+    spoiled: bool = False
+    without_truth: int = 0
 
 
 def read_train(path: Path) -> dict[str, Any]:

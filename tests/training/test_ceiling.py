@@ -14,10 +14,11 @@ import pyarrow.compute as pc
 import pytest
 
 from tests.training.judged import AS_OF, candidate_rows, heldout_rows, train_document, trained, truth_rows, with_truth
-from training.ceiling import divergence, truth_in
+from training.ceiling import divergence, findings, truth_in, with_ceiling
 from training.errors import HeldOutBroken, TruthBroken
-from training.evaluate import EvaluateParams, evaluate, main
+from training.evaluate import EvaluateParams, evaluate, main, measure
 from training.gate import Rule, alone
+from training.heldout import read_heldout
 from warehouse.store import Workspace, read_table, write_table
 
 QUICK = EvaluateParams(bootstrap=30)
@@ -275,6 +276,35 @@ def test_a_truth_that_breaks_its_contract_is_named_and_nothing_is_written(tmp_pa
     assert "truth.parquet" in str(raised.value)
     assert raised.value.exit_code == 3
     assert not (tmp_path / "artifacts" / "evaluation.json").exists()
+
+
+def test_a_truth_of_another_ladder_is_refused_by_its_floors(tmp_path: Path) -> None:
+    truth = _truth().replace_schema_metadata({"ladder": "[0.0, 20.0, 150.0, 600.0, 2500.0]"})
+    path = tmp_path / "truth.parquet"
+    write_table(truth, path)
+    rows = read_heldout(trained(tmp_path, _heldout()).artifacts / "heldout.parquet")
+    assert with_ceiling(rows, path, [0, 20, 150, 600, 2_500])
+    with pytest.raises(TruthBroken, match=r"is of a ladder with the floors \[0\.0, 20\.0.*the params have \[0, 30\]"):
+        with_ceiling(rows, path, [0, 30])
+
+
+@pytest.mark.parametrize(("kind", "silent"), [("have no truth", 2), ("is null", 1)])
+def test_a_truth_of_spoiled_tables_may_be_silent_and_accuses_nobody(tmp_path: Path, kind: str, silent: int) -> None:
+    peeking = _changed(_heldout(), "champion", 180, _peeks(4.0))
+    heldout = read_heldout(trained(tmp_path, peeking).artifacts / "heldout.parquet")
+    path = tmp_path / "truth.parquet"
+    accused = {}
+    for spoiled, truth in ((False, _truth()), (True, _faulty(kind).replace_schema_metadata({"spoiled": "true"}))):
+        write_table(truth, path)
+        judged = with_ceiling(heldout, path)
+        rows = next(rows for rows in judged if (rows.target, rows.horizon) == ("expansion", 180))
+        accused[spoiled] = bool(findings(measure(rows, QUICK)))
+    assert accused == {False: True, True: False}
+    said = rows.candidates["ceiling"].probability
+    assert said is not None
+    assert rows.without_truth == silent
+    unknown = np.isin(rows.account_id, ["account-00007", "account-00009"][:silent])
+    assert said[unknown] == pytest.approx(said[~unknown].mean())
 
 
 def test_a_truth_of_another_date_or_horizon_has_no_row_for_anybody(tmp_path: Path) -> None:
