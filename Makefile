@@ -47,6 +47,11 @@ repro: setup ## rebuild everything with DVC into build/
 
 docs: setup ## the generated pages
 	$(BIN)/python -m warehouse.raw > docs/data-contract.md
+	$(BIN)/python -m simulator.handbook docs/simulator.md
+
+bench: setup ## how fast a vendor is invented, and how hard its worlds are: half an hour
+	$(BIN)/python benchmarks/simulate.py
+	$(BIN)/python benchmarks/worlds.py
 
 lock: setup ## pin every package anew
 	$(BIN)/uv pip compile pyproject.toml --universal --all-extras --generate-hashes --python-version 3.11 -o requirements.lock

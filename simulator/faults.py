@@ -28,7 +28,9 @@ RENAMES = {  # event names of the new version of the vendor's app
 
 
 class Faults(Section):
-    """Each switch is a rate: 0 is off, and so is a switch left out. "From a day on" means: from its midnight, UTC.
+    """Each switch is a rate: 0, the default, is off. Of days, accounts and paying accounts just that share is hit,
+    rounded and at least one; events, users and rows of revenue are hit each with that chance. "From one day on" means
+    from its midnight, UTC.
 
     On events. A file is that of the day on which its events truly happened, whatever they are stamped with:
 
@@ -52,7 +54,7 @@ class Faults(Section):
         then on it pays half, in a row of its own with `-2` to its id.
     unflagged: share of the internal accounts whose is_internal is null: test accounts that use much and never pay.
 
-    On revenue. Rows that are only booked at or after the end are not there yet:
+    On revenue. Rows that a fault moves to the end or later are not there yet; rows that a fault adds come last:
 
     currency: share of paying accounts invoiced in EUR from one of their invoices on, 1.10 USD to the euro.
     backdated: share of rows booked up to 20 days later, for the same period.

@@ -11,7 +11,7 @@ from simulator.simulate import SimulateParams, simulate
 
 @pytest.fixture(scope="session")
 def plain_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw tables of 3,000 accounts over 8 quarters."""
+    """Raw tables of 3,000 accounts over 8 quarters, without the truth."""
     out = tmp_path_factory.mktemp("plain") / "raw"
     simulate(out, SimulateParams(accounts=3_000, truth=False))
     return out
@@ -19,7 +19,7 @@ def plain_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def null_world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Raw tables of 3,000 accounts over 8 quarters in which nothing foretells anything."""
+    """Raw tables of 3,000 accounts over 8 quarters in which nothing foretells anything, without the truth."""
     out = tmp_path_factory.mktemp("null") / "raw"
     simulate(out, SimulateParams(world="null", accounts=3_000, truth=False))
     return out

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 START = date(2024, 1, 1)
 FLOORS = np.array([0, 20, 150, 600, 2500])
 HELD = 30  # days a move must last before it counts
+NEVER = 100_000  # days to what does not happen
 
 
 def revenue_rows(folder: Path) -> Iterator[tuple[str, float, int, int]]:
@@ -31,16 +32,19 @@ def run_rates(folder: Path, days: int) -> dict[str, np.ndarray]:
 
 def tiers(rates: np.ndarray) -> np.ndarray:
     """Tier of each run-rate; half a cent either way does not matter, since no price lies near a floor."""
-    return np.searchsorted(FLOORS, rates + 0.005, side="right") - 1
+    return (np.searchsorted(FLOORS, rates + 0.005, side="right") - 1).astype(np.int8)
 
 
-def first_move(tier: np.ndarray, as_of: int, horizon: int, target: int) -> int | None:
-    """Days from `as_of` to the first move to `target` or above within `horizon` that is still there 30 days later;
-    None without one. `tier`: by day."""
-    for day in range(as_of, as_of + horizon):
-        if (tier[day : day + HELD + 1] >= target).all():
-            return day - as_of
-    return None
+def first_moves(tier: np.ndarray, horizon: int, target: np.ndarray | int) -> np.ndarray:
+    """Days from as_of to the first move to `target` or above within `horizon` that is still there 30 days later, by
+    account; NEVER without one. `tier` (days from as_of, accounts)."""
+    first = np.full(tier.shape[1], NEVER)
+    stay = np.zeros(tier.shape[1], dtype=np.int64)
+    for day in reversed(range(min(horizon + HELD, len(tier)))):
+        stay = np.where(tier[day] >= target, stay + 1, 0)
+        if day < horizon:
+            first[stay > HELD] = day
+    return first
 
 
 def day_number(moment: datetime) -> int:

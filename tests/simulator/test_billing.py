@@ -1,115 +1,151 @@
-"""Every bill adds up to the price of the day, and nobody ever gets back more than was paid."""
+"""Rows of money say what was paid: day by day they add up to the price, and nobody is given more than came in."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
 import pytest
 
-from simulator.accounts import DAY, Accounts
-from simulator.billing import Billing, Row, run_rate_on
-from simulator.calendar import calendar_of
-from simulator.lives import BACK, SEATS, STEP, STOP, Change, Lives
+from simulator.accounts import DAY
+from simulator.billing import Billing, Row, revenue_table, run_rate_on
+from simulator.lives import BACK, CREDIT, SEATS, STEP, STOP, Change
 from simulator.market import MUSHROOM, Market
+from tests.simulator.one_state import START, Path, accounts_like, calendar
 
-START = date(2024, 1, 1)
-YEAR = 366
-CALENDAR = calendar_of(Market(), START, 1_200)
-
-
-def mushrooms(count: int, yearly: bool) -> Accounts:
-    """Accounts of the growing type that sign up on day 1 and pay by the month or by the year."""
-    same = np.zeros(count, dtype=np.int64)
-    return Accounts(
-        number=np.arange(1, count + 1),
-        type=same + MUSHROOM,
-        size=np.arange(count) % 6,
-        signed_up=same + DAY,
-        channel=same,
-        industry=same,
-        country=same,
-        owner=same,
-        employees=same + 5,
-        internal=same > 0,
-        yearly=np.full(count, yearly),
-        robot=same * 1.0,
-    )
+DAYS = 731  # two years
+LAST = date(2025, 1, 1)
+NOON = 12 * 3_600
 
 
-def lived(accounts: Accounts, days: int, market: Market) -> Lives:
-    names = ("stages", "steps", "amounts", "seats", "credits", "closings", "moments")
-    lives = Lives({name: np.random.default_rng(i) for i, name in enumerate(names)}, market, CALENDAR, accounts)
-    for number in range(days):
-        if number % 7 == 0:
-            lives.turn(number)
-        lives.day(number)
-    return lives
+def on(day: date, rate: float, cause: int, until: date = START) -> Change:
+    return Change((day - START).days * DAY + NOON, rate, cause, (until - START).days)
 
 
-def billed(changes: list[Change], yearly: bool = False, last: int = 2 * YEAR) -> list[Row]:
-    return list(Billing(np.random.default_rng(1), Market(), CALENDAR, last).invoices(0, changes, yearly))
-
-
-def periods(rows: list[Row]) -> list[tuple[int, int]]:
-    return [(row.start, row.end) for row in rows]
-
-
-@pytest.mark.parametrize("yearly", [False, True])
-def test_rows_add_up_to_the_price_of_every_day(yearly: bool) -> None:
+def billed(*changes: Change, yearly: bool = False) -> list[tuple[date, date, float, str]]:
+    """(from, to, money to the cent, kind) of every row until LAST."""
     market = Market()
-    lives = lived(mushrooms(240, yearly), 600, market)
-    kinds: set[str] = set()
-    for changes in lives.changes:
-        served = np.zeros(1_200)
-        for row in billed(changes, yearly, last=600):
-            served[row.start : row.end] += row.amount / (row.end - row.start) * 30
-            kinds.add(row.kind)
-        wanted = [run_rate_on(changes, day) for day in range(600)]
-        assert served[:600] == pytest.approx(wanted, abs=1e-9)
-    assert kinds == {"subscription", "invoice", "credit", "refund"}
+    billing = Billing(np.random.default_rng(1), market, calendar(market), (LAST - START).days)
+    rows = list(billing.invoices(0, list(changes), yearly))
+    day = calendar(market).day
+    return [(day(row.start), day(row.end), round(row.amount, 2), row.kind) for row in rows]
 
 
-@pytest.mark.parametrize("yearly", [False, True])
-def test_nobody_gets_back_more_than_was_paid(yearly: bool) -> None:
-    lives = lived(mushrooms(240, yearly), 600, Market())
-    for changes in lives.changes:
-        rows = sorted(billed(changes, yearly, last=600), key=lambda row: row.booked)
-        assert (np.cumsum([row.amount for row in rows]) > -1e-9).all()
+def test_the_first_month_is_paid_by_its_days_and_every_later_one_on_its_first() -> None:
+    rows = billed(on(date(2024, 9, 21), 30.0, STEP))
+    assert rows == [
+        (date(2024, 9, 21), date(2024, 10, 1), 10.0, "subscription"),
+        (date(2024, 10, 1), date(2024, 11, 1), 31.0, "subscription"),
+        (date(2024, 11, 1), date(2024, 12, 1), 30.0, "subscription"),
+        (date(2024, 12, 1), date(2025, 1, 1), 31.0, "subscription"),
+    ]
 
 
-def test_a_subscription_is_invoiced_to_the_end_of_the_month_and_then_month_by_month() -> None:
-    rows = billed([Change(30 * DAY + 40_000, 30.0, STEP)])  # 31 January
-    assert periods(rows)[:3] == [(30, 31), (31, 60), (60, 91)]  # 1 day, February, March
-    assert [row.amount for row in rows[:3]] == pytest.approx([1.0, 29.0, 31.0])
-    assert rows[0].booked == 30 * DAY + 40_000
+def test_more_seats_cost_the_difference_for_the_rest_of_the_month_and_fewer_give_it_back() -> None:
+    rows = billed(on(date(2024, 12, 1), 30.0, STEP), on(date(2024, 12, 12), 45.0, SEATS))
+    assert rows[1:] == [(date(2024, 12, 12), date(2025, 1, 1), 10.0, "invoice")]
+    rows = billed(on(date(2024, 12, 1), 45.0, STEP), on(date(2024, 12, 12), 30.0, SEATS))
+    assert rows[1:] == [(date(2024, 12, 12), date(2025, 1, 1), -10.0, "credit")]
 
 
-def test_an_upgrade_pays_the_difference_for_the_rest_of_the_month() -> None:
-    rows = billed([Change(0, 30.0, STEP), Change(21 * DAY, 60.0, SEATS)])
-    assert (rows[1].start, rows[1].end, rows[1].kind) == (21, 31, "invoice")
-    assert rows[1].amount == pytest.approx(10.0)
-    assert rows[2].amount == pytest.approx(58.0)
+def test_a_contract_of_a_year_is_paid_at_once_from_the_second_tier_on() -> None:
+    rows = billed(on(date(2024, 3, 12), 30.0, STEP), on(date(2024, 5, 21), 330.0, STEP), yearly=True)
+    assert rows[2:] == [
+        (date(2024, 5, 1), date(2024, 6, 1), 31.0, "subscription"),
+        (date(2024, 5, 21), date(2024, 6, 1), 110.0, "invoice"),
+        (date(2024, 6, 1), date(2025, 5, 1), 3_674.0, "subscription"),  # 334 days of 11.00
+    ]
 
 
-def test_a_yearly_customer_pays_for_a_year_when_it_reaches_tier_two() -> None:
-    rows = billed([Change(10 * DAY, 30.0, STEP), Change(100 * DAY, 300.0, STEP)], yearly=True)
-    assert periods(rows)[:5] == [(10, 31), (31, 60), (60, 91), (91, 121), (100, 121)]
-    assert periods(rows)[5] == (121, YEAR + 90)  # from 1 May to 1 April of the next year
-    assert rows[5].amount == pytest.approx(10.0 * (YEAR + 90 - 121))
+def test_a_step_taken_back_returns_the_rest_and_the_old_price_is_asked_again() -> None:
+    rows = billed(
+        on(date(2024, 10, 1), 30.0, STEP), on(date(2024, 12, 2), 180.0, STEP), on(date(2024, 12, 22), 30.0, BACK)
+    )
+    assert [row[:3] for row in rows[3:]] == [
+        (date(2024, 12, 2), date(2025, 1, 1), 150.0),
+        (date(2024, 12, 22), date(2025, 1, 1), -50.0),
+    ]
+    assert rows[-1][3] in ("credit", "refund")
 
 
-def test_a_step_taken_back_gives_the_rest_back_and_ends_a_first_subscription() -> None:
-    rows = billed([Change(0, 30.0, STEP), Change(10 * DAY, 0.0, BACK)])
-    assert len(rows) == 2
-    assert rows[1].amount == pytest.approx(-21.0)
-    assert rows[1].kind in ("credit", "refund")
+def test_who_pays_by_the_month_and_churns_stops_with_the_month() -> None:
+    stopped = replace_second(on(date(2024, 11, 1), 0.0, STOP), 1_800)
+    rows = billed(on(date(2024, 10, 1), 30.0, STEP), stopped)
+    assert rows == [(date(2024, 10, 1), date(2024, 11, 1), 31.0, "subscription")]
 
 
-def test_who_churns_by_the_month_pays_to_its_end_and_by_the_year_gets_the_rest_back() -> None:
-    monthly = billed([Change(0, 30.0, STEP), Change(60 * DAY, 0.0, STOP)])
-    assert periods(monthly) == [(0, 31), (31, 60)]
-    yearly = billed([Change(0, 300.0, STEP), Change(63 * DAY, 0.0, STOP)], yearly=True)
-    assert periods(yearly) == [(0, YEAR), (63, YEAR)]
-    assert yearly[1].kind == "refund"
-    assert yearly[1].amount == pytest.approx(-10.0 * (YEAR - 63))
+def test_who_pays_by_the_year_and_churns_is_given_back_the_rest_of_it() -> None:
+    rows = billed(on(date(2024, 3, 1), 300.0, STEP), on(date(2024, 12, 23), 0.0, STOP), yearly=True)
+    assert rows == [
+        (date(2024, 3, 1), date(2025, 3, 1), 3_650.0, "subscription"),
+        (date(2024, 12, 23), date(2025, 3, 1), -680.0, "refund"),
+    ]
+
+
+def test_a_goodwill_credit_is_given_for_its_days_and_changes_no_price() -> None:
+    rows = billed(on(date(2024, 12, 1), 40.0, STEP), on(date(2024, 12, 5), 5.0, CREDIT, until=date(2024, 12, 11)))
+    assert rows[1:] == [(date(2024, 12, 5), date(2024, 12, 11), -1.0, "credit")]
+
+
+def replace_second(change: Change, second: int) -> Change:
+    return change._replace(second=change.second // DAY * DAY + second)
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["by the month", "by the year"])
+def growers(request: pytest.FixtureRequest) -> tuple[list[list[Change]], list[list[Row]]]:
+    """Changes and rows of 300 mushrooms over two years, among whom much is taken back, credited and ended."""
+    market = Market()
+    moves = market.moves.copy()
+    moves[MUSHROOM, :4, 4] += 0.02
+    moves[MUSHROOM, range(4), range(4)] -= 0.02
+    market = replace(market, moves=moves, step=market.step * 3, revoked=0.3, credit=0.3)
+    path = Path(4, market, accounts_like([MUSHROOM] * 300, [3] * 300, np.arange(300), yearly=request.param))
+    path.lives.stage[:] = -1
+    path.over(0, DAYS)
+    billing = Billing(np.random.default_rng(1), market, calendar(market), DAYS)
+    changes = path.lives.changes
+    causes = {change.cause for each in changes for change in each}
+    assert causes == {STEP, SEATS, BACK, STOP, CREDIT} or request.param
+    return changes, [list(billing.invoices(0, each, request.param)) for each in changes]
+
+
+def test_on_every_day_the_rows_add_up_to_the_price(growers: tuple[list[list[Change]], list[list[Row]]]) -> None:
+    for changes, rows in zip(*growers, strict=True):
+        served = np.zeros(DAYS + 400)
+        for row in rows:
+            served[row.start : row.end] += row.amount / (row.end - row.start)
+        price = np.array([run_rate_on(changes, day) for day in range(DAYS)]) / 30
+        assert np.abs(served[:DAYS] - price).max() < 1e-9
+
+
+def test_in_the_raw_table_each_row_is_within_a_cent_of_that(
+    growers: tuple[list[list[Change]], list[list[Row]]],
+) -> None:
+    for rows in growers[1]:
+        due = [row.amount for row in sorted(rows, key=lambda row: row.booked) if round(row.amount * 100, 4) != 0]
+        ids = accounts_like([0], [0], [0]).ids
+        said = [float(amount) for amount in revenue_table(rows, ids, 0, START)["amount"].to_pylist()]
+        booked = [amount for amount, cents in zip(due, said, strict=True) if not 0 <= cents - amount + 1e-6 < 0.01]
+        assert not booked
+
+
+def test_nobody_is_ever_given_more_than_was_paid(growers: tuple[list[list[Change]], list[list[Row]]]) -> None:
+    for rows in growers[1]:
+        table = revenue_table(rows, accounts_like([0], [0], [0]).ids, 0, START)
+        assert min(np.cumsum([0, *table["amount"].to_pylist()])) >= 0
+
+
+def test_no_day_is_sold_twice_and_nothing_is_charged_or_given_back_for_a_day_not_sold(
+    growers: tuple[list[list[Change]], list[list[Row]]],
+) -> None:
+    for rows in growers[1]:
+        served = np.zeros(DAYS + 400)  # a day
+        for row in rows:
+            stretch = served[row.start : row.end]
+            sold = row.kind != "subscription"
+            assert row.start < row.end
+            assert ((stretch > 1e-9) == sold).all()
+            stretch += row.amount / (row.end - row.start)
+            assert (stretch > -1e-9).all()
+            assert row.start * DAY <= row.booked < (row.start + 1) * DAY or not sold
