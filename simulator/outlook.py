@@ -34,12 +34,15 @@ class Values:
     Seen from the evening before the date, so that what the date itself brings (a turn of the week, a contact) is still
     open. `free` (quantity, tier, ...): accounts that are not settling, whose trial has ended. `young` (quantities
     YOUNG, days of trial left as in LEFTS, ...): accounts in their trial. `settled` (days 0 to 34 until they are free,
-    quantity, tier, region, type, size, stage): accounts that settle.
+    quantity, tier, region, type, size, stage): accounts that settle. `free_gain`, `young_gain`: what a contact on the
+    date adds to the chance of reaching each target (young: the first), as `free` and `young` otherwise.
     """
 
     free: Floats
     young: Floats
     settled: Floats
+    free_gain: Floats
+    young_gain: Floats
 
 
 def reach(target: int) -> int:
@@ -111,9 +114,23 @@ class Outlook:
             if ahead < SETTLING:
                 opened[day] = now[:, :, :, 0, 0]
             settled[day] = _through(self._settling, now[:, :, :, 0, 0])
-        if as_of % 7 == 0:
+        turns = as_of % 7 == 0
+        gains = self._gain(now[:4], turns), self._gain(young[:1], turns)
+        if turns:
             now, young = self._turn(now), self._turn(young)
-        return Values(now, young, self._seen_from(as_of, opened))
+        return Values(now, young, self._seen_from(as_of, opened), *gains)
+
+    def _gain(self, values: Floats, turns: bool) -> Floats:
+        """What a contact today adds to `values`, which are those at the opening of the day."""
+        if not turns:
+            return values[..., -1:, :, :, :, :] - values
+        moved = np.broadcast_to(_through(self._moves, values[..., :1, :, :, :]), values.shape)
+        return moved[..., -1:, :, :, :, :] - self._week_later(moved)
+
+    def _week_later(self, values: Floats) -> Floats:
+        """`values` a week of assistance later, for accounts that nobody calls."""
+        weeks = [0, *range(WEEKS)] if self._market.sells else [0]
+        return values[..., weeks, :, :, :, :]
 
     def _seen_from(self, as_of: int, opened: dict[int, Floats]) -> Floats:
         """Values at the end of settling, seen from the evening before `as_of`: weeks between turn without churn."""
@@ -140,7 +157,7 @@ class Outlook:
         moved = _through(self._moves, values[..., :1, :, :, :])
         if self._market.sells:
             called = moved[..., -1:, :, :, :, :]
-            uncalled = moved[..., [0, *range(WEEKS)], :, :, :, :]
+            uncalled = self._week_later(moved)
             chance = self._contact[:, None, :, None, None, None]
             moved = chance * called + (1.0 - chance) * uncalled
         return moved

@@ -4,6 +4,7 @@ holds in store. `truth.parquet` lies beside the raw tables, for evaluation alone
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from simulator.calendar import Calendar
 from simulator.lives import NOT_YET, Lives
 from simulator.market import HORIZONS, REVOKED, SETTLING, Floats, Ints, Market
 from simulator.outlook import LEFTS, QUANTITIES, YOUNG, Outlook, Values, close, fixed, per_rate, reach
-from simulator.sales import WEEKS, region
+from simulator.sales import region
 
 SCORES = ("expansion", "high_value", "churn", "increment")
 SCHEMA = pa.schema(
@@ -34,14 +35,14 @@ def write_values(outlook: Outlook, as_of: int, folder: Path) -> None:
     """Values of one landmark at all horizons, as arrays that every block may read."""
     for horizon in HORIZONS:
         values = outlook.values(as_of, horizon)
-        for name in ("free", "young", "settled"):
-            np.save(folder / f"{as_of}-{horizon}-{name}.npy", getattr(values, name))
+        for part in fields(values):
+            np.save(folder / f"{as_of}-{horizon}-{part.name}.npy", getattr(values, part.name))
 
 
 def read_values(as_of: int, horizon: int, folder: Path) -> Values:
     parts = (
-        np.load(folder / f"{as_of}-{horizon}-{name}.npy", mmap_mode="r", allow_pickle=False)
-        for name in ("free", "young", "settled")
+        np.load(folder / f"{as_of}-{horizon}-{part.name}.npy", mmap_mode="r", allow_pickle=False)
+        for part in fields(Values)
     )
     return Values(*parts)
 
@@ -121,9 +122,9 @@ class Truth:
             pair = self._look_up(table, bool(key[1]), who[group], target[group], belief, lives)
             seen[group], known[group] = pair
             if market.sells and (key[1] or key[2] < len(market.floors) - 1):
-                called, uncalled = (place[:, key[2], key[3], weeks, key[5]] for weeks in (WEEKS, 0))
-                pair = self._look_up(called - uncalled, bool(key[1]), who[group], target[group], belief, lives)
-                uplift[group] = pair[0][:, 0]
+                gains = values.young_gain[0] if key[1] else values.free_gain[key[2]]
+                gain = np.asarray(gains[key[2], key[3], key[4], key[5]])
+                uplift[group] = belief.weight[who[group]].reshape(len(group), -1) @ gain.reshape(-1)
         return seen, known, uplift
 
     def _look_up(
