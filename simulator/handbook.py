@@ -13,12 +13,26 @@ from typing import Any
 
 import numpy as np
 
-from simulator.faults import FAULTY
+from simulator.faults import FAULTY, RENAMES
 from simulator.market import HORIZONS, REVOKED, SETTLING, STAGES, Market
 from simulator.truth import SCHEMA
 from simulator.worlds import WORLDS, changed
 
 SHORT = 8  # numbers that are shown in the table itself; longer ones stand below it
+TRUTH = {  # what a column of the truth means
+    "account_id": "account; no internal one, and none that signed up on the day itself",
+    "as_of": "midnight UTC that opens a month",
+    "horizon": f"h: {', '.join(map(str, HORIZONS))} days",
+    "expansion": "chance of a held step to the next tier in `[as_of, as_of + h)`; null in the top tier",
+    "high_value": "the same for the tier that counts as high value; null at or above it",
+    "churn": "chance of closing in `[as_of, as_of + h)`, not having expanded before",
+    "increment": "expected increment over `[as_of, as_of + h)`, signed",
+    "clairvoyant_expansion": "as `expansion`, for one who also knows type, size and stage",
+    "clairvoyant_high_value": "as `high_value`, likewise",
+    "clairvoyant_churn": "as `churn`, likewise",
+    "clairvoyant_increment": "as `increment`, likewise",
+    "uplift": "`expansion` if sales calls on as_of, less that if it does not; null where sales calls nobody",
+}
 
 
 def renewed(page: str) -> str:
@@ -50,20 +64,35 @@ def parameters() -> str:
             large.append(f"`{entry.name}` ({entry.metadata['unit']})\n\n{_grid(entry.name, np.asarray(value), market)}")
             shown = "below"
         lines.append(f"| `{entry.name}` | {shown} | {entry.metadata['unit']} | {entry.metadata['source']} |")
-    fixed = {"settling": f"{SETTLING} days", "taken back": f"{REVOKED[0]} to {REVOKED[1]} days", "horizons": HORIZONS}
-    lines += [
-        f"| {name} | {value} | fixed in the code | what makes the ceiling exact |" for name, value in fixed.items()
-    ]
+    fixed = (
+        ("settling", SETTLING, "days after a step without another, a change of seats, or churn"),
+        ("taken back", f"{REVOKED[0]} to {REVOKED[1]}", "days after a step that is not kept, uniform"),
+        ("horizons", ", ".join(map(str, HORIZONS)), "days"),
+    )
+    lines += [f"| {name} | {value} | {unit} | fixed in the code |" for name, value, unit in fixed]
     more = "<details><summary>The large tables</summary>\n\n" + "\n\n".join(large) + "\n\n</details>"
     return "\n".join(lines) + "\n\n" + more
 
 
 def worlds() -> str:
-    lines = ["| world | what is special | parameters that differ from `plain` |", "|---|---|---|"]
+    """The worlds, what differs from `plain` in each, and in words what the change means."""
+    lines, told = ["| world | what is special | what differs from `plain` |", "|---|---|---|"], []
     for name, world in WORLDS.items():
-        other = ", ".join(f"`{parameter}`" for parameter in changed(world.market())) or "none"
-        lines.append(f"| `{name}` | {world.story} | {other} |")
-    return "\n".join(lines)
+        market = world.market()
+        other = [_difference(parameter, market) for parameter in changed(market)]
+        other += ["faults, as below"] * (world.faults == FAULTY)
+        other += [f"at most {world.most_accounts:,} accounts"] if world.most_accounts else []
+        lines.append(f"| `{name}` | {world.story} | {', '.join(other) or 'nothing'} |")
+        if world.market is not Market:
+            paragraphs = (world.market.__doc__ or "").split("\n\n")
+            told.append(f"`{name}`: " + "\n\n".join(" ".join(text.split()) for text in paragraphs))
+    return "\n".join(lines) + "\n\n" + "\n\n".join(told)
+
+
+def _difference(parameter: str, market: Market) -> str:
+    """The parameter, with its value where that is one number."""
+    value = getattr(market, parameter)
+    return f"`{parameter}` {value:g}" if isinstance(value, int | float) else f"`{parameter}`"
 
 
 def faults() -> str:
@@ -73,12 +102,14 @@ def faults() -> str:
     lines = ["| switch | rate in `faulty` | what it does |", "|---|---:|---|"]
     for name, rate in FAULTY.model_dump().items():
         lines.append(f"| `{name}` | {rate:g} | {' '.join(said[name].split())} |")
-    return "\n".join(lines)
+    names = ", ".join(f"`{old}` becomes `{new}`" for old, new in RENAMES.items())
+    return "\n".join(lines) + f"\n\nRENAMES: {names}."
 
 
 def truth() -> str:
-    lines = ["| column | type |", "|---|---|"]
-    return "\n".join(lines + [f"| `{column.name}` | {column.type} |" for column in SCHEMA])
+    """Every column of the truth with its type and meaning; a column without one is a KeyError."""
+    lines = ["| column | type | meaning |", "|---|---|---|"]
+    return "\n".join(lines + [f"| `{column.name}` | {column.type} | {TRUTH[column.name]} |" for column in SCHEMA])
 
 
 def _short(value: Any) -> str | None:
@@ -88,10 +119,10 @@ def _short(value: Any) -> str | None:
     array = np.asarray(value)
     if array.ndim == 0:
         return f"{value:g}" if isinstance(value, int | float) else str(value)
-    if array.ndim == 2 and (array == array[0]).all():
-        array = array[0]  # the same for every type
-    if array.ndim == 1 and array.size <= SHORT:
-        return ", ".join(f"{number:g}" for number in array)
+    every = array.ndim == 2 and bool((array == array[0]).all())
+    row = array[0] if every else array
+    if row.ndim == 1 and row.size <= SHORT:
+        return ("in each: " if every else "") + ", ".join(f"{number:g}" for number in row)
     return None
 
 

@@ -129,17 +129,17 @@ class Market:
         (0.00050, 0.00003, 0.0036, 0.050, 0.0),
         (0.00100, 0.00003, 0.0080, 0.090, 0.0),
     )
-    step_size: Floats = table("factor on that, by size", SHAPE, 0.70, 0.85, 1.00, 1.20, 1.45, 1.80)
+    step_size: Floats = table("factor on the hazard of a step, by size", SHAPE, 0.70, 0.85, 1.00, 1.20, 1.45, 1.80)
     tiers: tuple[str, ...] = number(("trial", "starter", "team", "business", "enterprise"), "names", LADDER)
     floors: Floats = table("run-rate, money per 30 days, by tier", LADDER, 0, 20, 150, 600, 2500)
     high_value: int = number(3, "index of the tier that counts as high value", LADDER)
     landing: float = number(1.05, "least run-rate after a step, per floor of the tier stepped into", ASSUMED)
     ceiling: float = number(0.90, "most run-rate reached below the next floor, per that floor", ASSUMED)
     gain: Floats = table(
-        "median of what comes on top of the landing, per floor, by type", SHAPE, 0.45, 0.70, 0.75, 0.35
+        "median of the gain: run-rate on top of the landing, per floor, by type", SHAPE, 0.45, 0.70, 0.75, 0.35
     )
-    gain_size: Floats = table("factor on that, by size", SHAPE, 0.70, 0.80, 1.00, 1.25, 1.60, 2.00)
-    gain_noise: float = number(0.8, "standard deviation of its logarithm", ASSUMED)
+    gain_size: Floats = table("factor on the gain, by size", SHAPE, 0.70, 0.80, 1.00, 1.25, 1.60, 2.00)
+    gain_noise: float = number(0.8, "standard deviation of the log gain", ASSUMED)
     revoked: float = number(0.06, "share of steps taken back 4 to 24 days later", ASSUMED)
 
     # Money: seats, bills, credits
@@ -149,13 +149,13 @@ class Market:
     seats_down: Floats = table(
         "hazard a week that a payer drops seats, by stage", ASSUMED, 0.006, 0.030, 0.004, 0.0, 0.0
     )
-    seat_share: float = number(0.15, "share of the room left in the tier that such a change takes", ASSUMED)
+    seat_share: float = number(0.15, "share of the room left in the tier that a change of seats takes", ASSUMED)
     seat_limit: float = number(0.95, "run-rate that added seats approach, per floor of the tier above", ASSUMED)
     top_growth: float = number(0.05, "relative growth by added seats in the top tier", ASSUMED)
     annual: float = number(0.15, "share of accounts billed by the year from tier 2 on", ASSUMED)
     credit: float = number(0.02, "hazard a month of a goodwill credit to a monthly payer", ASSUMED)
-    credit_share: float = number(0.25, "share of what lies over the floor that is credited", ASSUMED)
-    credit_days: int = number(7, "days it is credited for, at most to the end of the month", ASSUMED)
+    credit_share: float = number(0.25, "share of the run-rate over the floor that is credited", ASSUMED)
+    credit_days: int = number(7, "days that a credit runs, at most to the end of the month", ASSUMED)
 
     # Users
     first_users: float = number(0.45, "users who come along at sign-up, per root of the capacity", SHAPE)
@@ -178,27 +178,27 @@ class Market:
     )
 
     # Events of an active user, a day
-    actions: Floats = table("everyday events of an active user, by stage", CEILING, 1.6, 0.8, 2.0, 2.5, 0.0)
-    actions_shape: float = number(0.6, "negative-binomial shape", ASSUMED)
+    actions: Floats = table("everyday events of an active user a day, by stage", CEILING, 1.6, 0.8, 2.0, 2.5, 0.0)
+    actions_shape: float = number(0.6, "negative-binomial shape of everyday events", ASSUMED)
     specialist: Floats = table(
-        "specialist events of an active user, by type and stage",
+        "specialist events of an active user a day, by type and stage",
         CEILING,
         (0.05, 0.02, 0.20, 0.30, 0.0),
         (0.07, 0.02, 0.30, 0.42, 0.0),
         (0.10, 0.02, 0.45, 0.65, 0.0),
         (0.12, 0.02, 0.60, 0.95, 0.0),
     )
-    specialist_shape: float = number(0.3, "negative-binomial shape", ASSUMED)
+    specialist_shape: float = number(0.3, "negative-binomial shape of specialist events", ASSUMED)
     configure: Floats = table(
-        "configuration events of an account that is active, by type and stage",
+        "configuration events of an active account a day, by type and stage",
         CEILING,
         (0.04, 0.01, 0.10, 0.16, 0.0),
         (0.05, 0.01, 0.12, 0.20, 0.0),
         (0.07, 0.01, 0.22, 0.34, 0.0),
         (0.08, 0.01, 0.30, 0.50, 0.0),
     )
-    limit: Floats = table("limits hit by an active user, by stage", CEILING, 0.010, 0.002, 0.020, 0.070, 0.0)
-    ticket: float = number(0.02, "tickets opened by an active user, whatever the stage: noise", ASSUMED)
+    limit: Floats = table("limits hit by an active user a day, by stage", CEILING, 0.010, 0.002, 0.020, 0.070, 0.0)
+    ticket: float = number(0.02, "tickets opened by an active user a day, whatever the stage: noise", ASSUMED)
     pricing: Floats = table(
         "hazard a week that somebody looks at the price list, by type and stage",
         ASSUMED,
@@ -211,12 +211,16 @@ class Market:
     robot_calls: float = number(3.0, "API calls of a robot a day, median over accounts", ASSUMED)
 
     # What everybody knows: factors on activity and on the hazard of a step
-    weekend: float = number(0.22, "activity on Saturday and Sunday", ASSUMED)
-    august: tuple[float, float] = number((0.72, 0.65), "factors on (activity, steps)", ASSUMED)
-    year_end: tuple[float, float] = number((0.45, 0.50), "the same, 24 December to 1 January", ASSUMED)
-    quarter_end: tuple[float, float] = number((1.05, 1.40), "the same, last 14 days of a calendar quarter", ASSUMED)
+    weekend: float = number(0.22, "factor on activity, Saturday and Sunday", ASSUMED)
+    august: tuple[float, float] = number((0.72, 0.65), "factors on activity and on steps, August", ASSUMED)
+    year_end: tuple[float, float] = number(
+        (0.45, 0.50), "factors on activity and on steps, 24 December to 1 January", ASSUMED
+    )
+    quarter_end: tuple[float, float] = number(
+        (1.05, 1.40), "factors on activity and on steps, last 14 days of a calendar quarter", ASSUMED
+    )
     expiry_steps: float = number(3.0, "factor on steps from two days before a trial ends to one day after", ASSUMED)
-    expiry_burst: Floats = table("factor on activity in those days, by type", ASSUMED, 1.3, 1.3, 1.3, 1.3)
+    expiry_burst: Floats = table("factor on activity in the same days, by type", ASSUMED, 1.3, 1.3, 1.3, 1.3)
 
     # Sales
     favoured: tuple[str, ...] = number((), "countries that sales prefers", ASSUMED)
@@ -230,13 +234,13 @@ class Market:
     assist: float = number(1.0, "factor on the hazard of a step in the four weeks from a contact", ASSUMED)
 
     # Drift, in months from the start of the simulation; -1: never
-    price_month: int = number(-1, "month of a price change", ASSUMED)
-    price_steps: float = number(1.0, "factor on steps from then on", ASSUMED)
-    launch_month: int = number(-1, "month in which a new specialist function is launched", ASSUMED)
-    launch_specialist: float = number(1.0, "factor on specialist events from then on", ASSUMED)
-    double_month: int = number(-1, "month from which the tracker counts every everyday event twice", ASSUMED)
-    mix_month: int = number(-1, "month from which other accounts sign up", ASSUMED)
-    mix_share: Floats = table("share of accounts by type from then on", ASSUMED, 0.62, 0.23, 0.10, 0.05)
+    price_month: int = number(-1, "month of a price change; -1: never", ASSUMED)
+    price_steps: float = number(1.0, "factor on steps from the price change on", ASSUMED)
+    launch_month: int = number(-1, "month in which a new specialist function is launched; -1: never", ASSUMED)
+    launch_specialist: float = number(1.0, "factor on specialist events from the launch on", ASSUMED)
+    double_month: int = number(-1, "month from which the tracker counts every everyday event twice; -1: never", ASSUMED)
+    mix_month: int = number(-1, "month from which other accounts sign up; -1: never", ASSUMED)
+    mix_share: Floats = table("share of accounts from that month on, by type", ASSUMED, 0.62, 0.23, 0.10, 0.05)
 
     @property
     def sells(self) -> bool:

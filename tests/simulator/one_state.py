@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import numpy as np
 
@@ -13,10 +12,10 @@ from simulator.behaviour import Behaviour
 from simulator.block import streams
 from simulator.calendar import Calendar, calendar_of
 from simulator.lives import Lives
-from simulator.market import Market
+from simulator.market import REVOKED, Market
 from simulator.sales import Sales
+from tests.simulator.run_rates import NEVER, START, first_moves, tiers
 
-START = date(2024, 1, 1)
 DAYS = 1_200  # of calendar
 
 
@@ -89,3 +88,33 @@ class Path:
             self.turn(day)
             rates.append(self.live(day))
         return Future(np.array(rates), np.where(self.lives.closed_at < 0, -1, self.lives.closed_at // DAY))
+
+
+def taken_back(rng: np.random.Generator, market: Market, as_of: int, ago: int) -> int:
+    """The day, -1 for never, of a step that has not been taken back before `as_of`."""
+    while True:
+        day = as_of - ago + int(rng.integers(REVOKED[0], REVOKED[1] + 1))
+        if rng.random() >= market.revoked:
+            return -1
+        if day >= as_of:
+            return day
+
+
+class Nothing:
+    """The belief of somebody who knows nothing."""
+
+    def __init__(self, market: Market, count: int) -> None:
+        self.weight = np.zeros((count, *market.moves.shape[:1], len(market.user_capacity), 5))
+
+
+def outcomes(future: Future, before: np.ndarray, as_of: int, horizon: int) -> dict[str, np.ndarray]:
+    """What became of each account within the horizon, by a plain step function of what it paid from `as_of` on."""
+    tier, now = tiers(future.rate), tiers(before)
+    moved = {name: first_moves(tier, horizon, target) for name, target in (("expansion", now + 1), ("high_value", 3))}
+    gone = np.where(future.closed >= as_of, future.closed - as_of, NEVER)
+    return {
+        "expansion": moved["expansion"] < NEVER,
+        "high_value": moved["high_value"] < NEVER,
+        "churn": (gone < horizon) & (gone < moved["expansion"]),
+        "increment": future.rate[:horizon].sum(axis=0) / 30 - before * horizon / 30,
+    }

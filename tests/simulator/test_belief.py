@@ -18,7 +18,8 @@ from simulator.simulate import SimulateParams, simulate
 from simulator.truth import SCHEMA, Truth
 from simulator.worlds import WORLDS, World
 from tests.simulator.observer import believe, histories
-from tests.simulator.one_state import START, calendar
+from tests.simulator.one_state import calendar
+from tests.simulator.run_rates import START
 
 
 def eventful() -> Market:

@@ -12,7 +12,8 @@ from simulator.accounts import DAY
 from simulator.billing import Billing, Row, revenue_table, run_rate_on
 from simulator.lives import BACK, CREDIT, SEATS, STEP, STOP, Change
 from simulator.market import MUSHROOM, Market
-from tests.simulator.one_state import START, Path, accounts_like, calendar
+from tests.simulator.one_state import Path, accounts_like, calendar
+from tests.simulator.run_rates import START
 
 DAYS = 731  # two years
 LAST = date(2025, 1, 1)
@@ -101,7 +102,6 @@ def growers(request: pytest.FixtureRequest) -> tuple[list[list[Change]], list[li
     moves[MUSHROOM, range(4), range(4)] -= 0.02
     market = replace(market, moves=moves, step=market.step * 3, revoked=0.3, credit=0.3)
     path = Path(4, market, accounts_like([MUSHROOM] * 300, [3] * 300, np.arange(300), yearly=request.param))
-    path.lives.stage[:] = -1
     path.over(0, DAYS)
     billing = Billing(np.random.default_rng(1), market, calendar(market), DAYS)
     changes = path.lives.changes

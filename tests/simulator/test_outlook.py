@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from simulator.lives import Lives
-from simulator.market import CHURNED, DORMANT, EMBEDDED, EXPLORE, MUSHROOM, READY, REVOKED, Market
+from simulator.market import CHURNED, DORMANT, EMBEDDED, EXPLORE, MUSHROOM, READY, Market
 from simulator.outlook import LEFTS, YOUNG, Outlook, close, fixed, per_rate, reach
 from simulator.truth import Truth, write_values
 from simulator.worlds import world_of
-from tests.simulator.one_state import Future, Path, accounts_like, calendar
+from tests.simulator.one_state import Nothing, Path, accounts_like, calendar, outcomes, taken_back
 from tests.simulator.recursion import Value, outlook
-from tests.simulator.run_rates import HELD, NEVER, first_moves, tiers
+from tests.simulator.run_rates import HELD
 
 DUD, HOBBY, STEADY = range(3)
 MONDAY, SUNDAY = 91, 517  # 1 April 2024, 1 June 2025
@@ -151,25 +150,8 @@ def put(market: Market, as_of: int, scenes: list[Scene], copies: int, seed: int)
     back = column("back")
     lives.back_on[back] = as_of - 1
     for one in np.flatnonzero((ago >= 0) & ~back):
-        lives.back_on[one] = _taken_back(rng, market, as_of, int(ago[one]))
+        lives.back_on[one] = taken_back(rng, market, as_of, int(ago[one]))
     return path
-
-
-def _taken_back(rng: np.random.Generator, market: Market, as_of: int, ago: int) -> int:
-    """The day, -1 for never, of a step that has not been taken back before `as_of`."""
-    while True:
-        day = as_of - ago + int(rng.integers(REVOKED[0], REVOKED[1] + 1))
-        if rng.random() >= market.revoked:
-            return -1
-        if day >= as_of:
-            return day
-
-
-class Nothing:
-    """The belief of somebody who knows nothing."""
-
-    def __init__(self, market: Market, count: int) -> None:
-        self.weight = np.zeros((count, *market.moves.shape[:1], len(market.user_capacity), 5))
 
 
 def known(market: Market, as_of: int, scenes: list[Scene], folder: Folder) -> pa.Table:
@@ -180,19 +162,6 @@ def known(market: Market, as_of: int, scenes: list[Scene], folder: Folder) -> pa
     accounts = path.sales.accounts
     nothing = Nothing(market, len(scenes))
     return Truth(market, calendar(market), accounts, folder).at(as_of, nothing, path.lives)  # type: ignore[arg-type]
-
-
-def outcomes(lives: Lives, future: Future, before: np.ndarray, as_of: int, horizon: int) -> dict[str, np.ndarray]:
-    """What became of each account within the horizon, by a plain step function of what it paid from `as_of` on."""
-    tier, now = tiers(future.rate), tiers(before)
-    moved = {name: first_moves(tier, horizon, target) for name, target in (("expansion", now + 1), ("high_value", 3))}
-    gone = np.where(future.closed >= as_of, future.closed - as_of, NEVER)
-    return {
-        "expansion": moved["expansion"] < NEVER,
-        "high_value": moved["high_value"] < NEVER,
-        "churn": (gone < horizon) & (gone < moved["expansion"]),
-        "increment": future.rate[:horizon].sum(axis=0) / 30 - before * horizon / 30,
-    }
 
 
 def scores(table: pa.Table, horizon: int, name: str) -> list[float | None]:
@@ -210,7 +179,7 @@ def compare(
     before = path.lives.rate.copy()
     future = path.over(as_of, as_of + max(horizons) + HELD + 1)
     for horizon in horizons:
-        for name, came in outcomes(path.lives, future, before, as_of, horizon).items():
+        for name, came in outcomes(future, before, as_of, horizon).items():
             for scene, said, some in zip(scenes, scores(table, horizon, name), came.reshape(-1, copies), strict=True):
                 if said is None:
                     continue
@@ -240,22 +209,36 @@ def test_at_every_horizon(world: str, scenes: dict[str, Scene], tmp_path: Folder
     compare(world_of(world).market(), SUNDAY, scenes, 8_000, (90, 180, 270, 360), tmp_path)
 
 
+GAINS = {
+    "unpaid": (Scene(MUSHROOM, 3, READY, country=4), (0, 1, -2)),
+    "starter, called before": (Scene(MUSHROOM, 3, READY, 30.0, weeks=2, looked=True), (1, 2, -2)),
+    "business": (Scene(STEADY, 1, EMBEDDED, 700.0, yearly=False, looked=True), (3, 4, -2)),
+    "in its trial, called before": (Scene(STEADY, 2, READY, age=12, weeks=1, country=1), (0, 1, 2)),
+}
+
+
 @pytest.mark.parametrize("as_of", [MONDAY, SUNDAY])
-@pytest.mark.parametrize("weeks", [0, 2])
 def test_uplift_is_the_difference_that_a_call_on_the_day_makes(
-    as_of: int, weeks: int, tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
+    as_of: int, tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("simulator.truth.HORIZONS", (90,))
     market = world_of("assisted").market()
-    scene = Scene(MUSHROOM, 3, READY, 30.0, weeks=weeks, looked=True, country=0)
-    sure = Nothing(market, 1)
-    sure.weight[0, scene.type, scene.size, scene.stage] = 1.0
-    path = put(market, as_of, [scene], 1, seed=0)
+    none = [Scene(MUSHROOM, 5, READY, 4_000.0, yearly=False), Scene(MUSHROOM, 5, READY, 30.0, stepped=5)]
+    scenes = [*(scene for scene, _ in GAINS.values()), *none]
+    sure = Nothing(market, len(scenes))
+    for place, scene in enumerate(scenes):
+        sure.weight[place, scene.type, scene.size, scene.stage] = 1.0
+    path = put(market, as_of, scenes, 1, seed=0)
     write_values(Outlook(market, calendar(market)), as_of, tmp_path)
     truth = Truth(market, calendar(market), path.sales.accounts, tmp_path)
-    table = truth.at(as_of, sure, path.lives)  # type: ignore[arg-type]
-    region = int(market.countries[scene.country] in market.favoured)
-    twin = outlook(market, calendar(market), (MUSHROOM, 3, region), (2, False), (as_of, 90))
-    called, left_alone = (twin.called(1, READY, weeks, 1, call).reach for call in (True, False))
-    assert table["uplift"].to_pylist() == [pytest.approx(called - left_alone, rel=1e-9)]
-    assert called > left_alone
+    found = truth.at(as_of, sure, path.lives)["uplift"].to_pylist()  # type: ignore[arg-type]
+    for (scene, (tier, target, left)), uplift in zip(GAINS.values(), found, strict=False):
+        region = int(market.countries[scene.country] in market.favoured)
+        account = (scene.type, scene.size, region)
+        twin = outlook(market, calendar(market), account, (target, False), (as_of, 90), left)
+        called, left_alone = (
+            twin.called(tier, scene.stage, scene.weeks, int(scene.looked), call).reach for call in (True, False)
+        )
+        assert uplift == pytest.approx(called - left_alone, rel=1e-9), scene
+        assert called > left_alone
+    assert found[len(GAINS) :] == [None, None]  # nothing to reach; and sales leaves alone who settles

@@ -8,6 +8,7 @@ import pytest
 
 from simulator.block import SIZE
 from simulator.simulate import SimulateParams, main, simulate
+from simulator.spoiling import Spoiler
 from warehouse.errors import ParamsError, UsageError
 
 SMALL = SimulateParams(accounts=120, quarters=2)
@@ -27,7 +28,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path: Path) -> None:
     assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
 
 
-@pytest.mark.parametrize("world", ["assisted", "faulty"])
+@pytest.mark.parametrize("world", [pytest.param("assisted", marks=pytest.mark.slow), "faulty"])
 def test_any_number_of_processes_gives_the_same_bytes(tmp_path: Path, world: str) -> None:
     params = SimulateParams(world=world, accounts=2 * SIZE + 100, quarters=1)
     summaries = [simulate(tmp_path / str(workers), params, workers=workers) for workers in (1, 2)]
@@ -83,6 +84,23 @@ def test_a_failed_run_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(OSError, match="disk full"):
         simulate(tmp_path / "raw", SMALL)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_fails_midway_leaves_the_folder_it_was_to_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "raw"
+    simulate(out, SMALL.model_copy(update={"truth": False}))
+    before = fingerprints(out)
+
+    def fail(self: Spoiler, table: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Spoiler, "revenue", fail)  # by then the events are written
+    with pytest.raises(OSError, match="disk full"):
+        simulate(out, SMALL.model_copy(update={"seed": 8, "truth": False}), force=True)
+    assert fingerprints(out) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
 def test_an_unknown_world_is_refused_with_the_known_ones(tmp_path: Path) -> None:
