@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as Folder
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from simulator.landing import Landing
 from simulator.market import CHURNED, DORMANT, EMBEDDED, EXPLORE, MUSHROOM, READY, Market
 from simulator.outlook import LEFTS, YOUNG, Outlook, close, fixed, per_rate, reach
 from simulator.truth import Truth, write_values
@@ -82,7 +83,8 @@ def test_and_where_sales_calls(as_of: int) -> None:
 @dataclass(frozen=True)
 class Scene:
     """An account at an as_of, its hidden state known. `stepped`: days since its last step, from `before`, which is
-    taken back no one knows when or whether, or was already (`back`). `yearly` None: it has not shown that yet."""
+    taken back no one knows when or whether, or was already (`back`). `yearly` None: it has not shown that yet.
+    `credit`: money per 30 days given from the day before as_of to two days after."""
 
     type: int
     size: int
@@ -97,6 +99,7 @@ class Scene:
     weeks: int = 0
     looked: bool = False
     country: int = 0
+    credit: float = 0.0
 
 
 SCENES = {
@@ -107,6 +110,7 @@ SCENES = {
     "trial ended yesterday": Scene(MUSHROOM, 4, READY, age=15),
     "starter by the month": Scene(MUSHROOM, 5, EMBEDDED, 30.0),
     "team by the month": Scene(STEADY, 5, READY, 200.0, yearly=False),
+    "team with a credit that runs on": Scene(STEADY, 2, EMBEDDED, 500.0, yearly=False, credit=80.0),
     "team by the year": Scene(MUSHROOM, 2, DORMANT, 540.0, yearly=True),
     "business by the year": Scene(STEADY, 3, READY, 800.0, yearly=True),
     "enterprise": Scene(MUSHROOM, 5, EMBEDDED, 4_000.0, yearly=False),
@@ -145,6 +149,8 @@ def put(market: Market, as_of: int, scenes: list[Scene], copies: int, seed: int)
     lives = path.lives
     lives.stage[:], lives.rate[:], lives.before[:] = column("stage"), column("rate"), column("before")
     lives.billed[:], lives.assisted[:], lives.looked[:] = shown, column("weeks"), column("looked")
+    for day in range(as_of - 1, as_of + 3):
+        lives._credits[:, day % lives._credits.shape[1]] = column("credit")
     ago = np.repeat([-1 if scene.stepped is None else scene.stepped for scene in scenes], copies)
     lives.stepped_on[ago >= 0] = (as_of - ago)[ago >= 0]
     back = column("back")
@@ -176,7 +182,7 @@ def compare(
     cast = list(scenes.values())
     table = known(market, as_of, cast, folder)
     path = put(market, as_of, cast, copies, seed=99)
-    before = path.lives.rate.copy()
+    before = path.lives.rate - path.lives.credited(as_of - 1)
     future = path.over(as_of, as_of + max(horizons) + HELD + 1)
     for horizon in horizons:
         for name, came in outcomes(future, before, as_of, horizon).items():
@@ -200,13 +206,47 @@ def test_thousands_of_lives_from_a_state_end_as_foretold(
 
 def test_where_sales_calls_too(tmp_path: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("simulator.truth.HORIZONS", (90,))
-    compare(world_of("assisted").market(), SUNDAY, CALLED, 5_000, (90,), tmp_path)
+    market = replace(world_of("assisted").market(), random_slots=0.5, assist=3.0)
+    compare(market, SUNDAY, CALLED, 5_000, (90,), tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("world", "scenes"), [("plain", SCENES), ("assisted", CALLED)])
 def test_at_every_horizon(world: str, scenes: dict[str, Scene], tmp_path: Folder) -> None:
     compare(world_of(world).market(), SUNDAY, scenes, 8_000, (90, 180, 270, 360), tmp_path)
+
+
+def test_until_its_first_large_invoice_nobody_knows_whether_an_account_pays_by_the_year(
+    tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("simulator.truth.HORIZONS", (90,))
+    market = world_of("plain").market()
+    path = put(market, SUNDAY, [Scene(MUSHROOM, 3, READY, 200.0, yearly=way) for way in (True, False)], 1, seed=0)
+    write_values(Outlook(market, calendar(market)), SUNDAY, tmp_path)
+    truth = Truth(market, calendar(market), path.sales.accounts, tmp_path)
+    for shown in (False, True):
+        path.lives.billed[:] = shown
+        table = truth.at(SUNDAY, Nothing(market, 2), path.lives)  # type: ignore[arg-type]
+        for name in ("churn", "increment"):
+            by_year, by_month = table[f"clairvoyant_{name}"].to_pylist()
+            assert (by_year != by_month) == shown
+
+
+@pytest.mark.parametrize(("tier", "rate"), [(0, 0.0), (1, 30.0), (2, 200.0), (3, 800.0)])
+def test_a_step_lands_as_often_and_as_high_as_is_reckoned_and_never_near_a_floor(tier: int, rate: float) -> None:
+    market = world_of("plain").market()
+    landing, rng, count = Landing(market), np.random.default_rng(1), 100_000
+    for kind, size in ((DUD, 0), (STEADY, 3), (MUSHROOM, 5)):
+        landed = landing.draw(rng, np.full(count, rate), np.full(count, kind), np.full(count, size))
+        into = np.searchsorted(market.floors, landed, side="right") - 1
+        for one in range(5):
+            share, money = landing.share[tier, one, kind, size], landing.money[tier, one, kind, size]
+            here = into == one
+            assert abs(here.mean() - share) < 4.5 * np.sqrt(share * (1 - share) / count) + 1e-5
+            paid = np.where(here, landed, 0.0)
+            assert abs(paid.mean() - money) < 5 * paid.std() / np.sqrt(count) + 1e-5 * market.floors[one] * 2
+        for floor in market.floors[1:]:
+            assert not ((landed > market.ceiling * floor) & (landed < market.landing * floor)).any()
 
 
 GAINS = {
