@@ -84,7 +84,7 @@ def test_and_where_sales_calls(as_of: int) -> None:
 class Scene:
     """An account at an as_of, its hidden state known. `stepped`: days since its last step, from `before`, which is
     taken back no one knows when or whether, or was already (`back`). `yearly` None: it has not shown that yet.
-    `credit`: money per 30 days given from the day before as_of to two days after."""
+    `credit`: money per 30 days given from the day before as_of to five days after."""
 
     type: int
     size: int
@@ -110,7 +110,7 @@ SCENES = {
     "trial ended yesterday": Scene(MUSHROOM, 4, READY, age=15),
     "starter by the month": Scene(MUSHROOM, 5, EMBEDDED, 30.0),
     "team by the month": Scene(STEADY, 5, READY, 200.0, yearly=False),
-    "team with a credit that runs on": Scene(STEADY, 2, EMBEDDED, 500.0, yearly=False, credit=80.0),
+    "team with a credit that runs on": Scene(STEADY, 2, EMBEDDED, 500.0, yearly=False, credit=300.0),
     "team by the year": Scene(MUSHROOM, 2, DORMANT, 540.0, yearly=True),
     "business by the year": Scene(STEADY, 3, READY, 800.0, yearly=True),
     "enterprise": Scene(MUSHROOM, 5, EMBEDDED, 4_000.0, yearly=False),
@@ -149,7 +149,7 @@ def put(market: Market, as_of: int, scenes: list[Scene], copies: int, seed: int)
     lives = path.lives
     lives.stage[:], lives.rate[:], lives.before[:] = column("stage"), column("rate"), column("before")
     lives.billed[:], lives.assisted[:], lives.looked[:] = shown, column("weeks"), column("looked")
-    for day in range(as_of - 1, as_of + 3):
+    for day in range(as_of - 1, as_of + 6):
         lives._credits[:, day % lives._credits.shape[1]] = column("credit")
     ago = np.repeat([-1 if scene.stepped is None else scene.stepped for scene in scenes], copies)
     lives.stepped_on[ago >= 0] = (as_of - ago)[ago >= 0]
@@ -244,7 +244,7 @@ def test_a_step_lands_as_often_and_as_high_as_is_reckoned_and_never_near_a_floor
             here = into == one
             assert abs(here.mean() - share) < 4.5 * np.sqrt(share * (1 - share) / count) + 1e-5
             paid = np.where(here, landed, 0.0)
-            assert abs(paid.mean() - money) < 5 * paid.std() / np.sqrt(count) + 1e-5 * market.floors[one] * 2
+            assert abs(paid.mean() - money) <= 5 * paid.std() / np.sqrt(count) + 1e-5 * market.floors[one] * 2
         for floor in market.floors[1:]:
             assert not ((landed > market.ceiling * floor) & (landed < market.landing * floor)).any()
 
@@ -261,7 +261,7 @@ GAINS = {
 def test_uplift_is_the_difference_that_a_call_on_the_day_makes(
     as_of: int, tmp_path: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("simulator.truth.HORIZONS", (90,))
+    monkeypatch.setattr("simulator.truth.HORIZONS", (60,))
     market = world_of("assisted").market()
     none = [Scene(MUSHROOM, 5, READY, 4_000.0, yearly=False), Scene(MUSHROOM, 5, READY, 30.0, stepped=5)]
     scenes = [*(scene for scene, _ in GAINS.values()), *none]
@@ -275,7 +275,7 @@ def test_uplift_is_the_difference_that_a_call_on_the_day_makes(
     for (scene, (tier, target, left)), uplift in zip(GAINS.values(), found, strict=False):
         region = int(market.countries[scene.country] in market.favoured)
         account = (scene.type, scene.size, region)
-        twin = outlook(market, calendar(market), account, (target, False), (as_of, 90), left)
+        twin = outlook(market, calendar(market), account, (target, False), (as_of, 60), left)
         called, left_alone = (
             twin.called(tier, scene.stage, scene.weeks, int(scene.looked), call).reach for call in (True, False)
         )

@@ -197,7 +197,7 @@ def evidence(made: Vendor, day: date) -> tuple[np.ndarray, np.ndarray]:
     )
     accounts = pq.read_table(made.folder / "accounts.parquet", columns=["account_id", "created_at"]).to_pylist()
     joined = {row["account_id"]: day_number(row["created_at"]) for row in accounts}
-    said = table["expansion"].to_numpy()
+    said = np.clip(table["expansion"].to_numpy(), 1e-12, 1 - 1e-12)
     columns = [
         np.log(said / (1 - said)),
         np.log1p([month[account] for account in ids]),
