@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from warehouse.accounting import Accounting
     from warehouse.store import Workspace
 
 HELP = "Which small trial accounts will expand, by when, by how much, and why."
@@ -53,30 +53,42 @@ def simulate(
 
 
 @app.command()
-def ingest(raw: Raw, workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
-    """Read raw files into the typed warehouse, every row accounted for."""
-    from warehouse.ingest import IngestParams, ingest_stage
+def ingest(
+    raw: Raw,
+    workspace: Root = HERE,
+    whole: Annotated[bool, typer.Option("--whole", help="land every file anew, not only what changed")] = False,
+    params: Params = None,
+    as_json: Json = False,
+) -> None:
+    """Read raw files into the typed warehouse, every row accounted for; a new day touches only its own months."""
     from warehouse.lock import exclusive
-    from warehouse.params import section, workspace_params
+    from warehouse.params import workspace_params
 
-    settings = section(workspace_params(workspace, params), "ingest", IngestParams)
     with exclusive(workspace, "ingest"):
-        accounting = ingest_stage(raw, _workspace(workspace), settings, _now())
+        accounting = _ingest(raw, _workspace(workspace), workspace_params(workspace, params), whole)
     _show(accounting.to_json(), as_json, accounting.lines())
 
 
 @app.command()
-def check(raw: Raw, params: Params = None, as_json: Json = False) -> None:
-    """Look a data folder over: counts in, out and set aside, clocks, event names, suggested tier floors."""
-    from warehouse.check import check as run
-    from warehouse.errors import ContractBroken
-    from warehouse.ingest import IngestParams
+def check(
+    raw: Raw,
+    params: Params = None,
+    as_json: Json = False,
+    html: Annotated[Path | None, typer.Option("--html", help="also write the report as one page of its own")] = None,
+) -> None:
+    """Profile a data folder before anything is built from it, and say what there is to learn from; 3 if refused."""
+    from training.check_page import page
+    from training.check_report import check as run
+    from training.check_terminal import show
+    from training.evaluate import EvaluateParams
     from warehouse.params import read_params, section
 
-    report = run(raw, section(read_params(params), "ingest", IngestParams), _now())
-    _show(report.to_json(), as_json, report.lines())
-    if report.problems:
-        raise ContractBroken(list(report.problems))
+    document = read_params(params)
+    report = run(raw, document, _now(), section(document, "evaluate", EvaluateParams).min_positives)
+    _show(report.to_json(), True, []) if as_json else show(report, sys.stdout)
+    if html is not None:
+        html.write_text(page(report), encoding="utf-8")
+    raise typer.Exit(3 if report.refused else 0)
 
 
 @app.command()
@@ -119,13 +131,14 @@ def train(raw: OptionalRaw = None, workspace: Root = HERE, params: Params = None
 @app.command()
 def register(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Log what `dvc repro` built as a challenger."""
+    from models.registry import code_commit
     from training.pipeline import register as run
     from warehouse.lock import exclusive
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
     with exclusive(space.root, "register"):
-        said = run(space, workspace_params(space.root, params), _commit(), _now())
+        said = run(space, workspace_params(space.root, params), code_commit(), _now())
     _show(said, as_json, [said["registered"]])
 
 
@@ -324,38 +337,39 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
+    from models.registry import code_commit
     from serving.batch import ScoreParams
     from training.pipeline import train_and_register
     from warehouse.params import KEPT, keep_params, section
 
     section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
-    _ingest(raw, space, document)
-    said = train_and_register(space, document, _commit(), _now(), raw)
+    if raw is not None:  # else what was ingested last stands
+        _ingest(raw, space, document)
+    said = train_and_register(space, document, code_commit(), _now(), raw)
     if said["promoted"] or not (space.root / KEPT).exists():
         keep_params(space.root, document)
     return said
 
 
-def _ingest(raw: Path | None, space: Workspace, document: dict[str, Any]) -> None:
-    """Without a raw folder what was ingested last stands."""
+def _ingest(raw: Path, space: Workspace, document: dict[str, Any], whole: bool = False) -> Accounting:
     from warehouse.ingest import IngestParams, ingest_stage
     from warehouse.params import section
 
-    if raw is not None:
-        ingest_stage(raw, space, section(document, "ingest", IngestParams), _now())
+    return ingest_stage(raw, space, section(document, "ingest", IngestParams), _now(), whole)
 
 
 def _score(
     raw: Path | None, space: Workspace, document: dict[str, Any], as_of: str | None, bundle: Path | None, force: bool
 ) -> dict[str, Any]:
-    from models.registry import judged_champion
+    from models.registry import code_commit, judged_champion
     from serving.night import publish
     from warehouse.periods import parse_day
 
     day = parse_day(as_of) if as_of else None
-    _ingest(raw, space, document)
+    if raw is not None:  # else what was ingested last stands
+        _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    return publish(space, document, day, lambda: given or judged_champion(space), _commit(), _now().date(), force)
+    return publish(space, document, day, lambda: given or judged_champion(space), code_commit(), _now().date(), force)
 
 
 def _workspace(root: Path) -> Workspace:
@@ -372,18 +386,12 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _commit() -> str:
-    """The git commit of the code, `unknown` outside a repository."""
-    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return asked.stdout.strip() or "unknown"
-
-
 def main() -> None:
     """Runs the verb and turns every error meant for people into its message and exit code."""
     # OpenMP threads that spin while they wait starve every other process; LightGBM reads this when it is first loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        app(standalone_mode=False)
+        raise SystemExit(app(standalone_mode=False) or 0)  # a verb that ends with typer.Exit gives its code back
     except typer.Exit as stop:
         raise SystemExit(stop.exit_code) from None
     except Exception as error:

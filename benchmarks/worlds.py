@@ -34,7 +34,7 @@ SHARES = {
     "recency": "recency",
     "spend_lifetime": "spend",
 }
-LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05}}}
+LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}
 
 
 def judged(world: str, accounts: int, root: Path) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +90,12 @@ def register(workspace: Workspace, bundle: Path, artifacts: Path, record: RunRec
         made = client.create_model_version(MODEL, source=source, run_id=run_id, tags=tags)
         client.set_registered_model_alias(MODEL, CHALLENGER, str(made.version))
     return version_of(workspace, int(made.version))
+
+
+def code_commit() -> str:
+    """The git commit of this code, `unknown` outside a repository."""
+    asked = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
+    return asked.stdout.strip() or "unknown"
 
 
 def aliases(workspace: Workspace) -> dict[str, int]:

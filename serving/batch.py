@@ -5,7 +5,6 @@ The same warehouse, bundle and date give the same scores, hence the same release
 
 from __future__ import annotations
 
-import hashlib
 import json
 from datetime import date
 from pathlib import Path
@@ -22,10 +21,8 @@ from features.snapshots import everyone
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
-from serving.manifest import file_sha256
 from warehouse.engine import connect
 from warehouse.params import Section
-from warehouse.raw import TABLES
 from warehouse.store import Workspace, open_warehouse
 
 ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
@@ -133,7 +130,7 @@ def _account_columns(con: duckdb.DuckDBPyConnection, accounts: pa.ChunkedArray) 
 def _describe(
     workspace: Workspace, card: dict[str, Any], bundle_id: str, as_of: date, params: ScoreParams, ranked: pa.Table
 ) -> dict[str, Any]:
-    accounting = workspace.warehouse / "accounting.json"
+    accounting = json.loads((workspace.warehouse / "accounting.json").read_text(encoding="utf-8"))
     return {
         "schema_version": 1,
         "as_of": as_of.isoformat(),
@@ -145,15 +142,9 @@ def _describe(
         "stages": _counts(ranked, "stage"),
         "band_floors": floors(card, params),
         "capacity": params.capacity,
-        "data_fingerprint": data_fingerprint(workspace.warehouse),
-        "accounting": json.loads(accounting.read_text(encoding="utf-8")) if accounting.is_file() else None,
+        "data_fingerprint": accounting["fingerprint"],
+        "accounting": accounting,
     }
-
-
-def data_fingerprint(warehouse: Path) -> str:
-    """SHA-256 over the names and contents of the typed tables in `warehouse`."""
-    lines = [f"{table} {file_sha256(warehouse / f'{table}.parquet')}" for table in sorted(TABLES)]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _counts(table: pa.Table, column: str) -> dict[str, int]:

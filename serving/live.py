@@ -14,7 +14,8 @@ from serving.release import Release
 from serving.schemas import RawAccount, ScoreRequest
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
-from warehouse.ingest import IngestParams, load_rows
+from warehouse.ingest import IngestParams
+from warehouse.rows import load_rows
 
 MEMORY_LIMIT = "512MB"  # a request holds at most 1 MiB of rows
 

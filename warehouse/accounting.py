@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from warehouse.raw import TABLES
@@ -28,15 +29,18 @@ PHRASES: dict[str, tuple[str, str]] = {
     "unknown_account": ("names no accepted account", "name no accepted account"),
     "before_signup": ("is before the account's created_at", "are before the account's created_at"),
     "conflicting_duplicate": ("repeats a key with other content", "repeat a key with other content"),
+    "wrong_sign": ("has the wrong sign for its kind", "have the wrong sign for their kind"),
+    "no_rate": ("has no exchange rate of its day", "have no exchange rate of their day"),
     "foreign_currency": ("is not in ingest.currency", "are not in ingest.currency"),
     "mixed_currency": ("is in a second currency", "are in a second currency"),
-    "malformed": ("is not a readable CSV line", "are not readable CSV lines"),
+    "malformed": ("is not a readable line", "are not readable lines"),
 }
 
 
 @dataclass(frozen=True)
 class Tally:
-    """Rows of one file that broke one rule in one column ("" for the whole row). `first`: the first line of them."""
+    """Rows of one file and part that broke one rule in one column ("" for the whole row); rule "": accepted.
+    `first`: the first line of them. `part`: year * 100 + month they happened, 0 for none."""
 
     table: str
     file: str
@@ -44,16 +48,19 @@ class Tally:
     column: str
     rows: int
     first: int
+    part: int = 0
 
 
 @dataclass(frozen=True)
 class Limits:
     """How many rows of a table may break one rule, as a share of those read: `by_rule`, else `otherwise`.
-    `kept`: folder of the quarantine; null when rows came by request and nothing is kept."""
+    `kept`: folder of the quarantine; null when rows came by request and nothing is kept. `allowance`: so many rows may
+    break a rule whatever the share, for deliveries too small for one."""
 
     otherwise: float
     by_rule: dict[str, float] = field(default_factory=dict)
     kept: str | None = None
+    allowance: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,10 +80,50 @@ class FileCount:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """Rows of one table against the warehouse before. added: new facts, of which `late` happened before the end of the
+    data then. corrected: facts known by their key whose content is another now. removed: facts that are gone."""
+
+    added: int
+    late: int
+    corrected: int
+    removed: int
+
+    def line(self) -> str:
+        return f"{self.added:,} added ({self.late:,} late), {self.corrected:,} corrected, {self.removed:,} removed"
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Amounts of one currency as delivered, decimals as text: read = accepted + duplicate + quarantined, to the last
+    digit; amounts that are no numbers are in none. `booked`: what the accepted ones are in the own currency."""
+
+    currency: str
+    read: str
+    accepted: str
+    duplicate: str
+    quarantined: str
+    booked: str
+
+    def __post_init__(self) -> None:
+        if Decimal(self.read) != Decimal(self.accepted) + Decimal(self.duplicate) + Decimal(self.quarantined):
+            raise AssertionError(f"the amounts in {self.currency} do not add up: {self}")
+
+    def line(self) -> str:
+        read, accepted, duplicate, quarantined, booked = (
+            f"{Decimal(one):,.2f}" for one in (self.read, self.accepted, self.duplicate, self.quarantined, self.booked)
+        )
+        return f"{read} read = {accepted} accepted + {duplicate} duplicate + {quarantined} quarantined; booked {booked}"
+
+
+@dataclass(frozen=True)
 class Accounting:
     """What one ingest read and what became of every row. `counts`: accepted rows by table. `extra_columns`: ignored
     columns by table. `fingerprint`: SHA-256 of the accepted data, null when nothing was published. `data_end`: the
-    midnight (UTC) after the last known fact. `problems`: rules over their limit."""
+    midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`: parts written anew by
+    table,
+    the others being carried over. `audit`: by table, what this delivery changed of what was known; empty for a whole
+    ingest. `sums`: money by currency and fate, as delivered and in the own currency."""
 
     files: tuple[FileCount, ...]
     counts: dict[str, int]
@@ -84,6 +131,9 @@ class Accounting:
     fingerprint: str | None = None
     data_end: date | None = None
     problems: tuple[str, ...] = ()
+    written: dict[str, list[str]] = field(default_factory=dict)
+    audit: dict[str, Audit] = field(default_factory=dict)
+    sums: tuple[Sum, ...] = ()
 
     def read(self, table: str) -> int:
         return sum(count.read for count in self.files if count.table == table)
@@ -114,6 +164,22 @@ class Accounting:
         document["data_end"] = self.data_end.isoformat() if self.data_end else None
         return document
 
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Accounting:
+        """What `to_json` wrote."""
+        end = document["data_end"]
+        return cls(
+            tuple(FileCount(**one) for one in document["files"]),
+            document["counts"],
+            document["extra_columns"],
+            document["fingerprint"],
+            date.fromisoformat(end) if end else None,
+            tuple(document["problems"]),
+            document["written"],
+            {table: Audit(**one) for table, one in document["audit"].items()},
+            tuple(Sum(**one) for one in document["sums"]),
+        )
+
     def lines(self) -> list[str]:
         """A line a table, one a rule below it, and the ignored columns once."""
         out = []
@@ -127,6 +193,9 @@ class Accounting:
                 f"+ {sum(broken.values()):,} quarantined"
             )
             out += [f"  {rows:,} {rule}" for rule, rows in broken.items()]
+            if table in self.audit:
+                out.append(f"  since last time: {self.audit[table].line()}")
+        out += [f"money in {one.currency or 'no currency'}: {one.line()}" for one in self.sums]
         for count in self.files:
             if count.table == "source" and count.quarantined:
                 out.append(f"{count.file}: {count.quarantined['malformed']:,} malformed lines of {count.read:,}")
@@ -143,7 +212,8 @@ def problems(tallies: list[Tally], read: Mapping[str, int], limits: Limits) -> l
     out: dict[tuple[str, str, str], str] = {}
     for key, group in sorted(groups.items(), key=lambda item: (_place(item[0][0]), item[0])):
         table, rule, _ = key
-        if sum(tally.rows for tally in group) > limits.by_rule.get(rule, limits.otherwise) * read[table]:
+        allowed = max(limits.by_rule.get(rule, limits.otherwise) * read[table], limits.allowance)
+        if sum(tally.rows for tally in group) > allowed:
             out[key] = _sentence(group, read[table], limits)
     # Facts of a refused account are a consequence; the cause alone is said.
     accounts_refused = any(table == "accounts" for table, _, _ in out)
@@ -155,9 +225,10 @@ def _place(table: str) -> int:
 
 
 def _sentence(group: list[Tally], read: int, limits: Limits) -> str:
-    group = sorted(group, key=lambda tally: tally.file)
+    group = sorted(group, key=lambda tally: (tally.file, tally.first))
     first, rows = group[0], sum(tally.rows for tally in group)
-    place = first.file if len(group) == 1 else f"{first.file} and {len(group) - 1} more"
+    others = len({tally.file for tally in group}) - 1
+    place = f"{first.file} and {others} more" if others else first.file
     column = f'column "{first.column}": ' if first.column else ""
     said = PHRASES[_phrase(first)][0 if rows == 1 else 1]
     unit = "row" if limits.kept is None else "line"

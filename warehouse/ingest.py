@@ -1,63 +1,76 @@
 """Raw files into the typed warehouse: every row accepted, counted as a duplicate, or quarantined with its reason.
 
-Everything is built aside and swapped in whole, so the live warehouse is either the old one or the new one.
+Only what a delivery touches is landed anew; everything else is carried over, and the whole is swapped in at once, so
+the
+live warehouse is either the old one or the new one, and always what a first ingest of the same folder would have made.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import duckdb
-import pyarrow as pa
 from pydantic import Field, field_validator, model_validator
 
-from warehouse import rules
-from warehouse.accounting import Accounting, Limits
-from warehouse.adapters import Source, tables
-from warehouse.adapters import mapping as mapping_adapter
-from warehouse.adapters import transaction_log as log_adapter
-from warehouse.adapters.mapping import MappingParams
-from warehouse.adapters.transaction_log import TransactionLogParams
+from warehouse import delivery, exchange, rules
+from warehouse.accounting import EXCLUDED, Accounting, Audit, FileCount, Limits, Tally, problems
+from warehouse.adapters import Source
+from warehouse.adapters.registry import READERS, AdapterParams, Name, fetch, open_sources
+from warehouse.audit import audit
+from warehouse.build import Build, Built
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, ExpansionError
-from warehouse.params import Section, read_params, section
+from warehouse.incremental import ripe
+from warehouse.manifest import Manifest, made_with, read_manifest
+from warehouse.params import read_params, section
+from warehouse.periods import midnight_after
+from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
-from warehouse.publish import accepted, write_quarantine, write_warehouse
-from warehouse.raw import TABLES, RawTable
-from warehouse.store import Workspace, recover_folder, swap_folder
-from warehouse.validate import over_limit, stage_all, validate
+from warehouse.raw import TABLES
+from warehouse.repeats import DUPLICATE
+from warehouse.store import Workspace, link, part_file, recover_folder, swap_folder
 
 OWN_LIMITS = {"unknown_account": 0.02}  # deliveries of accounts and events rarely close at the same second
+LIMITS = ("max_bad_ratio", "max_ratio", "allowance", "never_empty")  # params that decide on no row
+GOOD = ("", DUPLICATE)  # not quarantined: accepted, or a copy of an accepted row
+CLOCKS = ("accounts", "events", "revenue")  # tables whose last known row is the end of the data
 
 
-class IngestParams(Section):
+class IngestParams(AdapterParams):
     """Section `ingest`.
 
+    adapter: one or several; each gives the tables it can, `tables` those of the folder that no other gives.
     timezone: zone of timestamps that carry none; null refuses them.
-    currency: the only one accepted; null accepts any single one.
+    currency: the only one accepted, or the one that others are converted into where the folder holds `fx_rates`; null
+        accepts any single one. fx_max_age_days: for how many days a rate holds. fx_fixed_on: convert every amount at
+        the rates of this day, so that a move of the market is no expansion; null: at the rate of the day it was booked.
     max_bad_ratio: share of a table's rows that may break one rule before the run stops; max_ratio: the same by rule.
+    allowance: rows of the new and replaced files alone that may break a rule whatever their share.
     never_empty: tables that must come with at least one row; `accounts` always must.
-    transaction_log, mapping: what the adapter of that name needs.
     """
 
-    adapter: Literal["tables", "transaction_log", "mapping"] = "tables"
+    adapter: Name | tuple[Name, ...] = "tables"
     timezone: str | None = "UTC"
     currency: str | None = None
+    fx_max_age_days: int = Field(default=7, ge=1)
+    fx_fixed_on: date | None = None
     max_bad_ratio: float = Field(default=0.001, ge=0, le=1)
     max_ratio: dict[str, float] = Field(default_factory=dict)
+    allowance: int = Field(default=10, ge=0)
     future_tolerance_minutes: float = Field(default=10, ge=0)
-    never_empty: tuple[Literal["events", "revenue", "touches", "account_users"], ...] = ("events", "revenue")
-    transaction_log: TransactionLogParams | None = None
-    mapping: MappingParams | None = None
+    never_empty: tuple[str, ...] = ("events", "revenue")
 
     @field_validator("timezone")
     @classmethod
@@ -66,66 +79,142 @@ class IngestParams(Section):
             raise ValueError("not a time zone; give a name such as UTC or Europe/London, or null")
         return zone
 
+    @field_validator("never_empty")
+    @classmethod
+    def _known_tables(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if set(names) - set(TABLES):
+            raise ValueError(f"not a table; known: {', '.join(TABLES)}")
+        return names
+
     @model_validator(mode="after")
     def _adapter_has_its_section(self) -> IngestParams:
-        if self.adapter != "tables" and getattr(self, self.adapter) is None:
-            raise ValueError(f'adapter "{self.adapter}" needs the section ingest.{self.adapter}')
+        for adapter in self.adapters:
+            if adapter != "tables" and READERS[adapter][1](self) is None:
+                raise ValueError(f'adapter "{adapter}" needs the section ingest.{adapter}')
         return self
+
+    @property
+    def adapters(self) -> tuple[Name, ...]:
+        return (self.adapter,) if isinstance(self.adapter, str) else self.adapter
 
     def reading(self, now: datetime) -> rules.Reading:
         latest = utc(now) + timedelta(minutes=self.future_tolerance_minutes)
         return rules.Reading(self.timezone, latest, self.currency)
 
-    def limits(self, kept: str) -> Limits:
+    def limits(self, kept: str, allowance: int = 0) -> Limits:
         """kept: the quarantine folder that messages name."""
-        return Limits(self.max_bad_ratio, OWN_LIMITS | self.max_ratio, kept)
+        return Limits(self.max_bad_ratio, OWN_LIMITS | self.max_ratio, kept, allowance)
+
+    def deciding(self) -> dict[str, Any]:
+        """The params that decide how a row is read."""
+        return self.model_dump(mode="json", exclude=set(LIMITS))
 
 
-def ingest(raw: Path, workspace: Workspace, params: IngestParams, now: datetime) -> Accounting:
+def ingest(
+    raw: Path,
+    workspace: Workspace,
+    params: IngestParams,
+    now: datetime,
+    *,
+    whole: bool = False,
+    stop: bool = True,
+    say: Callable[[str], None] = lambda _: None,
+) -> Accounting:
     """Reads the folder `raw` into `workspace.warehouse`; rows set aside go to `workspace.quarantine`.
 
-    now: the moment of the run; an aware time, or a naive one in UTC.
+    now: the moment of the run; an aware time, or a naive one in UTC. whole: land everything anew, whatever is known of
+    the files. stop: false publishes in spite of rules over their limits, which are then in `problems`. say: is told how
+    far it is. The same delivery twice changes nothing and gives the same accounting.
 
     Raises:
-        ContractBroken: a table or column is missing, a file is unreadable, there is no account, or more rows break a
-            rule than its limit allows. The live warehouse is untouched; in the last case the quarantine is written.
+        ContractBroken: a table or column is missing, a file is unreadable or changes while it is read, there is no
+            account, or more rows break a rule than its limit allows. The live warehouse is untouched; in the last case
+            the quarantine is written.
         ParamsError: an SQL text in the params does not fit the files.
     """
-    raw = raw.resolve()
     workspace.root.mkdir(parents=True, exist_ok=True)
     recover_folder(workspace.warehouse)
-    with _building(workspace.root.resolve() / ".ingest") as building, connect(raw, building) as con:
+    key = workspace_key(workspace.root)
+    live = workspace.warehouse.resolve()
+    extracted = fetch(params, params.adapters, workspace.root.resolve() / "extracted", say)
+    raw = raw.resolve()
+    folders = [raw, live] if extracted is None else [raw, live, extracted]
+    with _building(workspace.root.resolve() / ".ingest") as building, connect(building, *folders) as con:
         reading = params.reading(now)
-        sources = open_sources(con, raw, params, reading)
-        outcome = validate(con, sources, reading, params.limits(str(workspace.quarantine)))
-        write_quarantine(con, outcome, building / "quarantine")
-        swap_folder(building / "quarantine", workspace.quarantine)
-        broken = [*outcome.accounting.problems, *empty_tables(sources, outcome.accounting, params)]
-        if broken:
-            raise ContractBroken(broken)
-        accounting = write_warehouse(con, outcome.accounting, building / "warehouse")
+        con.execute("CREATE SCHEMA ingest")
+        sources = open_sources(con, raw, extracted, params.adapters, params, reading)
+        reading, rates = exchange.rates(con, extracted or raw, reading, params.fx_max_age_days, params.fx_fixed_on)
+        made = made_with(params.deciding(), key_name(key))
+        before = None if whole else read_manifest(live)
+        if before is not None and before.made_with != made:
+            before = None
+        paths: dict[str, dict[str, Path]] = {}
+        for source in [*sources, *rates]:
+            paths.setdefault(source.table, {}).update(source.paths)
+        stamps = {
+            t: delivery.stamp(raw, those, before.files.get(t, {}) if before else {}) for t, those in paths.items()
+        }
+        build = Build(con, sources, reading, key, building, live, before, stamps, say)
+        if before is not None and _nothing_new(build, before, reading):
+            return _told(live, workspace)
+        built = build.run()
+        built.tallies += exchange.tallies(con, rates)
+        accounting = _account(sources + rates, built, before, workspace, params)
+        for table, those in paths.items():
+            delivery.refuse_moving(those, stamps[table])
+        accounting = replace(accounting, problems=(*accounting.problems, *empty_tables(sources, accounting, params)))
+        _publish_quarantine(building, workspace, accounting)
+        if accounting.problems and (stop or not accounting.counts["accounts"]):
+            raise ContractBroken(list(accounting.problems))
+        accounting = _finish(con, built, accounting, before, live, building / "warehouse")
+        extra = accounting.extra_columns
+        Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums, extra).write(
+            building / "warehouse"
+        )
         swap_folder(building / "warehouse", workspace.warehouse)
     return accounting
 
 
 def empty_tables(sources: list[Source], accounting: Accounting, params: IngestParams) -> list[str]:
-    """A sentence a table of `params.never_empty` that came without a row: a feed that broke, not a quiet day."""
+    """A sentence a table of `params.never_empty` of which no row was left: a feed that broke, not a quiet day."""
     return [
-        f"{_several(sorted(source.files)) or source.table}: 0 rows of {source.table} (rule no_rows). Nothing would "
-        f"be left to score by; deliver it whole, or take {source.table} out of ingest.never_empty."
+        f"{_several(sorted(source.files)) or source.table}: 0 rows of {source.table} are left of "
+        f"{accounting.read(source.table):,} (rule no_rows). Nothing would be left to score by; deliver it whole, or "
+        f"take {source.table} out of ingest.never_empty."
         for source in sources
-        if source.table in params.never_empty and accounting.read(source.table) == 0
+        if source.table in params.never_empty and accounting.counts[source.table] == 0
+        if accounting.read(source.table) == 0 or not accounting.problems  # else the cause has been said
     ]
 
 
-def _several(files: list[str]) -> str:
-    return " and ".join(files) if len(files) < 4 else f"{files[0]} and {len(files) - 1} more"
+def over_limit(tallies: list[Tally], limits: Limits) -> list[str]:
+    """A sentence a rule that more rows break than its limit allows; without any accepted account that alone."""
+    found = _broken(tallies, limits)
+    accounts = [tally for tally in tallies if tally.table == "accounts"]
+    if any(tally.rule == "" for tally in accounts) or (found and accounts):
+        return found
+    return ["accounts: there is no account (rule no_accounts). Nothing can be scored without one."]
 
 
-def ingest_stage(raw: Path, workspace: Workspace, params: IngestParams, now: datetime) -> Accounting:
+def _broken(tallies: list[Tally], limits: Limits) -> list[str]:
+    read: Counter[str] = Counter()
+    for tally in tallies:
+        if not tally.rule.startswith(EXCLUDED):
+            read[tally.table] += tally.rows
+    return problems([tally for tally in tallies if tally.rule not in GOOD], read, limits)
+
+
+def utc(moment: datetime) -> datetime:
+    """`moment` as a naive time in UTC; a naive one is taken to be in UTC already."""
+    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def ingest_stage(
+    raw: Path, workspace: Workspace, params: IngestParams, now: datetime, whole: bool = False
+) -> Accounting:
     """Stage `ingest`: the same, with progress, and a line for every table that had rows set aside."""
     with stage("ingest") as say:
-        accounting = ingest(raw, workspace, params, now)
+        accounting = ingest(raw, workspace, params, now, whole=whole, say=say)
         say(", ".join(f"{n:,} {table}" for table, n in accounting.counts.items() if n))
     for table in accounting.counts:
         aside = sum(accounting.quarantined(table).values())
@@ -134,52 +223,102 @@ def ingest_stage(raw: Path, workspace: Workspace, params: IngestParams, now: dat
     return accounting
 
 
-def load_rows(
-    con: duckdb.DuckDBPyConnection, rows: dict[str, list[dict[str, Any]]], params: IngestParams, now: datetime
-) -> None:
-    """The same contract over JSON rows by table name: makes the tables accounts, events, ... in `con`.
-
-    Naive timestamps are in `params.timezone`. Copies of a row collapse; any other bad row refuses the whole.
-
-    Raises:
-        ContractBroken: an unknown table, a missing column, no account, or any bad row.
-    """
-    unknown = sorted(set(rows) - set(TABLES))
-    if unknown:
-        raise ContractBroken([f'no table is called "{unknown[0]}". Known: {", ".join(TABLES)}.'])
-    con.execute("CREATE SCHEMA ingest")
-    try:
-        sources = [_row_source(con, table, rows[table.name]) for table in TABLES.values() if rows.get(table.name)]
-        found = over_limit(stage_all(con, sources, params.reading(now)), Limits(0.0))
-        if found:
-            raise ContractBroken(found)
-        for table in TABLES.values():
-            con.execute(f"CREATE OR REPLACE TABLE main.{table.name} AS {accepted(table)}")
-    finally:
-        con.execute("DROP SCHEMA ingest CASCADE")
-        for table in TABLES.values():
-            con.unregister(f"request_{table.name}")
+def _nothing_new(build: Build, before: Manifest, reading: rules.Reading) -> bool:
+    tables = {*before.files, *build.stamps}
+    changed = any(build.changes(table) for table in tables)
+    return not changed and not any(ripe(before, table, reading.latest.isoformat()) for table in tables)
 
 
-def utc(moment: datetime) -> datetime:
-    """`moment` as a naive time in UTC; a naive one is taken to be in UTC already."""
-    return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+def _told(live: Path, workspace: Workspace) -> Accounting:
+    """The accounting of the live warehouse; nothing was landed, so nothing was written and nothing is to audit."""
+    accounting = Accounting.from_json(json.loads((live / "accounting.json").read_text(encoding="utf-8")))
+    return replace(accounting, written={}, audit={})
 
 
-def open_sources(
-    con: duckdb.DuckDBPyConnection, raw: Path, params: IngestParams, reading: rules.Reading
-) -> list[Source]:
-    """The rows of `raw` by table, through the adapter that the params name; nothing is judged yet.
+def _account(
+    sources: list[Source], built: Built, before: Manifest | None, workspace: Workspace, params: IngestParams
+) -> Accounting:
+    kept = str(workspace.quarantine)
+    found = over_limit(built.tallies, params.limits(kept))
+    if built.fresh is not None and not found:  # a broken night must not hide behind two good years
+        found = _broken(built.fresh, params.limits(kept, params.allowance))
+    counts = _files(built.tallies, sources)
+    return Accounting(
+        tuple(counts),
+        {table: sum(c.accepted for c in counts if c.table == table) for table in TABLES},
+        {source.table: list(source.extra) for source in sources if source.extra},
+        problems=tuple(found),
+        written={
+            table: [part_file(part).removesuffix(".parquet") for part in parts]
+            for table, parts in built.written.items()
+            if parts
+        },
+        sums=tuple(built.sums),
+    )
 
-    Raises:
-        ContractBroken, ParamsError: as `ingest`.
-    """
-    con.execute("CREATE SCHEMA ingest")
-    if params.mapping is not None and params.adapter == "mapping":
-        return mapping_adapter.sources(con, raw, params.mapping)
-    if params.transaction_log is not None and params.adapter == "transaction_log":
-        return log_adapter.sources(con, raw, params.transaction_log, reading)
-    return tables.sources(con, raw)
+
+def _files(tallies: list[Tally], sources: list[Source]) -> list[FileCount]:
+    by_file: dict[tuple[str, str], Counter[str]] = {}
+    for tally in tallies:
+        by_file.setdefault((tally.table, tally.file), Counter())[tally.rule] += tally.rows
+    out = []
+    for source in sources:
+        for file in sorted(source.files):
+            rows = by_file.get((source.table, file), Counter())
+            bad = {rule: n for rule, n in sorted(rows.items()) if rule not in GOOD}
+            out.append(FileCount(source.table, file, rows.total(), rows[""], rows[DUPLICATE], bad))
+    return out
+
+
+def _publish_quarantine(building: Path, workspace: Workspace, accounting: Accounting) -> None:
+    folder = building / "quarantine"
+    folder.mkdir()
+    for path in sorted((building / "warehouse" / "quarantine").glob("*.parquet")):
+        link(path, folder / path.name)
+    _write_json(folder / "accounting.json", accounting.to_json())
+    swap_folder(folder, workspace.quarantine)
+
+
+def _finish(
+    con: duckdb.DuckDBPyConnection,
+    built: Built,
+    accounting: Accounting,
+    before: Manifest | None,
+    live: Path,
+    folder: Path,
+) -> Accounting:
+    """Fingerprint, end of the data and audit of what was built, written down beside it."""
+    rows = [f"{t} {part} {one.rows} {one.digest}" for t in TABLES for part, one in sorted(built.parts[t].items())]
+    fingerprint = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    end = _end(built.parts)
+    audits: dict[str, Audit] = {}
+    for table in TABLES.values() if before is not None else ():
+        assert before is not None
+        parts = built.written.get(table.name, [])
+        old = [live / table.name / part_file(part) for part in parts if part in before.parts[table.name]]
+        new = [folder / table.name / part_file(part) for part in parts if part in built.parts[table.name]]
+        gone = [p for p in before.parts[table.name] if p not in built.parts[table.name] and p not in parts]
+        old += [live / table.name / part_file(part) for part in gone]
+        if old or new:
+            found = audit(con, table, old, new, _end(before.parts))
+            audits |= {table.name: found} if found else {}
+    accounting = replace(accounting, fingerprint=fingerprint, data_end=end, audit=audits)
+    _write_json(folder / "accounting.json", accounting.to_json())
+    return accounting
+
+
+def _end(parts: dict[str, dict[int, Any]]) -> date | None:
+    """The midnight (UTC) after the last known fact; null without any."""
+    known = [datetime.fromisoformat(one.known) for table in CLOCKS for one in parts.get(table, {}).values()]
+    return midnight_after(max(known)) if known else None
+
+
+def _several(files: list[str]) -> str:
+    return " and ".join(files) if len(files) < 4 else f"{files[0]} and {len(files) - 1} more"
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -190,25 +329,6 @@ def _building(folder: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _row_source(con: duckdb.DuckDBPyConnection, table: RawTable, rows: list[dict[str, Any]]) -> Source:
-    names = {key for row in rows for key in row}
-    tables.require(table.name, table, tuple(sorted(names)))
-    known = [column.name for column in table.columns if column.name in names]
-    columns = {column: pa.array([_as_text(row.get(column)) for row in rows], pa.string()) for column in known}
-    view = f"request_{table.name}"
-    con.register(view, pa.table(columns | {"_line": pa.array(range(1, len(rows) + 1), pa.int64())}))
-    query = f"SELECT '{table.name}' AS _file, * FROM {view}"
-    return Source(table.name, query, dict.fromkeys(known, "VARCHAR"), (table.name,))
-
-
-def _as_text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, datetime):
-        return value.isoformat(" ")
-    return json.dumps(value, default=str)
 
 
 def main(argv: list[str] | None = None) -> int:

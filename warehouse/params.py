@@ -93,8 +93,12 @@ def section(document: dict[str, Any], name: str, cls: type[S]) -> S:
             if item["type"] == "extra_forbidden":
                 lines.append(f'params: unknown key "{place}"{_nearest(str(item["loc"][-1]), tuple(cls.model_fields))}.')
             else:
-                lines.append(f'params: "{place}" is {item["input"]!r}: {item["msg"]}.')
+                lines.append(f'params: "{place}" is {_shown(item["input"])}: {item["msg"]}.')
         raise ParamsError("\n".join(lines)) from error
+
+
+def _shown(value: Any) -> str:
+    return "an address, not shown as it may hold a password" if "://" in str(value) else repr(value)
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:

@@ -1,11 +1,12 @@
 """The rules of the raw tables as SQL: every row gets its types and at most one breach, and none is lost.
 
-`stage` leaves one table `ingest.<name>` a canonical table: `_file`, `_line`, the typed columns, `_breach` and `_row`.
-`_breach` is null for an accepted row, `duplicate` for a copy of one, else `rule|column`; `_row` is the raw row as JSON.
+`judged` gives one SELECT a table: `_file`, `_line`, the typed columns, and of the row `_breach` (null for a clean row,
+else `rule|column`), `_shape` (how the refused value looks), `_key` (a hash of what makes the row the same fact as
+another), `_part` (year * 100 + month it happened, 0 for none) and, of money, `_paid` and `_coin` as delivered.
 
-One event through this file: account 007, happened "2024-03-01 09:00" in Europe/Berlin. `stage` reads 08:00 UTC, looks
-the account up (else `unknown_account`), compares with its sign-up (else `before_signup`) and with the latest allowed
-moment (else `future`). A second row with its event_id is `duplicate` if equal, else `conflicting_duplicate`.
+One event through this file: account 007, happened "2024-03-01 09:00" in Europe/Berlin. It reads 08:00 UTC, looks the
+account up (else `unknown_account`), compares with its sign-up (else `before_signup`) and with the latest allowed moment
+(else `future`). Whether another row has its event_id is asked in warehouse/repeats.py.
 """
 
 from __future__ import annotations
@@ -13,82 +14,140 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-import duckdb
-
-from warehouse import casting
+from warehouse import casting, money
 from warehouse.adapters import Source
 from warehouse.engine import name, quote
-from warehouse.raw import SQL_TYPES, TABLES, Column, RawTable
+from warehouse.privacy import shape
+from warehouse.raw import SQL_TYPES, Column, RawTable
 
-DUPLICATE = "duplicate"
 OLDEST = "TIMESTAMP '1980-01-01'"  # a zero or a lost epoch, not a fact of this business
+NEWEST = "TIMESTAMP '2200-01-01'"
 REFERRED = ("events", "revenue", "touches", "account_users")
 AFTER_SIGNUP = ("events", "revenue")
 LATER = {"closed_at": ("created_at", "<"), "period_end": ("period_start", "<="), "valid_to": ("valid_from", "<")}
+CREDITS = "('credit', 'refund')"
+UNDATED = 0
+EXTRAS = ("_breach", "_shape", "_key", "_part", "_paid", "_coin")
 
 
 @dataclass(frozen=True)
 class Reading:
     """How rows are read: zone of naive timestamps (null: refuse them), the latest moment (UTC, naive, included) a clock
-    may show, and the only currency (null: whichever most rows have)."""
+    may show, the only currency (null: whichever most rows have), where rates were delivered, for how many days one
+    holds (null: amounts in another currency are set aside), and, without a declared currency, that of most rows."""
 
     timezone: str | None
     latest: datetime
     currency: str | None = None
+    rate_days: int | None = None
+    majority: str | None = None
 
 
-def create_empty(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
-    """Makes `ingest.<table>` without rows, for an optional table that the folder lacks."""
-    columns = ", ".join(f"{name(c.name)} {SQL_TYPES[c.type]}" for c in table.columns)
-    con.execute(
-        f"CREATE TABLE ingest.{table.name} (_file VARCHAR, _line BIGINT, {columns}, _breach VARCHAR, _row VARCHAR)"
-    )
+def judged(table: RawTable, source: Source, reading: Reading, where: str = "true", among: str = "true") -> str:
+    """SQL for the judged rows of `source`; `ingest.known_accounts` must be there for tables that refer to accounts, and
+    `ingest.rates` where `reading.rate_days` is set.
+
+    where: SQL over the raw columns; only such rows are read. among: SQL over `_key` and the typed columns."""
+    there = _there(table, source)
+    columns = ", ".join(f"f.{name(column.name)}" for column in table.columns if not _converted(table, column, reading))
+    money_columns = _money(table, reading)
+    return f"""
+        SELECT _file, _line, {columns}{money_columns}, _breach,
+               CASE WHEN _breach IS NOT NULL THEN {shape(_refused(there, source))} END AS _shape, _key, _part,
+               {"f.amount" if has_money(table) else "CAST(NULL AS DECIMAL(18, 4))"} AS _paid,
+               {"f.currency" if has_money(table) else "CAST(NULL AS VARCHAR)"} AS _coin
+        FROM (
+            SELECT f.*{", x.rate AS _rate" if _rated(table, reading) else ""},
+                   CASE {_judgement(table, there, source, reading)} END AS _breach
+            FROM (SELECT * FROM ({typed(table, source, reading, where)}) WHERE {among}) AS f
+            {_joins(table, reading)}
+        ) AS f"""
 
 
-def stage(con: duckdb.DuckDBPyConnection, table: RawTable, source: Source, reading: Reading) -> None:
-    """Makes `ingest.<table>` from `source`; `ingest.accounts` must be there for the tables that refer to accounts."""
-    con.execute(f"CREATE TABLE ingest.{table.name} AS {_staging(table, source, reading)}")
-    columns = {column.name for column in table.columns}
-    if "currency" in columns and "currency" in source.columns and reading.currency is None:
-        _one_currency(con, table)
-    if table.name in TABLES:
-        _mark_repeats(con, table, keyed=table.key is not None and table.key in source.columns)
+def typed(table: RawTable, source: Source, reading: Reading, where: str = "true", keyless: bool = True) -> str:
+    """SQL for the typed but not yet judged rows: `_file`, `_line`, the columns, "raw x", `_key` and `_part`.
 
-
-def _staging(table: RawTable, source: Source, reading: Reading) -> str:
-    there = [c for c in table.columns if c.name in source.columns]
-    typed, raws, filled = [], [], []
+    keyless: false promises that every row has the key of its table, so that a scan for keys reads no other column."""
+    values, raws, filled = [], [], []
+    there = _there(table, source)
     for column in table.columns:
         if column in there:
-            raw_type = source.columns[column.name]
-            value = casting.cast(column, name(column.name), raw_type, reading.timezone)
-            typed.append(f"{value} AS {name(column.name)}")
+            value = casting.cast(column, name(column.name), source.columns[column.name], reading.timezone)
+            value = f"upper(trim({value}))" if column.name == "currency" else value
+            values.append(f"{value} AS {name(column.name)}")
             raws.append(f"{name(column.name)} AS {_raw(column)}")
         else:
-            typed.append(f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {name(column.name)}")
+            values.append(f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {name(column.name)}")
         if column.default is not None:
             default = f"CAST({column.default} AS {SQL_TYPES[column.type]})"
             filled.append(f"coalesce({name(column.name)}, {default}) AS {name(column.name)}")
     replaced = f" REPLACE ({', '.join(filled)})" if filled else ""
-    given = ", _breach AS _given, _row AS _given_row" if source.judged else ""
-    joined = "LEFT JOIN ingest.accounts AS a ON a.account_id = f.account_id AND a._breach IS NULL"
-    columns = ", ".join(name(column.name) for column in table.columns)
-    packed = ", ".join(f"{name(column.name)} := {_raw(column)}" for column in there)
-    row = f"CASE WHEN _breach IS NOT NULL THEN CAST(to_json(struct_pack({packed})) AS VARCHAR) END"
+    given = ", _breach AS _given" if source.judged else ""
     return f"""
-        WITH source AS ({source.query}),
-        typed AS (SELECT _file, _line, {", ".join(typed + raws)}{given} FROM source),
-        filled AS (SELECT *{replaced} FROM typed),
-        judged AS (
-            SELECT f.*, CASE {_judgement(table, there, source, reading)} END AS _breach
-            FROM filled AS f {joined if table.name in REFERRED else ""}
-        )
-        SELECT _file, _line, {columns}, _breach, {f"coalesce(_given_row, {row})" if source.judged else row} AS _row
-        FROM judged"""
+        SELECT *, {_key(table, source, keyless)} AS _key, {part(table)} AS _part FROM (
+            SELECT *{replaced} FROM (
+                SELECT _file, _line, {", ".join(values + raws)}{given} FROM ({source.query}) WHERE {where}))"""
+
+
+def part(table: RawTable) -> str:
+    """SQL for the part a row belongs to: year * 100 + month in which it happened; 0 where that is no sane moment, and
+    in tables that are not kept by month."""
+    if not table.by_month:
+        return str(UNDATED)
+    sane = f"{table.happened} >= {OLDEST} AND {table.happened} < {NEWEST}"  # never by today: a part must not move
+    return f"CASE WHEN {sane} THEN year({table.happened}) * 100 + month({table.happened}) ELSE {UNDATED} END"
+
+
+def moment(at: datetime) -> str:
+    return f"TIMESTAMP '{at.isoformat(' ')}'"
+
+
+def _there(table: RawTable, source: Source) -> list[Column]:
+    return [column for column in table.columns if column.name in source.columns]
+
+
+def _key(table: RawTable, source: Source, keyless: bool) -> str:
+    everything = f"hash({', '.join(name(column.name) for column in table.columns)})"
+    if table.key is None or table.key not in source.columns:
+        return everything
+    alone = f"hash({table.key})"
+    return f"CASE WHEN {table.key} IS NOT NULL THEN {alone} ELSE {everything} END" if keyless else alone
 
 
 def _raw(column: Column) -> str:
     return name(f"raw {column.name}")
+
+
+def _refused(there: list[Column], source: Source) -> str:
+    """SQL for the raw value of the column that the breach names; ids that are in order are not refused values."""
+    whens = " ".join(f"WHEN {quote(column.name)} THEN CAST(f.{_raw(column)} AS VARCHAR)" for column in there)
+    return f"CASE split_part(_breach, '|', 2) {whens} END"
+
+
+def _joins(table: RawTable, reading: Reading) -> str:
+    joins = "LEFT JOIN ingest.known_accounts AS a ON a.account_id = f.account_id" if table.name in REFERRED else ""
+    if _rated(table, reading):
+        joins += " ASOF LEFT JOIN ingest.rates AS x ON x.currency = f.currency AND x.day <= f.booked_at"
+    return joins
+
+
+def has_money(table: RawTable) -> bool:
+    return table.name == "revenue"
+
+
+def _rated(table: RawTable, reading: Reading) -> bool:
+    return has_money(table) and reading.currency is not None and reading.rate_days is not None
+
+
+def _converted(table: RawTable, column: Column, reading: Reading) -> bool:
+    return _rated(table, reading) and column.name in ("amount", "currency")
+
+
+def _money(table: RawTable, reading: Reading) -> str:
+    if not _rated(table, reading) or reading.currency is None:
+        return ""
+    own = quote(reading.currency)
+    return f", {money.converted('f.amount', 'f.currency', '_rate', own)} AS amount, {own} AS currency"
 
 
 def _judgement(table: RawTable, there: list[Column], source: Source, reading: Reading) -> str:
@@ -99,6 +158,8 @@ def _judgement(table: RawTable, there: list[Column], source: Source, reading: Re
         whens.append(("a.account_id IS NULL", _breach("unknown_account", "account_id")))
     if table.name in AFTER_SIGNUP:
         whens.append((f"f.{table.happened} < a.created_at", _breach("before_signup", table.happened)))
+    if has_money(table) and reading.currency is None and reading.majority is not None:
+        whens.append((f"f.currency <> {quote(reading.majority)}", _breach("mixed_currency", "currency")))
     return " ".join(f"WHEN {condition} THEN {breach}" for condition, breach in whens)
 
 
@@ -111,10 +172,10 @@ def _row_rules(table: RawTable, there: list[Column], source: Source, reading: Re
         raw_type = source.columns[column.name]
         if column.type != "text":
             # A default fills the typed value, so what is asked is whether the raw one could be read.
-            broken = f"{casting.text(raw, raw_type)} IS NOT NULL AND {value} IS NULL"
+            broken = f"{casting.given(raw, raw_type)} AND {value} IS NULL"
             if column.default is not None:
                 cast = casting.cast(column, raw, raw_type, reading.timezone)
-                broken = f"{casting.text(raw, raw_type)} IS NOT NULL AND ({cast}) IS NULL"
+                broken = f"{casting.given(raw, raw_type)} AND ({cast}) IS NULL"
             if column.type == "timestamp" and reading.timezone is None:
                 naive = casting.is_naive(raw, raw_type)
                 whens.append((f"{broken} AND {naive}", _breach("naive_timestamp", column.name)))
@@ -131,74 +192,25 @@ def _order_rules(table: RawTable, reading: Reading) -> list[tuple[str, str]]:
     whens = []
     for clock in dict.fromkeys((table.happened, table.known)):
         whens.append((f"f.{clock} < {OLDEST}", _breach("ancient", clock)))
-        whens.append((f"f.{clock} > TIMESTAMP '{reading.latest.isoformat(' ')}'", _breach("future", clock)))
+        whens.append((f"f.{clock} > {moment(reading.latest)}", _breach("future", clock)))
     columns = {column.name for column in table.columns}
     for end, (start, sign) in LATER.items():
         if end in columns:
             whens.append((f"f.{end} {sign} f.{start}", _breach("reversed_period", end)))
-    if "currency" in columns and reading.currency is not None:
-        whens.append((f"f.currency <> {quote(reading.currency)}", _breach("foreign_currency", "currency")))
+    if has_money(table):
+        signs = f"(f.amount < 0 AND f.kind NOT IN {CREDITS}) OR (f.amount > 0 AND f.kind IN {CREDITS})"
+        whens.append((signs, _breach("wrong_sign", "amount")))
+    if has_money(table) and reading.currency is not None:
+        foreign = f"f.currency <> {quote(reading.currency)}"
+        if reading.rate_days is None:
+            whens.append((foreign, _breach("foreign_currency", "currency")))
+        else:
+            stale = f"x.rate IS NULL OR f.booked_at >= x.day + INTERVAL {reading.rate_days} DAY"
+            whens.append((f"{foreign} AND ({stale})", _breach("no_rate", "currency")))
+    if table.name == "fx_rates":
+        whens.append(("f.rate <= 0", _breach("wrong_sign", "rate")))
     return whens
 
 
 def _breach(rule: str, column: str) -> str:
     return quote(f"{rule}|{column}")
-
-
-def _one_currency(con: duckdb.DuckDBPyConnection, table: RawTable) -> None:
-    """Without a declared currency the most frequent one is the currency; rows in another one are set aside."""
-    found = con.execute(
-        f"SELECT currency FROM ingest.{table.name} WHERE _breach IS NULL AND currency IS NOT NULL "
-        "GROUP BY 1 ORDER BY count(*) DESC, 1"
-    ).fetchall()
-    if len(found) > 1:
-        con.execute(
-            f"UPDATE ingest.{table.name} AS t SET _breach = {_breach('mixed_currency', 'currency')}, "
-            f"_row = {_json(table, 't')} WHERE _breach IS NULL AND currency <> ?",
-            [found[0][0]],
-        )
-
-
-def _json(table: RawTable, alias: str) -> str:
-    packed = ", ".join(f"{name(c.name)} := {alias}.{name(c.name)}" for c in table.columns)
-    return f"CAST(to_json(struct_pack({packed})) AS VARCHAR)"
-
-
-def _mark_repeats(con: duckdb.DuckDBPyConnection, table: RawTable, keyed: bool) -> None:
-    """Of the clean rows with one key the earliest known stays; its copies are duplicates, the others conflict.
-
-    Ties in time are broken by content, so the order of rows and files never matters. Rows without a key are copies of
-    one another when all their columns are equal.
-    """
-    everything = ", ".join(name(column.name) for column in table.columns)
-    groups = []
-    if keyed:
-        groups.append((str(table.key), f"{table.key} IS NOT NULL", f"{table.key}|"))
-        if not table.column(str(table.key)).required:
-            groups.append((everything, f"{table.key} IS NULL", ""))
-    else:
-        groups.append((everything, "true", ""))
-    for key, among, conflict in groups:
-        clean = f"SELECT *, rowid AS _id FROM ingest.{table.name} WHERE _breach IS NULL AND {among}"
-        same = " AND ".join(f"r.{part} IS NOT DISTINCT FROM k.{part}" for part in key.split(", "))
-        repeated = con.execute(
-            f"CREATE OR REPLACE TEMP TABLE repeats AS SELECT {key} FROM ({clean}) GROUP BY ALL HAVING count(*) > 1"
-        ).fetchone()
-        if not repeated or not repeated[0]:
-            continue
-        content = f"row({everything})"
-        verdict = "'duplicate'"
-        if conflict:
-            verdict = (
-                f"CASE WHEN {content} IS NOT DISTINCT FROM first({content}) OVER kin THEN 'duplicate' "
-                f"ELSE {_breach('conflicting_duplicate', str(table.key))} END"
-            )
-        con.execute(f"""
-            UPDATE ingest.{table.name} AS t SET _breach = v.breach,
-                _row = CASE WHEN v.breach <> 'duplicate' THEN {_json(table, "t")} END
-            FROM (
-                SELECT _id, {verdict} AS breach, row_number() OVER kin AS place
-                FROM (SELECT r.* FROM ({clean}) AS r JOIN repeats AS k ON {same})
-                WINDOW kin AS (PARTITION BY {key} ORDER BY {table.known}, {everything}, _file, _line)
-            ) AS v
-            WHERE t.rowid = v._id AND v.place > 1""")

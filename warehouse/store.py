@@ -15,6 +15,8 @@ from warehouse.engine import quote
 from warehouse.errors import DataError, UsageError
 from warehouse.raw import TABLES
 
+COMPRESSION = "COMPRESSION zstd, COMPRESSION_LEVEL 1"  # a third of the time of the default level, a twentieth larger
+
 
 @dataclass(frozen=True)
 class Workspace:
@@ -43,7 +45,7 @@ def write_table(table: pa.Table, path: Path) -> None:
     """Writes `path` whole or not at all: a temporary name beside it, then one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(table, partial, compression="zstd")
+    pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
     os.replace(partial, path)
 
 
@@ -65,8 +67,13 @@ def copy_to_parquet(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> i
     """Streams the rows of `query` to `path`; returns their number. The caller owns atomicity (a folder swap)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # fetchall, not fetchone: DuckDB 2 refuses the next statement while a result is unfinished
-    [(rows,)] = con.execute(f"COPY ({query}) TO {quote(str(path))} (FORMAT parquet, COMPRESSION zstd)").fetchall()
+    [(rows,)] = con.execute(f"COPY ({query}) TO {quote(str(path))} (FORMAT parquet, {COMPRESSION})").fetchall()
     return int(rows)
+
+
+def part_file(part: int) -> str:
+    """The file of a part in the folder of its table: `2024-03.parquet` for 202403, `all.parquet` for 0."""
+    return f"{part // 100:04}-{part % 100:02}.parquet" if part else "all.parquet"
 
 
 def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
@@ -76,10 +83,22 @@ def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
         UsageError: there is no warehouse there yet.
     """
     for table in TABLES:
-        path = warehouse / f"{table}.parquet"
-        if not path.is_file():
-            raise UsageError(f"{path} does not exist. Run `expansion ingest --raw DIR --workspace DIR` first.")
-        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet({quote(str(path))})")
+        files = sorted((warehouse / table).glob("*.parquet"))
+        if not files:
+            raise UsageError(
+                f"{warehouse / table} holds no table. Run `expansion ingest --raw DIR --workspace DIR` first."
+            )
+        listed = ", ".join(quote(str(path)) for path in files)
+        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([{listed}])")
+
+
+def link(path: Path, into: Path) -> None:
+    """The same immutable file under a second name; a copy where the file system knows no links."""
+    into.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(path, into)
+    except OSError:
+        shutil.copyfile(path, into)
 
 
 def swap_folder(new: Path, live: Path) -> None:

@@ -31,7 +31,7 @@ def test_data_flows_one_way() -> None:
     [
         ("mlflow", {"models/registry.py"}),
         ("bentoml", {"serving/service.py"}),
-        ("pyarrow.parquet", {"warehouse/store.py"}),
+        ("pyarrow.parquet", {"warehouse/store.py", "warehouse/delivery.py", "warehouse/adapters/database.py"}),
         ("warehouse.asof.outcomes_after", {"training/labels.py"}),
         ("warehouse.asof.past", {"features/windows.py"}),
         ("warehouse.asof.accounts_past", {"features/windows.py"}),

@@ -12,9 +12,9 @@ from tests.pipeline.vendor import done
 
 def test_measures_by_quarter_reconcile_with_accounts_and_invoices(trained: Vendor) -> None:
     rows = done("incentives", "--workspace", trained.workspace)
-    accounts = pq.read_table(trained.workspace / "warehouse" / "accounts.parquet")
+    accounts = pq.read_table(trained.workspace / "warehouse" / "accounts")
     theirs = accounts.filter(pc.invert(accounts["is_internal"]))["account_id"]
-    revenue = pq.read_table(trained.workspace / "warehouse" / "revenue.parquet")
+    revenue = pq.read_table(trained.workspace / "warehouse" / "revenue")
     booked = float(pc.sum(revenue.filter(pc.is_in(revenue["account_id"], theirs.combine_chunks()))["amount"]).as_py())
     assert sum(row["sign_ups"] for row in rows) == len(theirs)
     assert sum(row["revenue"] for row in rows) == pytest.approx(booked, abs=0.005)

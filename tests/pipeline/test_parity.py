@@ -21,7 +21,8 @@ from serving.keys import create_key
 from serving.settings import Settings
 from tests.pipeline.conftest import Vendor
 from warehouse.engine import connect
-from warehouse.ingest import IngestParams, load_rows
+from warehouse.ingest import IngestParams
+from warehouse.rows import load_rows
 from warehouse.store import open_warehouse
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)

@@ -44,7 +44,7 @@ def live(ingested: Path, tmp_path: Path) -> Workspace:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def refused(raw: Path, live: Workspace, *words: str) -> str:
@@ -104,7 +104,6 @@ def test_one_bad_row_over_the_limit_stops_with_one_message_and_is_kept(
     assert [(k["file"], k["table"], k["rule"], k["column"]) for k in kept] == [
         (f"{table}.{format}", table, rule, column)
     ]
-    assert kept[0]["row"].startswith("{")
 
 
 @pytest.mark.parametrize("table", list(TABLES))
@@ -173,7 +172,7 @@ def test_of_many_files_only_the_first_empty_one_is_named(tmp_path: Path, live: W
     (raw / "events.csv").unlink()
     for day in range(1, 10):
         write_file(raw / f"events/{day}.csv", ["account_id", "event_name", "occurred_at"], [])
-    said = refused(raw, live, "events/1.csv and 8 more: 0 rows", "no_rows")
+    said = refused(raw, live, "events/1.csv and 8 more: 0 rows of events", "no_rows")
     assert "events/2.csv" not in said
 
 
@@ -213,7 +212,7 @@ def test_malformed_csv_lines_are_kept_and_counted(tmp_path: Path, live: Workspac
     refused(raw, live, "events.csv:", "2 of 4 rows", "malformed", "line 4")
     kept = pq.read_table(live.quarantine / "events.parquet").to_pylist()
     assert [k["line"] for k in kept] == [4, 5]
-    assert "too,few" in kept[0]["row"]
+    assert "too" not in str(kept)
 
 
 def test_mixed_line_ends_are_refused_with_a_remedy(tmp_path: Path, live: Workspace) -> None:

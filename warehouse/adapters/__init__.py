@@ -11,10 +11,11 @@ class Source:
     """Rows meant for one canonical table, not yet typed or checked.
 
     `query` yields the canonical columns of `columns` (name to DuckDB type; text or typed) and `_file`, `_line`.
-    `judged`: the query also yields `_breach` (`rule|column`, null when clean) and `_row` (JSON text).
+    `judged`: the query also yields `_breach` (`rule|column`, null when clean).
     `files`: every file that counts, also those without rows. `extra`: columns nobody asked for.
     `rejects`: per CSV file, the table into which DuckDB puts its unreadable lines once the query has run.
-    `paths`: the files that the query reads by their labels, so that an error can name the one at fault.
+    `paths`: the files that the query reads by their labels; a change of one of them makes the rows be read anew.
+    `by_file`: every row depends on its own file alone, and `_file` is that file's label.
     """
 
     table: str
@@ -25,3 +26,4 @@ class Source:
     rejects: tuple[tuple[str, str], ...] = ()
     judged: bool = False
     paths: dict[str, Path] = field(default_factory=dict)
+    by_file: bool = False

@@ -1,6 +1,7 @@
 """Finds the files of a raw folder and reads them as text or as Parquet types, never by guessing.
 
-A table called `events` is `events.csv`, `events.csv.gz`, `events.parquet`, or a folder `events/` of such files.
+A table called `events` is `events.csv`, `events.csv.gz`, `events.jsonl`, `events.parquet`, ..., or a folder `events/`
+of such files; an adapter may also name files by a glob. Nothing outside the raw folder is read, whatever a link says.
 """
 
 from __future__ import annotations
@@ -8,17 +9,28 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import json
+import mmap
+import os
+import re
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import duckdb
 
 from warehouse.engine import name, quote
 from warehouse.errors import ContractBroken
 
-ENDINGS = (".csv", ".csv.gz", ".parquet")
-HEADER_CHARACTERS = 1_000_000  # a longer first line is no header
+ENDINGS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
+LINES = tuple(end for end in ENDINGS if "json" in end)  # one JSON object a line
+HEADER_BYTES = 1_000_000  # a longer first line is no header
+MAX_COLUMNS = 1_000
+MAGIC = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip"}  # how files begin that are taken for text by their name alone
+MAX_LINE_BYTES = 16 * 1024 * 1024  # what one line may hold; DuckDB keeps several of that size in memory
 
 
 @dataclass(frozen=True)
@@ -37,7 +49,8 @@ def stem_of(path: Path) -> str | None:
         return None
     if path.is_dir():
         return path.name
-    return next((path.name.removesuffix(end) for end in ENDINGS[::-1] if path.name.endswith(end)), None)
+    longest_first = sorted(ENDINGS, key=len, reverse=True)
+    return next((path.name.removesuffix(end) for end in longest_first if path.name.endswith(end)), None)
 
 
 def stems(raw: Path) -> dict[str, list[Path]]:
@@ -56,29 +69,48 @@ def stems(raw: Path) -> dict[str, list[Path]]:
     return found
 
 
-def find(raw: Path, stem: str) -> tuple[Path, ...]:
-    """The files of table `stem` in ascending order; empty when there are none.
+def find(raw: Path, what: str) -> tuple[Path, ...]:
+    """The files that `what` stands for, in ascending order; empty when there are none.
+
+    what: the stem of a table, or a glob relative to the raw folder (`export/**/*.json.gz`).
 
     Raises:
-        ContractBroken: no raw folder, an empty folder or file, or two claims to the same table.
+        ContractBroken: no raw folder, an empty folder or file, two claims to the same table, or a file that is not a
+            plain one inside the raw folder.
     """
-    claims = stems(raw).get(stem, [])
-    if len(claims) > 1:
-        names = ", ".join(claim.name for claim in claims)
-        raise ContractBroken([f'{raw}: table "{stem}" is there {len(claims)} times ({names}). Keep one of them.'])
-    if not claims:
-        return ()
-    paths = claims
-    if claims[0].is_dir():
-        paths = sorted(p for p in claims[0].rglob("*") if p.is_file() and stem_of(p) is not None)
-        if not paths:
-            raise ContractBroken([f"{raw / stem}: the folder holds no file ending in {', '.join(ENDINGS)}."])
+    if any(sign in what for sign in "*?["):
+        stems(raw)  # there must be a folder
+        paths = sorted(p for p in raw.glob(what) if stem_of(p) is not None and not p.is_dir())
+    else:
+        claims = stems(raw).get(what, [])
+        if len(claims) > 1:
+            names = ", ".join(claim.name for claim in claims)
+            raise ContractBroken([f'{raw}: table "{what}" is there {len(claims)} times ({names}). Keep one of them.'])
+        folders = [raw / f"{what}{end}" for end in ENDINGS if (raw / f"{what}{end}").is_dir()]
+        if folders and not claims:
+            raise ContractBroken([f"{folders[0].name}: a folder with the name of a file. Call it {what}."])
+        paths = claims
+        if claims and claims[0].is_dir():
+            paths = sorted(p for p in claims[0].rglob("*") if not p.is_dir() and stem_of(p) is not None)
+            if not paths:
+                raise ContractBroken([f"{raw / what}: the folder holds no file ending in {', '.join(ENDINGS)}."])
     for path in paths:
-        if not path.is_file():
-            raise ContractBroken([f"{path.name}: not a plain file. Give a file ending in {', '.join(ENDINGS)}."])
-        if path.stat().st_size == 0:
-            raise ContractBroken([f"{label(raw, path)}: the file is empty (zero bytes). Export it again."])
+        _plain(raw, path)
     return tuple(paths)
+
+
+def _plain(raw: Path, path: Path) -> None:
+    """Refuses what is no readable, non-empty file of this folder: a pipe would hang, a link may lead anywhere."""
+    file = label(raw, path)
+    if not path.resolve().is_relative_to(raw.resolve()):
+        raise ContractBroken([f"{file}: a link that leads out of the raw folder. Put the file itself there."])
+    if not path.is_file():
+        what = "a link to nothing" if path.is_symlink() and not path.exists() else "not a plain file"
+        raise ContractBroken([f"{file}: {what}. Give a file ending in {', '.join(ENDINGS)}."])
+    if path.stat().st_size == 0:
+        raise ContractBroken([f"{file}: the file is empty (zero bytes). Export it again."])
+    if not os.access(path, os.R_OK):
+        raise ContractBroken([f"{file}: not readable (permission denied). Let the user of this run read it."])
 
 
 def label(raw: Path, path: Path) -> str:
@@ -86,13 +118,13 @@ def label(raw: Path, path: Path) -> str:
     return path.relative_to(raw).as_posix()
 
 
-def look(con: duckdb.DuckDBPyConnection, raw: Path, stem: str) -> RawFiles | None:
-    """The files of table `stem` with their columns, read from headers and footers only; None without any file.
+def look(con: duckdb.DuckDBPyConnection, raw: Path, what: str) -> RawFiles | None:
+    """The files that `what` stands for with their columns, read from headers, footers and JSON keys; None without any.
 
     Raises:
         ContractBroken: a file is empty, has no header, or is not readable.
     """
-    paths = find(raw, stem)
+    paths = find(raw, what)
     if not paths:
         return None
     parquet = [path for path in paths if path.suffix == ".parquet"]
@@ -100,9 +132,16 @@ def look(con: duckdb.DuckDBPyConnection, raw: Path, stem: str) -> RawFiles | Non
     by_file = _parquet_names(con, raw, parquet) if parquet else {}
     for path in paths:
         if path.suffix != ".parquet":
-            by_file[label(raw, path)] = header = _header(raw, path)
-            columns = {**columns, **dict.fromkeys(header, "VARCHAR")}
-    return RawFiles(stem, paths, columns, by_file)
+            file = label(raw, path)
+            by_file[file] = names = _keys(con, raw, path) if _is_lines(path) else _header(raw, path)
+            columns = {**columns, **dict.fromkeys(names, "VARCHAR")}
+    for file, names in by_file.items():
+        _bounded(file, names)
+    return RawFiles(what, paths, columns, by_file)
+
+
+def _is_lines(path: Path) -> bool:
+    return path.name.endswith(LINES)
 
 
 def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -122,14 +161,100 @@ def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tu
         if path.suffix == ".parquet":
             continue
         file = label(raw, path)
-        table = f"rejects_{hashlib.sha256(file.encode()).hexdigest()[:16]}"
+        table = _rejects(file)
         rejects.append((file, table))
-        picked = "".join(f", {name(column)}" for column in wanted if column in files.by_file[file])
-        parts.append(
-            f"SELECT {quote(file)} AS _file, row_number() OVER () + 1 AS _line{picked} "
-            f"FROM {_csv(path, files.by_file[file], table)}"
-        )
+        there = {column for column in wanted if column in files.by_file[file]}
+        picked = "".join(f", {name(column)}" for column in wanted if column in there)
+        if _is_lines(path):
+            parts.append(f"SELECT {quote(file)} AS _file, _line{picked} FROM ({_objects(path, sorted(there))})")
+            continue
+        header, line = files.by_file[file], "row_number() OVER () + 1 AS _line"
+        if not _has_nul(path):
+            parts.append(f"SELECT {quote(file)} AS _file, {line}{picked} FROM {_csv(path, header, table)}")
+            continue
+        nul = " OR ".join(f"contains(coalesce({name(column)}, ''), chr(0))" for column in header)
+        rows = f"SELECT {line}, {nul} AS _nul{picked} FROM {_csv(path, header, table)}"
+        parts.append(f"SELECT {quote(file)} AS _file, _line{picked} FROM ({rows}) WHERE NOT _nul")
+        again = f"SELECT {line}, {nul} AS _nul FROM {_csv(path, header, table + '_again')}"
+        unreadable = f"SELECT line, csv_line FROM main.{table} UNION ALL SELECT _line, '' FROM ({again}) WHERE _nul"
+        rejects[-1] = (file, f"({unreadable})")
     return " UNION ALL BY NAME ".join(parts), tuple(rejects)
+
+
+def unread_lines(con: duckdb.DuckDBPyConnection, raw: Path, path: Path) -> int:
+    """How many lines of a CSV file are in no row: all that is not blank, less the header and the lines of the rows. For
+    files in which a quote swallowed more than DuckDB tells of (it cuts a rejected line after 10,000 characters)."""
+    header = _header(raw, path)
+    lines = " + ".join(f"coalesce(length({name(c)}) - length(replace({name(c)}, chr(10), '')), 0)" for c in header)
+    table = f"{_rejects(label(raw, path))}_counted"
+    [(read,)] = con.execute(f"SELECT coalesce(sum(1 + {lines}), 0) FROM {_csv(path, header, table)}").fetchall()
+    with _open(path) as stream:
+        return sum(1 for line in stream if line.strip()) - 1 - int(read)
+
+
+def _has_nul(path: Path) -> bool:
+    """Whether a text file holds a NUL byte, which no text does. False for damaged gzip, of which DuckDB will tell."""
+    if path.suffix == ".gz":
+        try:
+            with _open(path) as stream:
+                return any(b"\0" in block for block in iter(lambda: stream.read(2**20), b""))
+        except (OSError, EOFError, zlib.error):
+            return False
+    with path.open("rb") as plain, mmap.mmap(plain.fileno(), 0, access=mmap.ACCESS_READ) as whole:
+        return whole.find(b"\0") >= 0
+
+
+def _open(path: Path) -> IO[bytes]:
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _rejects(file: str) -> str:
+    return f"rejects_{hashlib.sha256(file.encode()).hexdigest()[:16]}"
+
+
+def _lines(path: Path) -> str:
+    """SQL for the lines of a text file: _line (1 for the first) and line; blank ones are left out."""
+    read = (
+        f"read_csv({quote(str(path))}, auto_detect = false, header = false, delim = chr(31), quote = '', escape = '', "
+        f"columns = {{'line': 'VARCHAR'}}, strict_mode = false, max_line_size = {MAX_LINE_BYTES})"
+    )
+    return (
+        "SELECT * FROM (SELECT CAST(row_number() OVER () AS BIGINT) AS _line, line, "
+        f"json_valid(line) AND json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT' AS good FROM {read}) "
+        "WHERE trim(line) <> ''"
+    )
+
+
+def _objects(path: Path, columns: list[str]) -> str:
+    """SQL for the JSON objects of a file: _line and `columns` as text; what is nested stays JSON."""
+    if not columns:
+        return f"SELECT _line FROM ({_lines(path)}) WHERE good"
+    shape = json.dumps(dict.fromkeys(columns, "VARCHAR"), ensure_ascii=False)
+    return f"SELECT _line, unnest(from_json(line, {quote(shape)})) FROM ({_lines(path)}) WHERE good"
+
+
+def _keys(con: duckdb.DuckDBPyConnection, raw: Path, path: Path) -> tuple[str, ...]:
+    """The top-level keys of the objects of a JSONL file; its unreadable lines go to the table of its rejects."""
+    file = label(raw, path)
+    try:
+        con.execute(
+            f"CREATE OR REPLACE TABLE main.{_rejects(file)} AS "
+            f"SELECT _line AS line, '' AS csv_line, 0 AS column_idx FROM ({_lines(path)}) WHERE NOT good"
+        )
+        found = con.execute(
+            f"SELECT DISTINCT unnest(json_keys(line)) FROM ({_lines(path)}) WHERE good ORDER BY 1"
+        ).fetchall()
+    except duckdb.Error as error:
+        if "aximum line size" in str(error) or "max_line_size" in str(error):
+            raise ContractBroken(
+                [f"{file}: a line is longer than {MAX_LINE_BYTES // 2**20} MiB. Leave free text out of the export."]
+            ) from error
+        raise ContractBroken([f"{file}: not readable as one JSON object a line ({_first_line(error)})."]) from error
+    keys = tuple(key for (key,) in found if key)
+    _bounded(file, keys)
+    if twice := _repeated(keys):
+        raise ContractBroken([f"{file}: keys {', '.join(twice)} differ in case alone. Keep one spelling."])
+    return keys
 
 
 def _scan(paths: list[Path]) -> str:
@@ -142,7 +267,7 @@ def _csv(path: Path, header: tuple[str, ...], rejects: str) -> str:
     return (
         f"read_csv({quote(str(path))}, auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', "
         f"columns = {{{columns}}}, store_rejects = true, rejects_table = {quote(rejects)}, "
-        f"rejects_scan = {quote(rejects + '_scan')})"
+        f"rejects_scan = {quote(rejects + '_scan')}, max_line_size = {MAX_LINE_BYTES})"
     )
 
 
@@ -184,19 +309,42 @@ def _first_line(error: Exception) -> str:
 
 
 def _header(raw: Path, path: Path) -> tuple[str, ...]:
+    """The names of the first line. Only that line is decoded: bytes further down are a matter of their own lines."""
     file = label(raw, path)
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as stream:
-            header = next(csv.reader([stream.readline(HEADER_CHARACTERS)]), [])
+        with _open(path) as stream:
+            first = re.split(rb"[\r\n]", stream.readline(HEADER_BYTES + 1), maxsplit=1)[0]
+        if found := next((what for magic, what in MAGIC.items() if first.startswith(magic)), None):
+            raise ContractBroken([f"{file}: the file holds {found}, not CSV. Give it the ending of what it is."])
+        if len(first) > HEADER_BYTES:
+            raise ContractBroken([f"{file}: the first line is longer than {HEADER_BYTES:,} bytes, so no header."])
+        if b"\0" in first:
+            raise ContractBroken([f"{file}: the header is not UTF-8 (it holds NUL bytes). Export the file as UTF-8."])
+        header = next(csv.reader([first.decode("utf-8-sig")]), [])
     except UnicodeDecodeError as error:
         raise ContractBroken(
             [f"{file}: the header is not UTF-8 ({error.reason}). Export the file as UTF-8."]
         ) from error
     except (OSError, EOFError, csv.Error, zlib.error) as error:
-        raise ContractBroken([f"{file}: not readable ({_first_line(error)})."]) from error
+        raise ContractBroken([f"{file}: not readable ({_first_line(error)}). Export it again."]) from error
     if not any(cell.strip() for cell in header):
         raise ContractBroken([f"{file}: the first line is blank; a CSV file starts with the names of its columns."])
-    twice = sorted({cell for cell in header if [other.lower() for other in header].count(cell.lower()) > 1})
-    if twice:
+    _bounded(file, header)
+    # a column without a name is common (the index of a data frame, a comma at the end) and nobody asks for it
+    header = [cell or f"unnamed column {place}" for place, cell in enumerate(header, start=1)]
+    if twice := _repeated(header):
         raise ContractBroken([f"{file}: column {', '.join(twice)} is in the header more than once."])
     return tuple(header)
+
+
+def _bounded(file: str, columns: Iterable[str]) -> None:
+    if (count := len(tuple(columns))) > MAX_COLUMNS:
+        raise ContractBroken(
+            [f"{file}: {count:,} columns; {MAX_COLUMNS:,} are the limit. Export only what the contract names."]
+        )
+
+
+def _repeated(columns: Iterable[str]) -> list[str]:
+    """The names that are there more than once, whatever their case."""
+    often = Counter(column.lower() for column in columns)
+    return sorted({column for column in columns if often[column.lower()] > 1})

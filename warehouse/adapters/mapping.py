@@ -15,20 +15,21 @@ from warehouse.engine import name
 from warehouse.errors import ContractBroken, ParamsError
 from warehouse.params import Section
 from warehouse.raw import TABLES
+from warehouse.rules import Reading
 
 
 class MappingParams(Section):
     """One SELECT a table; `events.csv` and a folder `events/` are both the view `events`. Columns of CSV files are
     text. Rows without an id that are equal in all columns count as one fact, so select an id where repeats are real."""
 
-    accounts: str
-    events: str
-    revenue: str
+    accounts: str | None = None
+    events: str | None = None
+    revenue: str | None = None
     touches: str | None = None
     account_users: str | None = None
 
 
-def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams) -> list[Source]:
+def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams, reading: Reading) -> list[Source]:
     """One source a query; a file whose CSV lines are partly unreadable gives one more, of table "source".
 
     Raises:

@@ -12,16 +12,16 @@ from warehouse.errors import ContractBroken
 from warehouse.raw import TABLES, RawTable
 
 
-def sources(con: duckdb.DuckDBPyConnection, raw: Path) -> list[Source]:
-    """One source a table that the folder has.
+def sources(con: duckdb.DuckDBPyConnection, raw: Path, given: tuple[str, ...] = ()) -> list[Source]:
+    """One source a table that the folder has; tables already `given` by another adapter are not looked for.
 
     Raises:
         ContractBroken: a required table or column is missing, or a file cannot be read. Says so of every table at once.
     """
     found, problems = [], []
-    for table in TABLES.values():
+    for table in [one for one in TABLES.values() if one.name not in given]:
         try:
-            source = _source(con, raw, table)
+            source = read(con, raw, table)
         except ContractBroken as broken:
             if not raw.is_dir():
                 raise
@@ -34,7 +34,8 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path) -> list[Source]:
     return found
 
 
-def _source(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source | None:
+def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source | None:
+    """The source of one canonical table; null when the folder lacks it and may."""
     there = files.look(con, raw, table.name)
     if there is None:
         if table.optional:
@@ -55,6 +56,7 @@ def _source(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Sourc
         tuple(sorted({c for names in there.by_file.values() for c in names if c in there.columns} - set(known))),
         rejects,
         paths={files.label(raw, path): path for path in there.paths},
+        by_file=True,
     )
 
 

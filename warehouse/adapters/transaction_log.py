@@ -80,14 +80,15 @@ def sources(
         judged=True,
     )
     try:
-        rules.stage(con, table, source, reading)
+        con.execute(f"CREATE TABLE ingest.log AS {rules.judged(table, source, reading)}")
     except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
         raise ParamsError(f"ingest.transaction_log: a condition does not fit the file ({error}).") from error
+    paths = {files.label(raw, path): path for path in there.paths}
     extra = tuple(sorted(set(there.columns) - set(named.values())))
     return [
-        Source("accounts", _accounts(table), _types(table), source.files),
-        Source("events", _EVENTS, _EVENT_TYPES, source.files, extra, rejects, judged=True),
-        Source("revenue", _revenue(reading.currency), _REVENUE_TYPES, source.files),
+        Source("accounts", _accounts(table), _types(table), source.files, paths=paths),
+        Source("events", _EVENTS, _EVENT_TYPES, source.files, extra, rejects, judged=True, paths=paths),
+        Source("revenue", _revenue(reading.currency), _REVENUE_TYPES, source.files, paths=paths),
     ]
 
 
@@ -108,7 +109,7 @@ def _judged(lines: str, params: TransactionLogParams, named: dict[str, str]) -> 
     facts = ", ".join(f"{name(own)} AS {name(fact)}" for fact, own in named.items())
     return (
         f"SELECT _file, _line, {facts}, coalesce(({params.returned}), false) AS returned, "
-        f"{breach} AS _breach, CAST(NULL AS VARCHAR) AS _row FROM ({lines})"
+        f"{breach} AS _breach FROM ({lines})"
     )
 
 
@@ -135,7 +136,7 @@ def _accounts(table: RawTable) -> str:
 _EVENTS = (
     "SELECT _file, _line, _file || ':' || _line AS event_id, account_id, "
     "CASE WHEN returned THEN 'return_line' ELSE 'order_line' END AS event_name, "
-    "occurred_at AT TIME ZONE 'UTC' AS occurred_at, quantity, _breach, _row FROM ingest.log"
+    "occurred_at AT TIME ZONE 'UTC' AS occurred_at, quantity, _breach FROM ingest.log"
 )
 _EVENT_TYPES = {
     "event_id": "VARCHAR",

@@ -1,0 +1,39 @@
+"""What a delivery did to the facts that were already known: how many came, came late, were corrected, or went."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import duckdb
+
+from warehouse.accounting import Audit
+from warehouse.engine import name, quote
+from warehouse.raw import RawTable
+
+
+def audit(
+    con: duckdb.DuckDBPyConnection, table: RawTable, old: list[Path], new: list[Path], end: date | None
+) -> Audit | None:
+    """Compares the Parquet files of the parts that were written anew; null when no row differs.
+
+    end: the end of the data before (UTC midnight, excluded); null: nothing counts as late."""
+    columns = [column.name for column in table.columns]
+    key = f"hash({table.key})" if table.key is not None else "CAST(NULL AS UBIGINT)"
+    rows = f"SELECT hash({', '.join(map(name, columns))}) AS content, {key} AS key, {table.happened} AS happened"
+    tables = [
+        f"({rows} FROM {_read(files)})" if files else f"({rows} FROM {_read(new or old)} WHERE false)"
+        for files in (new, old)
+    ]
+    late = "false" if end is None else f"happened < TIMESTAMP '{end.isoformat()}'"
+    [(added, tardy, corrected, removed)] = con.execute(f"""
+        WITH fresh AS (SELECT * FROM {tables[0]} EXCEPT ALL SELECT * FROM {tables[1]}),
+        gone AS (SELECT * FROM {tables[1]} EXCEPT ALL SELECT * FROM {tables[0]}),
+        told AS (SELECT *, key IN (SELECT key FROM gone WHERE key IS NOT NULL) AS known FROM fresh)
+        SELECT count(*) FILTER (known IS NOT TRUE), count(*) FILTER (known IS NOT TRUE AND {late}),
+               count(*) FILTER (known), (SELECT count(*) FROM gone) - count(*) FILTER (known) FROM told""").fetchall()
+    return Audit(added, tardy, corrected, removed) if added or corrected or removed else None
+
+
+def _read(files: list[Path]) -> str:
+    return f"read_parquet([{', '.join(quote(str(path)) for path in files)}])"
