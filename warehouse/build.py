@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -59,6 +59,7 @@ class Build:
     def __init__(
         self,
         con: duckdb.DuckDBPyConnection,
+        raw: Path,
         sources: list[Source],
         reading: rules.Reading,
         key: str,
@@ -68,7 +69,7 @@ class Build:
         stamps: Mapping[str, Mapping[str, Stamp]],
         say: Callable[[str], None],
     ) -> None:
-        self.con, self.reading, self.key, self.say = con, reading, key, say
+        self.con, self.raw, self.reading, self.key, self.say = con, raw, reading, key, say
         self.sources = {source.table: source for source in sources if source.table in TABLES}
         self.feeds = [source for source in sources if source.table not in TABLES]
         self.building, self.live, self.before, self.stamps = building, live, before, stamps
@@ -146,17 +147,11 @@ class Build:
     def _whole(self, table: RawTable, source: Source, fresh: frozenset[str] = frozenset()) -> None:
         landing = self._landing(table, source)
         landed = landing.land(Scope(), landing.counts(Scope()), self.next)
-        known = self.before.parts.get(table.name, {}) if self.before else {}
-        for part, one in landed.parts.items():
-            if known.get(part) == one:  # the very same rows: keep the very same file
-                path = self.next / table.name / part_file(part)
-                path.unlink()
-                link(self.live / table.name / part_file(part), path)
         tallies = landed.tallies + self._malformed(source, None)
         self.built.parts[table.name] = landed.parts
         self.built.tallies += tallies
         self.built.sums += _sums(landed.sums)
-        self.built.written[table.name] = [part for part, one in landed.parts.items() if known.get(part) != one]
+        self._written(table, landed.parts, set(landed.parts))
         if self.built.fresh is not None:
             self.built.fresh += [tally for tally in tallies if tally.file in fresh]
         self._quarantine(table, source, None)
@@ -180,8 +175,18 @@ class Build:
         self.built.tallies += kept + fresh
         self.built.fresh += [tally for tally in fresh if tally.file in scope.undated]
         self.built.parts[table.name] = landed.parts
-        self.built.written[table.name] = sorted(scope.parts)
+        self._written(table, landed.parts, scope.parts)
         self._carry(table, scope, gone)
+
+    def _written(self, table: RawTable, landed: Mapping[int, Part], among: Set[int]) -> None:
+        """Notes which parts of `among` are others now; where the very same rows came out, the same file is kept."""
+        known = self.before.parts.get(table.name, {}) if self.before else {}
+        for part in landed:
+            if known.get(part) == landed[part]:
+                path = self.next / table.name / part_file(part)
+                path.unlink()
+                link(self.live / table.name / part_file(part), path)
+        self.built.written[table.name] = sorted(part for part in among if known.get(part) != landed.get(part))
 
     def _carry(self, table: RawTable, scope: Scope, gone: frozenset[str]) -> None:
         """Takes over the parts and set-aside rows outside `scope`. gone: files whose undated rows are not taken
@@ -231,9 +236,12 @@ class Build:
         out = []
         for file, lines in _read(source, only):
             # One reject may swallow several lines (an open quote), and one line may be rejected for several reasons.
-            [(rows, first)] = self.con.execute(
-                f"SELECT coalesce(sum(n), 0), min(line) FROM (SELECT line, max({_LINES}) AS n FROM {lines} GROUP BY 1)"
+            [(rows, first, longest)] = self.con.execute(
+                "SELECT coalesce(sum(n), 0), min(line), max(held) FROM "
+                f"(SELECT line, max({files.LINES_HELD}) AS n, max(length(csv_line)) AS held FROM {lines} GROUP BY 1)"
             ).fetchall()
+            if longest is not None and longest >= files.TOLD_CHARACTERS and file in source.paths:
+                rows = files.unread_lines(self.con, self.raw, source.paths[file])
             if rows:
                 out.append(Tally(source.table, file, "malformed", "", int(rows), int(first)))
         return out
@@ -276,9 +284,6 @@ def why(error: duckdb.Error) -> str:
     if "Maximum line size" in text or "max_line_size" in text:
         return f"a line is longer than {files.MAX_LINE_BYTES // 2**20} MiB. Leave free text out of the export."
     return f"cannot be read ({text.splitlines()[0][:300]})."
-
-
-_LINES = "1 + length(trim(csv_line, E'\\r\\n')) - length(replace(trim(csv_line, E'\\r\\n'), E'\\n', ''))"
 
 
 def _read(source: Source | None, only: frozenset[str] | None) -> list[tuple[str, str]]:

@@ -56,9 +56,11 @@ def stamp(raw: Path, paths: Mapping[str, Path], before: Mapping[str, Stamp]) -> 
         for file, one in found.items()
         if said.get(file, one.sha256) != one.sha256
     ]
+    if problems:
+        raise ContractBroken(problems)
     fresh = [file for file, one in found.items() if before.get(file, one).sha256 != one.sha256 or file not in before]
     with ThreadPoolExecutor(2) as pool:
-        problems += [problem for problem in pool.map(lambda file: _damage(file, paths[file]), fresh) if problem]
+        problems = [problem for problem in pool.map(lambda file: _damage(file, paths[file]), fresh) if problem]
     if problems:
         raise ContractBroken(problems)
     return found
@@ -86,6 +88,19 @@ def refuse_moving(paths: Mapping[str, Path], stamps: Mapping[str, Stamp]) -> Non
     ]
     if moving:
         raise ContractBroken(moving)
+
+
+def refuse_missing(raw: Path) -> None:
+    """Refuses a delivery that lacks a file which its sender lists.
+
+    Raises:
+        ContractBroken: names the files.
+    """
+    missing = [file for file in read_sums(raw) if not (raw / file).is_file()]
+    if missing:
+        raise ContractBroken(
+            [f"{', '.join(missing[:5])}: listed in {SUMS} but not there. Deliver it, or mend the list."]
+        )
 
 
 def read_sums(raw: Path) -> dict[str, str]:

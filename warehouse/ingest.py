@@ -151,10 +151,11 @@ def ingest(
         paths: dict[str, dict[str, Path]] = {}
         for source in [*sources, *rates]:
             paths.setdefault(source.table, {}).update(source.paths)
+        delivery.refuse_missing(raw)
         stamps = {
             t: delivery.stamp(raw, those, before.files.get(t, {}) if before else {}) for t, those in paths.items()
         }
-        build = Build(con, sources, reading, key, building, live, before, stamps, say)
+        build = Build(con, raw, sources, reading, key, building, live, before, stamps, say)
         if before is not None and _nothing_new(build, before, reading):
             return _told(live, workspace)
         built = build.run()

@@ -17,7 +17,7 @@ import duckdb
 
 from warehouse import repeats, rules
 from warehouse.accounting import Tally
-from warehouse.adapters import Source
+from warehouse.adapters import Source, files
 from warehouse.casting import NAIVE_TYPES
 from warehouse.engine import name, quote
 from warehouse.privacy import HASHED, hashed
@@ -176,7 +176,32 @@ class Landing:
             self._staged.append(path)
             self._staged_files |= missing or frozenset()
             self._staged_all = missing is None
-        return f"SELECT * FROM read_parquet([{', '.join(quote(str(path)) for path in self._staged)}])"
+        staged = f"read_parquet([{', '.join(quote(str(path)) for path in self._staged)}])"
+        if not self._shifted():
+            return f"SELECT * FROM {staged}"
+        return (
+            f"SELECT s.* REPLACE (s._line + coalesce(m.lines, 0) AS _line) FROM {staged} AS s "
+            "ASOF LEFT JOIN ingest.shifts AS m ON m.file = s._file AND s._line >= m.from_line"
+        )
+
+    def _shifted(self) -> bool:
+        """Makes `ingest.shifts`: by how much the lines of a CSV file are ahead of its rows, from a row's number on.
+        DuckDB numbers the rows it could read; each line it could not moves the later ones."""
+        found = [
+            f"SELECT {quote(file)} AS file, line, max({files.LINES_HELD}) AS n FROM {lines} GROUP BY line"
+            for file, lines in self.source.rejects
+            if not file.endswith(files.LINES) and (self._staged_all or file in self._staged_files)
+        ]
+        if not found:
+            return False
+        self.con.execute(f"""
+            CREATE OR REPLACE TABLE ingest.shifts AS
+            SELECT file, from_line, max(lines) AS lines FROM (
+                SELECT file, line - (sum(n) OVER w - n) AS from_line, CAST(sum(n) OVER w AS BIGINT) AS lines
+                FROM ({" UNION ALL ".join(found)}) WINDOW w AS (PARTITION BY file ORDER BY line))
+            GROUP BY file, from_line""")
+        [(rows,)] = self.con.execute("SELECT count(*) FROM ingest.shifts").fetchall()
+        return bool(rows)
 
     def _keyed(self, scope: Scope) -> str:
         if self.direct:

@@ -41,7 +41,8 @@ class Manifest:
             "format": FORMAT,
             "tallies": [list(asdict(tally).values()) for tally in self.tallies],
         }
-        (folder / FILE).write_text(json.dumps(document, ensure_ascii=False) + "\n", encoding="utf-8")
+        text = json.dumps({"sha256": _digest(document), "manifest": document}, ensure_ascii=False)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def made_with(params: dict[str, Any], key_name: str) -> str:
@@ -51,13 +52,21 @@ def made_with(params: dict[str, Any], key_name: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _digest(document: dict[str, Any]) -> str:
+    plain = json.loads(json.dumps(document))  # keys are text once they have been read again
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
 def read_manifest(warehouse: Path) -> Manifest | None:
     """The manifest of a warehouse whose files are all there; null when there is none to build on."""
     path = warehouse / FILE
     if not path.is_file():
         return None
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        read = json.loads(path.read_text(encoding="utf-8"))
+        document = read["manifest"]
+        if read["sha256"] != _digest(document):
+            return None
         if document.pop("format") != FORMAT:
             return None
         manifest = Manifest(
@@ -69,7 +78,7 @@ def read_manifest(warehouse: Path) -> Manifest | None:
             [Sum(**one) for one in document["sums"]],
             document["extra"],
         )
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError):
         return None  # damaged: everything is in the raw files, so a whole ingest mends it
     there = all((warehouse / t / part_file(p)).is_file() for t, parts in manifest.parts.items() for p in parts)
     return manifest if there else None

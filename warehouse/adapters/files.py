@@ -28,6 +28,9 @@ from warehouse.errors import ContractBroken
 ENDINGS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz", ".json", ".json.gz")
 LINES = tuple(end for end in ENDINGS if "json" in end)  # one JSON object a line
 HEADER_BYTES = 1_000_000  # a longer first line is no header
+_TRIMMED = "trim(csv_line, E'\\r\\n')"
+LINES_HELD = f"1 + length({_TRIMMED}) - length(replace({_TRIMMED}, E'\\n', ''))"  # of a rejected line
+TOLD_CHARACTERS = 10_000  # DuckDB keeps so much of a line it rejects
 MAX_COLUMNS = 1_000
 MAGIC = {b"PAR1": "Parquet", b"\x1f\x8b": "gzip"}  # how files begin that are taken for text by their name alone
 MAX_LINE_BYTES = 16 * 1024 * 1024  # what one line may hold; DuckDB keeps several of that size in memory

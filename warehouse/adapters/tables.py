@@ -11,6 +11,8 @@ from warehouse.adapters import Source, files
 from warehouse.errors import ContractBroken
 from warehouse.raw import TABLES, RawTable
 
+NESTED = ("STRUCT", "MAP", "UNION")
+
 
 def sources(con: duckdb.DuckDBPyConnection, raw: Path, given: tuple[str, ...] = ()) -> list[Source]:
     """One source a table that the folder has; tables already `given` by another adapter are not looked for.
@@ -47,6 +49,16 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
     for file, columns in there.by_file.items():
         require(file, table, columns)
     known = [column.name for column in table.columns if column.name in there.columns]
+    nested = [
+        column for column in known if there.columns[column].startswith(NESTED) or there.columns[column].endswith("]")
+    ]
+    if nested:
+        raise ContractBroken(
+            [
+                f'{", ".join(list(there.by_file)[:3])}: column "{nested[0]}" is nested (rule nested_column). '
+                "Export a plain value, or name the path to it in the adapter `columns`."
+            ]
+        )
     query, rejects = files.relation(raw, there, known)
     return Source(
         table.name,
