@@ -49,7 +49,8 @@ docs: setup ## the generated pages
 	$(BIN)/python -m warehouse.raw > docs/data-contract.md
 	$(BIN)/python -m simulator.handbook docs/simulator.md
 
-bench: setup ## how fast a vendor is invented, and how hard its worlds are: half an hour
+bench: setup ## how fast a vendor is invented and ingested, and how hard its worlds are: three quarters of an hour
+	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python benchmarks/worlds.py
 

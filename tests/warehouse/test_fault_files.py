@@ -293,14 +293,13 @@ def spread(offsets: Sequence[int], count: int) -> list[int]:
     return [offsets[len(offsets) * n // count] for n in range(count)]
 
 
-@pytest.mark.parametrize("part", ["pages", "footer"], ids="F15-flips-{}".format)
-def test_with_checksums_of_the_sender_every_flipped_byte_is_caught(part: str, tmp_path: Path, live: Live) -> None:
+def test_F15_with_checksums_of_the_sender_every_one_of_64_flipped_bytes_is_caught(tmp_path: Path, live: Live) -> None:
     raw = delivery(tmp_path / "raw")
     path = parquet_events(raw, checksums=False)
     write_checksums(raw)
     whole, size = path.read_bytes(), path.stat().st_size
     footer = size - footer_length(path)
-    for place in spread(range(footer, size) if part == "footer" else range(footer), 64):
+    for place in [*spread(range(footer), 48), *spread(range(footer, size), 16)]:
         flip(path, place)
         said = live.stops(raw, "events.parquet: ")
         assert "rule checksum" in said or "not readable Parquet" in said, place
@@ -310,17 +309,17 @@ def test_with_checksums_of_the_sender_every_flipped_byte_is_caught(part: str, tm
 
 @pytest.mark.parametrize("compression", ["zstd", "none"], ids="F15-flips-{}".format)
 def test_with_checksums_in_its_pages_a_file_never_lies(compression: str, tmp_path: Path, live: Live) -> None:
-    """All 64 flips in the pages are caught; those in page headers, which no checksum covers, at least change no row."""
+    """All flips in the pages (2 x 32) are caught; those in page headers, which no checksum covers, at least change no row."""
     raw = delivery(tmp_path / "raw")
     path = parquet_events(raw, compression=compression)
     live.takes(raw)
     whole, true = path.read_bytes(), contents(live.workspace.warehouse / "events")
     headers, pages = page_bytes(path)
-    for place in spread(pages, 64):
+    for place in spread(pages, 32):
         flip(path, place)
         assert "not readable Parquet" in live.stops(raw, "events.parquet: "), place
         path.write_bytes(whole)
-    for place in spread(headers, 12):
+    for place in spread(headers, 8):
         flip(path, place)
         try:
             ingest(raw, live.workspace, IngestParams(), NOON)
