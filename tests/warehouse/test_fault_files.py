@@ -309,7 +309,7 @@ def test_F15_with_checksums_of_the_sender_every_one_of_64_flipped_bytes_is_caugh
 
 @pytest.mark.parametrize("compression", ["zstd", "none"], ids="F15-flips-{}".format)
 def test_with_checksums_in_its_pages_a_file_never_lies(compression: str, tmp_path: Path, live: Live) -> None:
-    """All flips in the pages (2 x 32) are caught; those in page headers, which no checksum covers, at least change no row."""
+    """All flips in the pages (2 x 32) are caught; those in page headers, which no checksum covers, change no row."""
     raw = delivery(tmp_path / "raw")
     path = parquet_events(raw, compression=compression)
     live.takes(raw)
