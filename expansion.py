@@ -1,6 +1,6 @@
-"""The command line: each verb imports what it calls, calls it, and prints. Nothing imports this module.
+"""The command line: each verb imports what it calls, calls it, and prints; a run's clock is read here.
 
-stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. A run's clock is read here."""
+stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. Nothing imports this module."""
 
 from __future__ import annotations
 
@@ -41,14 +41,13 @@ def simulate(
     as_json: Json = False,
 ) -> None:
     """Invent a vendor: raw tables of trial accounts that land and expand."""
-    from simulator.simulate import SimulateParams
-    from simulator.simulate import simulate as run
+    from simulator import simulate as market
     from warehouse.params import read_params, section
 
     asked = {"world": world, "accounts": accounts, "quarters": quarters, "seed": seed}.items()
-    base = section(read_params(params), "simulate", SimulateParams).model_dump()
+    base = section(read_params(params), "simulate", market.SimulateParams).model_dump()
     told = {"simulate": base | {name: value for name, value in asked if value is not None}}
-    summary = run(out, section(told, "simulate", SimulateParams), force, workers)
+    summary = market.simulate(out, section(told, "simulate", market.SimulateParams), force, workers)
     _show(summary, as_json, [f"{key}: {value}" for key, value in summary.items()])
 
 
@@ -108,8 +107,8 @@ def features(
     from warehouse.store import write_table
 
     document = read_params(params)
-    settings = section(document, "ingest", IngestParams)
-    table = features_of(raw, parse_day(as_of), settings, Definitions.from_params(document), _now())
+    ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
+    table = features_of(raw, parse_day(as_of), ingesting, meanings, _now())
     write_table(table, out)
     said = {"out": str(out), "accounts": table.num_rows, "features": table.num_columns - 2, "as_of": as_of}
     _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])
@@ -278,8 +277,7 @@ def replay(
 
     said = run(release.open_current(workspace / "releases"), workspace / "warehouse", account, parse_day(as_of))
     flat = said["features"] | {k: v for k, v in said["score"].items() if k != "reasons"}
-    reasons = [f"  {reason['text']}" for reason in said["score"]["reasons"]]
-    _show(said, as_json, [*(f"{name}: {value}" for name, value in flat.items()), *reasons])
+    _show(said, as_json, [f"{k}: {v}" for k, v in flat.items()] + [f"  {r['text']}" for r in said["score"]["reasons"]])
 
 
 @app.command()
@@ -318,22 +316,21 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
     """A simulated vendor end to end: raw tables to a live release, the ten best leads, and how to open the page."""
     from serving.keys import create_key
     from serving.terminal import how_to_open
-    from simulator.simulate import SimulateParams
-    from simulator.simulate import simulate as invent
+    from simulator import simulate as market
     from warehouse.lock import exclusive
     from warehouse.params import read_params, section
 
     space = _workspace(workspace)
     document = read_params(params or Path(__file__).parent / "params.yaml")
     with exclusive(space.root, "demo"):
-        invent(space.root / "simulated", section(document, "simulate", SimulateParams), force=True)
+        market.simulate(space.root / "simulated", section(document, "simulate", market.SimulateParams), force=True)
         said = _train(space.root / "simulated", space, document)
         released = _score(None, space, document, None, None, force=True)
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
     leads(workspace, 10, as_json)
     judged = ["", said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]
-    opening = how_to_open(workspace, text, released["release"], released["as_of"])
-    print(*judged, *opening, sep="\n", file=sys.stderr if as_json else sys.stdout)
+    judged += how_to_open(workspace, text, released["release"], released["as_of"])
+    print(*judged, sep="\n", file=sys.stderr if as_json else sys.stdout)
 
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
@@ -392,13 +389,10 @@ def main() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         raise SystemExit(app(standalone_mode=False) or 0)  # a verb that ends with typer.Exit gives its code back
-    except typer.Exit as stop:
-        raise SystemExit(stop.exit_code) from None
     except Exception as error:
         from warehouse.errors import exit_code
 
-        code = exit_code(error)
-        if code is None:
+        if (code := exit_code(error)) is None:
             raise
         print(f"error: {getattr(error, 'message', error)}", file=sys.stderr)  # a usage error has its text in `message`
         raise SystemExit(code) from error
