@@ -263,12 +263,11 @@ def test_only_finite_plain_numbers_enter(table: str, tmp_path: Path, live: Live)
     rows = [makers[table](n, text) for n, text in enumerate(("7", *NUMBERS))]
     kept = [*good()["accounts"], *rows] if table == "accounts" else rows
     raw = delivery(tmp_path / "raw", **{table: kept})
-    dollars = {"currency": "USD"}
     column, first, count = COLUMNS[table], len(kept) - len(rows) + 3, len(kept)
     if table == "fx_rates":
         with pytest.raises(ContractBroken, match=f'"rate": 8 of {count} rows are not finite numbers .*at line 3'):
-            ingest(raw, live.workspace, IngestParams(**dollars), NOON)
-        accounting = ingest(raw, live.workspace, ANY.model_copy(update=dollars), NOON)
+            ingest(raw, live.workspace, IngestParams(currency="USD"), NOON)
+        accounting = ingest(raw, live.workspace, ANY.model_copy(update={"currency": "USD"}), NOON)
         [found] = [one.quarantined for one in accounting.files if one.table == table]
         assert found == {"wrong_sign": 1, "wrong_type": 8}
         return
@@ -281,7 +280,8 @@ def test_only_finite_plain_numbers_enter(table: str, tmp_path: Path, live: Live)
 
 # F11: money
 
-PAID = {  # sort of row -> (rows, what it says, the rule that sets it aside or none)
+# sort of row: how many rows, what they say, the rule that sets them aside or none
+PAID: dict[str, tuple[int, Row, str | None]] = {
     "invoice": (10, {"amount": "19.99"}, None),
     "zero": (5, {"amount": "0"}, None),
     "credit": (5, {"amount": "-5.01", "kind": "credit"}, None),

@@ -142,8 +142,10 @@ BYTES: dict[str, tuple[bytes, dict[str, int], list[int]]] = {
 }
 
 
-@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
-@pytest.mark.parametrize("name", BYTES, ids="F13-{}".format)
+SPOILT = [(name, "csv") for name in BYTES] + [(name, "csv.gz") for name in ("NUL-byte", "invalid-UTF-8", "lone-quote")]
+
+
+@pytest.mark.parametrize(("name", "ending"), SPOILT, ids=[f"F13-{name}-{ending}" for name, ending in SPOILT])
 def test_a_spoilt_line_goes_to_the_quarantine_and_the_others_stay(
     name: str, ending: str, tmp_path: Path, live: Live
 ) -> None:
@@ -293,7 +295,7 @@ def spread(offsets: Sequence[int], count: int) -> list[int]:
     return [offsets[len(offsets) * n // count] for n in range(count)]
 
 
-def test_F15_with_checksums_of_the_sender_every_one_of_64_flipped_bytes_is_caught(tmp_path: Path, live: Live) -> None:
+def test_F15_checksums_of_the_sender_catch_every_one_of_64_flipped_bytes(tmp_path: Path, live: Live) -> None:
     raw = delivery(tmp_path / "raw")
     path = parquet_events(raw, checksums=False)
     write_checksums(raw)

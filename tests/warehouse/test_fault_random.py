@@ -86,11 +86,13 @@ def test_a_day_of_another_volume_is_told_by_its_date(count: int, tmp_path: Path)
     assert (days.missing, [odd.day for odd in days.odd]) == (((ODD,), []) if count == 0 else ((), [ODD]))
     note = "1 day without events, or next to none" if count == 0 else "1 day with far more or fewer events than usual"
     assert [str(ODD) in said for said in report.notes if said.startswith(note)] == [True]
-    assert check(volume(tmp_path / "calm", odd=100), {}, NOON, 30).profile.days.odd == ()  # type: ignore[union-attr]
 
 
 def test_F20_an_event_name_that_is_gone_is_named(tmp_path: Path) -> None:
-    notes = check(volume(tmp_path / "raw", odd=100, last_name=40), {}, NOON, 30).notes
+    report = check(volume(tmp_path / "raw", odd=100, last_name=40), {}, NOON, 30)
+    assert report.profile.days is not None
+    assert (report.profile.days.missing, report.profile.days.odd) == ((), ())  # the days are as ever
+    notes = report.notes
     assert any(said.startswith("Not seen in the last 90 days: bought.") for said in notes)
 
 
@@ -210,7 +212,7 @@ def test_random_bytes_of_csv_and_json_break_nothing(turn: int, tmp_path: Path, i
     objects = "".join(json.dumps(row) + "\n" for row in rows).encode()
     raw = delivery(tmp_path / "raw")
     (raw / "events.csv").unlink()
-    for seed in range(1_000, 1_200) if turn else range(150):
+    for seed in range(1_000, 1_200) if turn else range(120):
         live = copied(ingested, tmp_path / f"w{seed}")
         file, whole = (raw / "events.jsonl", objects) if seed % 4 == 3 else (raw / "events.csv", table)
         file.write_bytes(mutated(whole, seed) or b"\n")
@@ -223,7 +225,7 @@ def test_random_bytes_of_the_checksums_break_nothing(turn: int, tmp_path: Path, 
     raw = delivery(tmp_path / "raw")
     write_checksums(raw)
     whole = (raw / SUMS).read_bytes()
-    for seed in range(1_000, 1_200) if turn else range(100):
+    for seed in range(1_000, 1_200) if turn else range(150):
         (raw / SUMS).write_bytes(mutated(whole, seed))
         survives(live, raw, seed)
 
@@ -240,8 +242,8 @@ def test_a_damaged_manifest_never_reaches_the_next_warehouse(turn: int, tmp_path
     raw = delivery(tmp_path / "raw", events=[*good()["events"], event("a1", event_id="new")])
     whole = ingest(raw, copied(ingested, tmp_path / "whole").workspace, IngestParams(), NOON, whole=True)
     manifest = (ingested / "warehouse/manifest.json").read_bytes()
-    damaged = [other_digit(manifest, place) for place in range(0, 100, 1 if turn else 5)]
-    damaged += [mutated(manifest, seed) for seed in (range(1_000, 1_200) if turn else range(30))]
+    damaged = [other_digit(manifest, place) for place in range(0, 100, 1 if turn else 10)]
+    damaged += [mutated(manifest, seed) for seed in (range(1_000, 1_200) if turn else range(15))]
     for number, spoilt in enumerate(damaged):
         live = copied(ingested, tmp_path / f"w{number}")
         (live.workspace.warehouse / "manifest.json").write_bytes(spoilt)
@@ -303,7 +305,7 @@ def test_the_command_line_ends_with_its_code_and_one_message(
     monkeypatch.setattr(
         sys, "argv", ["expansion", "ingest", "--raw", str(raw), "--workspace", str(live.workspace.root)]
     )
-    ended = 0
+    ended: object = 0
     try:
         expansion.main()
     except SystemExit as stop:
