@@ -28,7 +28,6 @@ from tests.warehouse.spoilt_files import (
     copied,
     delivery,
     events_file,
-    first_ingest,
     good,
     lines,
     with_events,
@@ -36,17 +35,6 @@ from tests.warehouse.spoilt_files import (
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, ingest
 from warehouse.raw import FX_RATES, TABLES
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return first_ingest(tmp_path_factory.mktemp("ingested"))
-
-
-@pytest.fixture
-def live(ingested: Path, tmp_path: Path) -> Live:
-    return copied(ingested, tmp_path / "workspace")
-
 
 # F1: a required column is missing, misspelt, or in another case
 

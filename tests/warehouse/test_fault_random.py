@@ -35,7 +35,6 @@ from tests.warehouse.spoilt_files import (
     copied,
     delivery,
     events_file,
-    first_ingest,
     good,
     lines,
     mutated,
@@ -49,16 +48,6 @@ from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace
 
 HANG = 2.0  # seconds a damaged file may take
-
-
-@pytest.fixture(scope="module")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return first_ingest(tmp_path_factory.mktemp("ingested"))
-
-
-@pytest.fixture
-def live(ingested: Path, tmp_path: Path) -> Live:
-    return copied(ingested, tmp_path / "workspace")
 
 
 # F20: volume, as `expansion check` tells it (the arithmetic: tests/warehouse/test_profile.py)
