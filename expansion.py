@@ -239,25 +239,23 @@ def leads(
     as_json: Json = False,
 ) -> None:
     """The first leads of the current release."""
-    from serving import leads as book
-    from serving import release
+    from serving import leads, release
     from serving.schemas import LeadQuery
     from serving.terminal import lead_lines
 
     live = release.open_current(workspace / "releases")
-    items = list(book.find(live, LeadQuery(limit=limit)).items)
+    items = list(leads.find(live, LeadQuery(limit=limit)).items)
     _show(items, as_json, [line for item in items for line in lead_lines(item)])
 
 
 @app.command()
 def explain(account: str, workspace: Root = HERE, as_json: Json = False) -> None:
     """One account of the current release: probabilities by horizon, money, stage and every reason."""
-    from serving import leads as book
-    from serving import release
+    from serving import leads, release
     from serving.terminal import lead_lines
     from warehouse.errors import UsageError
 
-    found = book.account(release.open_current(workspace / "releases"), account)
+    found = leads.account(release.open_current(workspace / "releases"), account)
     if found is None:
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
     _show(found, as_json, lead_lines(found))

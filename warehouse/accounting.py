@@ -9,6 +9,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import duckdb
+
 from warehouse.raw import TABLES
 
 EXCLUDED = "excluded:"  # rules a params file declares; they set rows aside and break no limit
@@ -49,6 +51,19 @@ class Tally:
     rows: int
     first: int
     part: int = 0
+
+
+def tally(con: duckdb.DuckDBPyConnection, table: str, relation: str) -> list[Tally]:
+    """What became of the rows of `relation`, the judged and settled rows of `table`: by file, part, rule and column."""
+    found = con.execute(
+        f"SELECT _file, _part, coalesce(_breach, ''), count(*), min(_line) FROM {relation} "
+        "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    ).fetchall()
+    out = []
+    for file, part, breach, rows, first in found:
+        rule, _, column = breach.partition("|")
+        out.append(Tally(table, file, rule, column, rows, first, part))
+    return out
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.accounting import Audit
-from warehouse.engine import name, quote
+from warehouse.engine import name, parquet
 from warehouse.raw import RawTable
 
 
@@ -22,7 +22,7 @@ def audit(
     key = f"hash({table.key})" if table.key is not None else "CAST(NULL AS UBIGINT)"
     rows = f"SELECT hash({', '.join(map(name, columns))}) AS content, {key} AS key, {table.happened} AS happened"
     tables = [
-        f"({rows} FROM {_read(files)})" if files else f"({rows} FROM {_read(new or old)} WHERE false)"
+        f"({rows} FROM {parquet(*files)})" if files else f"({rows} FROM {parquet(*(new or old))} WHERE false)"
         for files in (new, old)
     ]
     late = "false" if end is None else f"happened < TIMESTAMP '{end.isoformat()}'"
@@ -33,7 +33,3 @@ def audit(
         SELECT count(*) FILTER (known IS NOT TRUE), count(*) FILTER (known IS NOT TRUE AND {late}),
                count(*) FILTER (known), (SELECT count(*) FROM gone) - count(*) FILTER (known) FROM told""").fetchall()
     return Audit(added, tardy, corrected, removed) if added or corrected or removed else None
-
-
-def _read(files: list[Path]) -> str:
-    return f"read_parquet([{', '.join(quote(str(path)) for path in files)}])"

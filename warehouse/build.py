@@ -13,12 +13,12 @@ from warehouse import repeats, rules
 from warehouse.accounting import Sum, Tally
 from warehouse.adapters import Source, files
 from warehouse.delivery import Changes, Stamp, compare
-from warehouse.engine import name, quote
+from warehouse.engine import name, parquet, quote
 from warehouse.errors import ContractBroken
 from warehouse.incremental import moved_accounts, ripe, touched
 from warehouse.landing import Landing, Part, Scope, Sums
 from warehouse.manifest import Manifest
-from warehouse.raw import SQL_TYPES, TABLES, RawTable
+from warehouse.raw import FX_RATES, TABLES, RawTable
 from warehouse.store import copy_to_parquet, link, part_file
 
 UNREADABLE = (
@@ -72,9 +72,20 @@ class Build:
         self.con, self.raw, self.reading, self.key, self.say = con, raw, reading, key, say
         self.sources = {source.table: source for source in sources if source.table in TABLES}
         self.feeds = [source for source in sources if source.table not in TABLES]
-        self.building, self.live, self.before, self.stamps = building, live, before, stamps
+        self.building, self.live, self.before = building, live, before
         self.next = building / "warehouse"
+        self.changes: dict[str, Changes] = {}  # by table; empty when there is nothing to build on
+        self.ripened: dict[str, frozenset[str]] = {}
+        if before is not None:
+            tables = before.files.keys() | stamps.keys()
+            self.changes = {t: compare(before.files.get(t, {}), stamps.get(t, {})) for t in tables}
+            self.ripened = {t: ripe(before, t, reading.latest.isoformat()) for t in tables}
         self.built = Built(fresh=None if before is None else [])
+
+    @property
+    def idle(self) -> bool:
+        """Whether the live warehouse is already what would be built."""
+        return self.before is not None and not any(self.changes.values()) and not any(self.ripened.values())
 
     def run(self) -> Built:
         (self.next / "quarantine").mkdir(parents=True)
@@ -93,37 +104,28 @@ class Build:
 
     def _table(self, table: RawTable) -> None:
         source = self.sources.get(table.name)
-        changes = self.changes(table.name)
         if source is None:
             self.built.parts[table.name] = {}
-        elif changes is None or self.before is None:
+        elif self.before is None:
             self._whole(table, source)
-        elif self._untouched(table, changes):
+        elif self._untouched(table):
             self._carry(table, Scope(frozenset(), frozenset(), frozenset()), frozenset())
             self.built.tallies += [tally for tally in self.before.tallies if tally.table == table.name]
             self.built.sums += self.before.sums if rules.has_money(table) else []
         elif table.by_month and source.by_file and not rules.has_money(table):  # money is added up anew every time
-            self._touched(table, source, changes)
+            self._touched(table, source)
         else:
-            self._whole(table, source, changes.fresh)
+            self._whole(table, source)
         empty, old = self.next / table.name / part_file(0), self.live / table.name / part_file(0)
         if not self.built.parts[table.name] and self.before is not None and not self.before.parts.get(table.name):
             link(old, empty)
         elif not self.built.parts[table.name]:
-            columns = ", ".join(f'CAST(NULL AS {SQL_TYPES[c.type]}) AS "{c.name}"' for c in table.columns)
-            copy_to_parquet(self.con, f"SELECT {columns} LIMIT 0", empty)
+            copy_to_parquet(self.con, rules.no_rows(table), empty)
 
-    def changes(self, table: str) -> Changes | None:
-        """What changed in the files of `table`; null when there is nothing to build on."""
-        if self.before is None:
-            return None
-        return compare(self.before.files.get(table, {}), self.stamps.get(table, {}))
-
-    def _untouched(self, table: RawTable, changes: Changes) -> bool:
-        assert self.before is not None
-        if changes or ripe(self.before, table.name, self.reading.latest.isoformat()):
+    def _untouched(self, table: RawTable) -> bool:
+        if self.changes[table.name] or self.ripened[table.name]:
             return False
-        if rules.has_money(table) and self.changes("fx_rates"):
+        if rules.has_money(table) and self.changes.get(FX_RATES.name):
             return False
         if table.name not in rules.REFERRED:
             return True
@@ -144,7 +146,7 @@ class Build:
         ).fetchall()
         return found[0][0] if found else None
 
-    def _whole(self, table: RawTable, source: Source, fresh: frozenset[str] = frozenset()) -> None:
+    def _whole(self, table: RawTable, source: Source) -> None:
         landing = self._landing(table, source)
         landed = landing.land(Scope(), landing.counts(Scope()), self.next)
         tallies = landed.tallies + self._malformed(source, None)
@@ -153,15 +155,14 @@ class Build:
         self.built.sums += _sums(landed.sums)
         self._written(table, landed.parts, set(landed.parts))
         if self.built.fresh is not None:
-            self.built.fresh += [tally for tally in tallies if tally.file in fresh]
+            self.built.fresh += [tally for tally in tallies if tally.file in self.changes[table.name].fresh]
         self._quarantine(table, source, None)
 
-    def _touched(self, table: RawTable, source: Source, changes: Changes) -> None:
+    def _touched(self, table: RawTable, source: Source) -> None:
         assert self.before is not None
         assert self.built.fresh is not None
-        landing = self._landing(table, source)
-        ripened = ripe(self.before, table.name, self.reading.latest.isoformat())
-        scope = touched(self.con, landing, self.before, self.live, changes, ripened)
+        landing, changes = self._landing(table, source), self.changes[table.name]
+        scope = touched(self.con, landing, self.before, self.live, changes, self.ripened[table.name])
         assert scope.parts is not None
         assert scope.undated is not None
         landed = landing.land(scope, landing.counts(scope), self.next)
@@ -204,8 +205,7 @@ class Build:
             listed = ", ".join(map(str, sorted(scope.parts))) or "-1"
             files_gone = ", ".join(map(quote, sorted(gone))) or "''"
             kept = (
-                f"SELECT * FROM read_parquet({quote(str(old))}) "
-                f"WHERE NOT (part IN ({listed}) OR (part = 0 AND file IN ({files_gone})))"
+                f"SELECT * FROM {parquet(old)} WHERE NOT (part IN ({listed}) OR (part = 0 AND file IN ({files_gone})))"
             )
         self._quarantine(table, self.sources.get(table.name), kept, scope.undated)
 
@@ -215,7 +215,7 @@ class Build:
         """Writes what is set aside of `table`. kept: SQL for rows taken over. only: unreadable lines of these files."""
         pieces = [kept] if kept else []
         new = sorted(self.building.glob(f"{table.name}-aside-*.parquet"))
-        pieces += [f"SELECT * FROM read_parquet({quote(str(path))})" for path in new]
+        pieces += [f"SELECT * FROM {parquet(path)}" for path in new]
         pieces += [_rejected(table.name, file, lines) for file, lines in _read(source, only)]
         self._write_aside(table.name, pieces)
         for path in new:
@@ -259,9 +259,7 @@ class Build:
 
     def _know_accounts(self) -> None:
         path = self.next / "accounts" / part_file(0)
-        self.con.execute(
-            "CREATE TABLE ingest.known_accounts AS SELECT account_id, created_at FROM read_parquet(?)", [str(path)]
-        )
+        self.con.execute(f"CREATE TABLE ingest.known_accounts AS SELECT account_id, created_at FROM {parquet(path)}")
         if self.before is not None:
             moved_accounts(self.con, self.live / "accounts" / part_file(0), path)
 
@@ -273,17 +271,7 @@ class Build:
         blamed = files.at_fault(self.con, source.paths, error)
         if blamed is None and damaged:
             return None
-        return ContractBroken([f"{blamed or ', '.join(source.files[:3])}: {why(error)}"])
-
-
-def why(error: duckdb.Error) -> str:
-    """What DuckDB says of a file, without the values in it."""
-    text = str(error)
-    if "state machine" in text:
-        return "lines end in LF and in CRLF, or a quote is out of place. Export the file with one line ending."
-    if "Maximum line size" in text or "max_line_size" in text:
-        return f"a line is longer than {files.MAX_LINE_BYTES // 2**20} MiB. Leave free text out of the export."
-    return f"cannot be read ({text.splitlines()[0][:300]})."
+        return ContractBroken([f"{blamed or ', '.join(source.files[:3])}: {files.why(error)}"])
 
 
 def _read(source: Source | None, only: frozenset[str] | None) -> list[tuple[str, str]]:

@@ -42,13 +42,14 @@ class Changes:
         return bool(self.fresh or self.removed)
 
 
-def stamp(raw: Path, paths: Mapping[str, Path], before: Mapping[str, Stamp]) -> dict[str, Stamp]:
+def stamp(paths: Mapping[str, Path], before: Mapping[str, Stamp], said: Mapping[str, str]) -> dict[str, Stamp]:
     """The stamps of `paths` (by label). A file that has size and time of its stamp in `before` is not read again.
 
+    said: SHA-256 by label, as the sender lists them.
+
     Raises:
-        ContractBroken: a file is not what `SHA256SUMS` of the raw folder says, or a page of a Parquet file is damaged.
+        ContractBroken: a file is not what the sender says, or a page of a Parquet file is damaged.
     """
-    said = read_sums(raw)
     with ThreadPoolExecutor(2) as pool:
         found = dict(zip(paths, pool.map(lambda item: _stamp(item[0], item[1], before), paths.items()), strict=True))
     problems = [
@@ -58,9 +59,9 @@ def stamp(raw: Path, paths: Mapping[str, Path], before: Mapping[str, Stamp]) -> 
     ]
     if problems:
         raise ContractBroken(problems)
-    fresh = [file for file, one in found.items() if before.get(file, one).sha256 != one.sha256 or file not in before]
+    fresh = compare(before, found).fresh
     with ThreadPoolExecutor(2) as pool:
-        problems = [problem for problem in pool.map(lambda file: _damage(file, paths[file]), fresh) if problem]
+        problems = [problem for problem in pool.map(lambda file: _damage(file, paths[file]), sorted(fresh)) if problem]
     if problems:
         raise ContractBroken(problems)
     return found
@@ -90,24 +91,11 @@ def refuse_moving(paths: Mapping[str, Path], stamps: Mapping[str, Stamp]) -> Non
         raise ContractBroken(moving)
 
 
-def refuse_missing(raw: Path) -> None:
-    """Refuses a delivery that lacks a file which its sender lists.
-
-    Raises:
-        ContractBroken: names the files.
-    """
-    missing = [file for file in read_sums(raw) if not (raw / file).is_file()]
-    if missing:
-        raise ContractBroken(
-            [f"{', '.join(missing[:5])}: listed in {SUMS} but not there. Deliver it, or mend the list."]
-        )
-
-
 def read_sums(raw: Path) -> dict[str, str]:
     """File label to SHA-256 as `SHA256SUMS` of the folder says; empty without one.
 
     Raises:
-        ContractBroken: a line is not `<64 hex digits>  <file>`.
+        ContractBroken: a line is not `<64 hex digits>  <file>`, or a file that is listed is not there.
     """
     path = raw / SUMS
     if not path.is_file():
@@ -120,6 +108,11 @@ def read_sums(raw: Path) -> dict[str, str]:
                 [f"{SUMS}: line {number} is not a SHA-256 and a file name. Write it with `sha256sum`."]
             )
         said[file.lstrip(" *").removeprefix("./")] = digest.lower()
+    missing = [file for file in said if not (raw / file).is_file()]
+    if missing:
+        raise ContractBroken(
+            [f"{', '.join(missing[:5])}: listed in {SUMS} but not there. Deliver it, or mend the list."]
+        )
     return said
 
 

@@ -38,6 +38,12 @@ def connect(*folders: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb
             con.close()
 
 
+def parquet(*files: Path, filename: bool = False) -> str:
+    """The rows of Parquet files of one schema as an SQL relation; `filename`: with the path of each row's file."""
+    listed = ", ".join(quote(str(file)) for file in files)
+    return f"read_parquet([{listed}]{', filename = true' if filename else ''})"
+
+
 def quote(text: str) -> str:
     """`text` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"

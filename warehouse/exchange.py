@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse import repeats, rules
-from warehouse.accounting import Tally
+from warehouse.accounting import Tally, tally
 from warehouse.adapters import Source, tables
 from warehouse.raw import FX_RATES
 
@@ -43,12 +43,4 @@ def rates(
 
 def tallies(con: duckdb.DuckDBPyConnection, sources: list[Source]) -> list[Tally]:
     """What became of the rows of the rates."""
-    if not sources:
-        return []
-    found = con.execute(
-        "SELECT _file, coalesce(_breach, ''), count(*), min(_line) FROM ingest.fx GROUP BY ALL ORDER BY ALL"
-    ).fetchall()
-    return [
-        Tally(FX_RATES.name, file, breach.partition("|")[0], breach.partition("|")[2], rows, first)
-        for file, breach, rows, first in found
-    ]
+    return tally(con, FX_RATES.name, "ingest.fx") if sources else []

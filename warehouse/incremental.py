@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from warehouse.delivery import Changes
-from warehouse.engine import quote
+from warehouse.engine import parquet
 from warehouse.landing import Landing, Scope
 from warehouse.manifest import Manifest
 from warehouse.store import part_file
@@ -35,8 +35,8 @@ def moved_accounts(con: duckdb.DuckDBPyConnection, old: Path, new: Path) -> None
     con.execute(f"""
         CREATE OR REPLACE TABLE ingest.moved AS
         SELECT account_id, o.created_at IS NOT NULL AS known
-        FROM (SELECT account_id, created_at FROM read_parquet({quote(str(old))})) AS o
-        FULL JOIN (SELECT account_id, created_at FROM read_parquet({quote(str(new))})) AS n USING (account_id)
+        FROM (SELECT account_id, created_at FROM {parquet(old)}) AS o
+        FULL JOIN (SELECT account_id, created_at FROM {parquet(new)}) AS n USING (account_id)
         WHERE o.created_at IS DISTINCT FROM n.created_at""")
 
 
@@ -66,9 +66,9 @@ def touched(
     while True:
         files = fresh | {file for file, parts in fed.items() if parts & dirty and file not in changes.removed}
         scope = Scope(frozenset(files), frozenset(dirty), frozenset(fresh))
-        clean = {str(live / table / part_file(part)): part for part in before.parts.get(table, {}) if part not in dirty}
+        clean = {live / table / part_file(part): part for part in before.parts.get(table, {}) if part not in dirty}
         dated = Scope(scope.files, scope.parts, frozenset())
-        more = {clean[path] for path in landing.parts_elsewhere(dated, [Path(path) for path in clean])}
+        more = {clean[path] for path in landing.known_elsewhere(dated, list(clean))}
         if not more:
             return scope
         dirty |= more
@@ -79,17 +79,15 @@ def _of_moved_accounts(con: duckdb.DuckDBPyConnection, table: str, before: Manif
     aside = live / "quarantine" / f"{table}.parquet"
     if aside.is_file():
         found = con.execute(
-            f"SELECT DISTINCT part FROM read_parquet({quote(str(aside))}) "
-            "WHERE account_id IN (SELECT account_id FROM ingest.moved)"
+            f"SELECT DISTINCT part FROM {parquet(aside)} WHERE account_id IN (SELECT account_id FROM ingest.moved)"
         ).fetchall()
         parts |= {part for (part,) in found if part}
     [(gone,)] = con.execute("SELECT count(*) FROM ingest.moved WHERE known").fetchall()
-    names = {str(live / table / part_file(part)): part for part in before.parts.get(table, {})}
+    names = {live / table / part_file(part): part for part in before.parts.get(table, {})}
     if gone and names:
-        listed = ", ".join(quote(path) for path in names)
         found = con.execute(
-            f"SELECT DISTINCT filename FROM read_parquet([{listed}], filename = true) "
+            f"SELECT DISTINCT filename FROM {parquet(*names, filename=True)} "
             "WHERE account_id IN (SELECT account_id FROM ingest.moved WHERE known)"
         ).fetchall()
-        parts |= {names[path] for (path,) in found}
+        parts |= {names[Path(path)] for (path,) in found}
     return parts

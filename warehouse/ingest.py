@@ -32,7 +32,6 @@ from warehouse.audit import audit
 from warehouse.build import Build, Built
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, ExpansionError
-from warehouse.incremental import ripe
 from warehouse.manifest import Manifest, made_with, read_manifest
 from warehouse.params import read_params, section
 from warehouse.periods import midnight_after
@@ -151,16 +150,14 @@ def ingest(
         paths: dict[str, dict[str, Path]] = {}
         for source in [*sources, *rates]:
             paths.setdefault(source.table, {}).update(source.paths)
-        delivery.refuse_missing(raw)
-        stamps = {
-            t: delivery.stamp(raw, those, before.files.get(t, {}) if before else {}) for t, those in paths.items()
-        }
+        said, known = delivery.read_sums(raw), before.files if before else {}
+        stamps = {table: delivery.stamp(those, known.get(table, {}), said) for table, those in paths.items()}
         build = Build(con, raw, sources, reading, key, building, live, before, stamps, say)
-        if before is not None and _nothing_new(build, before, reading):
-            return _told(live, workspace)
+        if build.idle:
+            return _told(live)
         built = build.run()
         built.tallies += exchange.tallies(con, rates)
-        accounting = _account(sources + rates, built, before, workspace, params)
+        accounting = _account(sources + rates, built, workspace, params)
         for table, those in paths.items():
             delivery.refuse_moving(those, stamps[table])
         accounting = replace(accounting, problems=(*accounting.problems, *empty_tables(sources, accounting, params)))
@@ -168,10 +165,8 @@ def ingest(
         if accounting.problems and (stop or not accounting.counts["accounts"]):
             raise ContractBroken(list(accounting.problems))
         accounting = _finish(con, built, accounting, before, live, building / "warehouse")
-        extra = accounting.extra_columns
-        Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums, extra).write(
-            building / "warehouse"
-        )
+        manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums)
+        manifest.write(building / "warehouse")
         swap_folder(building / "warehouse", workspace.warehouse)
     return accounting
 
@@ -224,21 +219,13 @@ def ingest_stage(
     return accounting
 
 
-def _nothing_new(build: Build, before: Manifest, reading: rules.Reading) -> bool:
-    tables = {*before.files, *build.stamps}
-    changed = any(build.changes(table) for table in tables)
-    return not changed and not any(ripe(before, table, reading.latest.isoformat()) for table in tables)
-
-
-def _told(live: Path, workspace: Workspace) -> Accounting:
+def _told(live: Path) -> Accounting:
     """The accounting of the live warehouse; nothing was landed, so nothing was written and nothing is to audit."""
     accounting = Accounting.from_json(json.loads((live / "accounting.json").read_text(encoding="utf-8")))
     return replace(accounting, written={}, audit={})
 
 
-def _account(
-    sources: list[Source], built: Built, before: Manifest | None, workspace: Workspace, params: IngestParams
-) -> Accounting:
+def _account(sources: list[Source], built: Built, workspace: Workspace, params: IngestParams) -> Accounting:
     kept = str(workspace.quarantine)
     found = over_limit(built.tallies, params.limits(kept))
     if built.fresh is not None and not found:  # a broken night must not hide behind two good years

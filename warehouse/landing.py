@@ -16,10 +16,10 @@ from pathlib import Path
 import duckdb
 
 from warehouse import repeats, rules
-from warehouse.accounting import Tally
+from warehouse.accounting import Tally, tally
 from warehouse.adapters import Source, files
 from warehouse.casting import NAIVE_TYPES
-from warehouse.engine import name, quote
+from warehouse.engine import name, parquet, quote
 from warehouse.privacy import HASHED, hashed
 from warehouse.raw import RawTable
 from warehouse.store import copy_to_parquet, part_file
@@ -82,6 +82,7 @@ class Landing:
         self._staged: list[Path] = []
         self._staged_files: frozenset[str] = frozenset()
         self._staged_all = False
+        self._shifted = False  # whether lines of CSV files are ahead of their rows
         self._keyless = True  # some row may lack the key of its table; `counts` finds out
 
     @property
@@ -104,17 +105,16 @@ class Landing:
         self._keyless = any(row[3] for row in found)
         return {(file, part): rows for file, part, rows, _ in found}
 
-    def parts_elsewhere(self, scope: Scope, files: list[Path]) -> set[str]:
-        """Which of the Parquet `files` of the live warehouse hold the key of a row in `scope`, by path."""
+    def known_elsewhere(self, scope: Scope, parts: list[Path]) -> set[Path]:
+        """Which of the Parquet files `parts` of the live warehouse hold the key of a row in `scope`."""
         key = self.table.key
-        if key is None or key not in self.source.columns or not files:
+        if key is None or key not in self.source.columns or not parts:
             return set()
-        listed = ", ".join(quote(str(path)) for path in files)
         found = self.con.execute(
-            f"SELECT DISTINCT filename FROM read_parquet([{listed}], filename = true) WHERE {key} IS NOT NULL "
+            f"SELECT DISTINCT filename FROM {parquet(*parts, filename=True)} WHERE {key} IS NOT NULL "
             f"AND hash({key}) IN (SELECT _key FROM ({self._keys(scope)}))"
         ).fetchall()
-        return {path for (path,) in found}
+        return {Path(path) for (path,) in found}
 
     def land(self, scope: Scope, counts: dict[tuple[str, int], int], folder: Path) -> Landed:
         """Writes a file `folder`/<table>/<month>.parquet a part, and what was set aside to `self.aside`."""
@@ -129,7 +129,7 @@ class Landing:
             if self.table.by_month:
                 self.say(f"{self.table.name} {_span(group)}")
             self._batch(scope, group, within, across)
-            tallies += self._tallies()
+            tallies += tally(self.con, self.table.name, "ingest.batch")
             for fate, (delivered, booked) in self._sums().items():
                 before = sums.get(fate, (Decimal(0), Decimal(0)))
                 sums[fate] = (before[0] + delivered, before[1] + booked)
@@ -171,20 +171,20 @@ class Landing:
         if not self._staged_all and (missing != frozenset() or not self._staged):
             path = self.aside / f"{self.table.name}-staged-{len(self._staged)}.parquet"
             where = "true" if missing is None else f"_file IN ({_listed(missing)})"
-            query = rules.judged(self.table, self.source, self.reading, where)
-            self.con.execute(f"COPY ({query}) TO {quote(str(path))} (FORMAT parquet, COMPRESSION snappy)").fetchall()
+            copy_to_parquet(self.con, rules.judged(self.table, self.source, self.reading, where), path)
             self._staged.append(path)
             self._staged_files |= missing or frozenset()
             self._staged_all = missing is None
-        staged = f"read_parquet([{', '.join(quote(str(path)) for path in self._staged)}])"
-        if not self._shifted():
+            self._shifted = self._shift()
+        staged = parquet(*self._staged)
+        if not self._shifted:
             return f"SELECT * FROM {staged}"
         return (
             f"SELECT s.* REPLACE (s._line + coalesce(m.lines, 0) AS _line) FROM {staged} AS s "
             "ASOF LEFT JOIN ingest.shifts AS m ON m.file = s._file AND s._line >= m.from_line"
         )
 
-    def _shifted(self) -> bool:
+    def _shift(self) -> bool:
         """Makes `ingest.shifts`: by how much the lines of a CSV file are ahead of its rows, from a row's number on.
         DuckDB numbers the rows it could read; each line it could not moves the later ones."""
         found = [
@@ -251,16 +251,6 @@ class Landing:
             repeats.settle(self.con, self.table, "ingest.repeated")
             self.con.execute(f"DELETE FROM ingest.batch WHERE {open_rows}")
             self.con.execute("INSERT INTO ingest.batch BY NAME SELECT * FROM ingest.repeated")
-
-    def _tallies(self) -> list[Tally]:
-        found = self.con.execute(
-            "SELECT _file, _part, coalesce(_breach, ''), count(*), min(_line) FROM ingest.batch "
-            "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
-        ).fetchall()
-        return [
-            Tally(self.table.name, file, *_split(breach), rows, first, part)
-            for file, part, breach, rows, first in found
-        ]
 
     def _sums(self) -> Sums:
         if not rules.has_money(self.table):
@@ -342,8 +332,3 @@ def _next(part: int) -> int:
 
 def _listed(files: Iterable[str]) -> str:
     return ", ".join(quote(file) for file in sorted(files)) or "''"
-
-
-def _split(breach: str) -> tuple[str, str]:
-    rule, _, column = breach.partition("|")
-    return rule, column

@@ -25,8 +25,8 @@ FILE = "manifest.json"
 @dataclass(frozen=True)
 class Manifest:
     """made_with: digest of all that decides how a row is read. latest: the latest moment (ISO) a clock might show.
-    files: stamps by table and label. parts: by table and part. tallies: of every file, part and rule. sums: of money.
-    extra: ignored columns by table."""
+    files: stamps by table and label. parts: by table and part. tallies: of every file, part and rule. sums: of
+    money."""
 
     made_with: str
     latest: str
@@ -34,7 +34,6 @@ class Manifest:
     parts: dict[str, dict[int, Part]] = field(default_factory=dict)
     tallies: list[Tally] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
-    extra: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
         document = asdict(self) | {
@@ -76,7 +75,6 @@ def read_manifest(warehouse: Path) -> Manifest | None:
             {t: {int(part): Part(**one) for part, one in parts.items()} for t, parts in document["parts"].items()},
             [Tally(*values) for values in document["tallies"]],
             [Sum(**one) for one in document["sums"]],
-            document["extra"],
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError):
         return None  # damaged: everything is in the raw files, so a whole ingest mends it

@@ -10,12 +10,12 @@ import duckdb
 import pyarrow as pa
 
 from warehouse import repeats, rules
-from warehouse.accounting import Limits, Tally
+from warehouse.accounting import Limits, Tally, tally
 from warehouse.adapters import Source, tables
 from warehouse.engine import name
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, over_limit
-from warehouse.raw import SQL_TYPES, TABLES, RawTable
+from warehouse.raw import TABLES, RawTable
 
 
 def load_rows(
@@ -52,8 +52,7 @@ def _load(
 ) -> list[Tally]:
     columns = ", ".join(name(column.name) for column in table.columns)
     if not rows:
-        typed = ", ".join(f"CAST(NULL AS {SQL_TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
-        con.execute(f"CREATE OR REPLACE TABLE main.{table.name} AS SELECT {typed} LIMIT 0")
+        con.execute(f"CREATE OR REPLACE TABLE main.{table.name} AS {rules.no_rows(table)}")
         return []
     source = _source(con, table, rows)
     con.execute(f"CREATE TABLE ingest.{table.name} AS {rules.judged(table, source, params.reading(now))}")
@@ -61,13 +60,7 @@ def _load(
     con.execute(
         f"CREATE OR REPLACE TABLE main.{table.name} AS SELECT {columns} FROM ingest.{table.name} WHERE _breach IS NULL"
     )
-    found = con.execute(
-        f"SELECT coalesce(_breach, ''), count(*), min(_line) FROM ingest.{table.name} GROUP BY 1 ORDER BY 1"
-    ).fetchall()
-    return [
-        Tally(table.name, table.name, breach.partition("|")[0], breach.partition("|")[2], n, first)
-        for breach, n, first in found
-    ]
+    return tally(con, table.name, f"ingest.{table.name}")
 
 
 def _source(con: duckdb.DuckDBPyConnection, table: RawTable, rows: list[dict[str, Any]]) -> Source:

@@ -27,7 +27,6 @@ AFTER_SIGNUP = ("events", "revenue")
 LATER = {"closed_at": ("created_at", "<"), "period_end": ("period_start", "<="), "valid_to": ("valid_from", "<")}
 CREDITS = "('credit', 'refund')"
 UNDATED = 0
-EXTRAS = ("_breach", "_shape", "_key", "_part", "_paid", "_coin")
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def judged(table: RawTable, source: Source, reading: Reading, where: str = "true
     money_columns = _money(table, reading)
     return f"""
         SELECT _file, _line, {columns}{money_columns}, _breach,
-               CASE WHEN _breach IS NOT NULL THEN {shape(_refused(there, source))} END AS _shape, _key, _part,
+               CASE WHEN _breach IS NOT NULL THEN {shape(_refused(there))} END AS _shape, _key, _part,
                {"f.amount" if has_money(table) else "CAST(NULL AS DECIMAL(18, 4))"} AS _paid,
                {"f.currency" if has_money(table) else "CAST(NULL AS VARCHAR)"} AS _coin
         FROM (
@@ -89,6 +88,12 @@ def typed(table: RawTable, source: Source, reading: Reading, where: str = "true"
                 SELECT _file, _line, {", ".join(values + raws)}{given} FROM ({source.query}) WHERE {where}))"""
 
 
+def no_rows(table: RawTable) -> str:
+    """SQL for the columns of `table`, typed, and no row."""
+    columns = ", ".join(f"CAST(NULL AS {SQL_TYPES[c.type]}) AS {name(c.name)}" for c in table.columns)
+    return f"SELECT {columns} LIMIT 0"
+
+
 def part(table: RawTable) -> str:
     """SQL for the part a row belongs to: year * 100 + month in which it happened; 0 where that is no sane moment, and
     in tables that are not kept by month."""
@@ -118,7 +123,7 @@ def _raw(column: Column) -> str:
     return name(f"raw {column.name}")
 
 
-def _refused(there: list[Column], source: Source) -> str:
+def _refused(there: list[Column]) -> str:
     """SQL for the raw value of the column that the breach names; ids that are in order are not refused values."""
     whens = " ".join(f"WHEN {quote(column.name)} THEN CAST(f.{_raw(column)} AS VARCHAR)" for column in there)
     return f"CASE split_part(_breach, '|', 2) {whens} END"
@@ -207,8 +212,7 @@ def _order_rules(table: RawTable, reading: Reading) -> list[tuple[str, str]]:
         else:
             stale = f"x.rate IS NULL OR f.booked_at >= x.day + INTERVAL {reading.rate_days} DAY"
             whens.append((f"{foreign} AND ({stale})", _breach("no_rate", "currency")))
-    if table.name == "fx_rates":
-        whens.append(("f.rate <= 0", _breach("wrong_sign", "rate")))
+    whens += [(f"f.{c.name} <= 0", _breach("wrong_sign", c.name)) for c in table.columns if c.type == "rate"]
     return whens
 
 

@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from warehouse.engine import quote
+from warehouse.engine import parquet, quote
 from warehouse.errors import DataError, UsageError
 from warehouse.raw import TABLES
 
@@ -88,8 +88,7 @@ def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
             raise UsageError(
                 f"{warehouse / table} holds no table. Run `expansion ingest --raw DIR --workspace DIR` first."
             )
-        listed = ", ".join(quote(str(path)) for path in files)
-        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([{listed}])")
+        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {parquet(*files)}")
 
 
 def link(path: Path, into: Path) -> None:

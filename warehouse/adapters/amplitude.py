@@ -49,9 +49,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: AmplitudeParams, 
     Raises:
         ContractBroken: the export or one of its columns is missing, or a file cannot be read.
     """
-    there = files.look(con, raw, params.files)
-    if there is None:
-        raise ContractBroken([f"{raw}: {params.files} is missing (ingest.amplitude.files)."])
+    there = files.expect(con, raw, params.files, "ingest.amplitude.files")
     for file, columns in there.by_file.items():
         require(file, EXPORT, columns)
     for needed, why in ((IDS, "identifies an event"), (("groups",), "tells the account of an event")):
@@ -96,10 +94,10 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: AmplitudeParams, 
             values.select(lines, picked, breaches),
             types,
             tuple(there.by_file),
-            tuple(sorted(set(there.columns) - set(wanted))),
+            there.besides(wanted),
             rejects,
             judged=True,
-            paths={files.label(raw, path): path for path in there.paths},
+            paths=there.paths,
             by_file=True,
         )
     ]

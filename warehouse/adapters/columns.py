@@ -112,9 +112,7 @@ def _source(
 ) -> Source:
     """counted: files whose unreadable lines another table counts already; those of this one are added."""
     place = f"ingest.columns.{table.name}"
-    there = files.look(con, raw, given.files)
-    if there is None:
-        raise ContractBroken([f"{raw}: {given.files} is missing ({place}.files)."])
+    there = files.expect(con, raw, given.files, f"{place}.files")
     named = {column: own for column, own in given.columns.items() if isinstance(own, str)}
     needed = [_root(own, there) for column, own in named.items() if table.column(column).required]
     needed += [_root(own, there) for own in given.keep]
@@ -139,10 +137,10 @@ def _source(
         values.select(lines, picked, _breaches(given, there, absent)),
         types,
         tuple(there.by_file),
-        tuple(sorted(set(there.columns) - set(roots))),
+        there.besides(roots),
         mine,
         judged=True,
-        paths={files.label(raw, path): path for path in there.paths},
+        paths=there.paths,
         by_file=True,
     )
 

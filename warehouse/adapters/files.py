@@ -38,12 +38,15 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # what one line may hold; DuckDB keeps severa
 
 @dataclass(frozen=True)
 class RawFiles:
-    """The files of one table. `columns`: union of their columns with DuckDB types; `by_file`: the columns of each."""
+    """Files by label. `columns`: union of their columns with DuckDB types; `by_file`: the columns of each."""
 
-    stem: str
-    paths: tuple[Path, ...]
+    paths: dict[str, Path]
     columns: dict[str, str]
     by_file: dict[str, tuple[str, ...]]
+
+    def besides(self, read: Iterable[str]) -> tuple[str, ...]:
+        """The columns that are not among those read, in order of the alphabet."""
+        return tuple(sorted(set(self.columns) - set(read)))
 
 
 def stem_of(path: Path) -> str | None:
@@ -127,20 +130,31 @@ def look(con: duckdb.DuckDBPyConnection, raw: Path, what: str) -> RawFiles | Non
     Raises:
         ContractBroken: a file is empty, has no header, or is not readable.
     """
-    paths = find(raw, what)
+    paths = {label(raw, path): path for path in find(raw, what)}
     if not paths:
         return None
-    parquet = [path for path in paths if path.suffix == ".parquet"]
+    parquet = [path for path in paths.values() if path.suffix == ".parquet"]
     columns = _parquet_columns(con, raw, parquet) if parquet else {}
     by_file = _parquet_names(con, raw, parquet) if parquet else {}
-    for path in paths:
+    for file, path in paths.items():
         if path.suffix != ".parquet":
-            file = label(raw, path)
             by_file[file] = names = _keys(con, raw, path) if _is_lines(path) else _header(raw, path)
             columns = {**columns, **dict.fromkeys(names, "VARCHAR")}
     for file, names in by_file.items():
         _bounded(file, names)
-    return RawFiles(what, paths, columns, by_file)
+    return RawFiles(paths, columns, by_file)
+
+
+def expect(con: duckdb.DuckDBPyConnection, raw: Path, what: str, setting: str) -> RawFiles:
+    """The same where the files must be there; `setting`: the key of the params that names them.
+
+    Raises:
+        ContractBroken: as `look`, and when there is no such file.
+    """
+    there = look(con, raw, what)
+    if there is None:
+        raise ContractBroken([f"{raw}: {what} is missing ({setting})."])
+    return there
 
 
 def _is_lines(path: Path) -> bool:
@@ -152,18 +166,17 @@ def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tu
     Parquet files are one scan, each CSV file is one."""
     wanted = list(files.columns) if columns is None else columns
     parts, rejects = [], []
-    parquet = [path for path in files.paths if path.suffix == ".parquet"]
+    parquet = {file: path for file, path in files.paths.items() if path.suffix == ".parquet"}
     if parquet:
-        there = {column for path in parquet for column in files.by_file[label(raw, path)]}
+        there = {column for file in parquet for column in files.by_file[file]}
         picked = "".join(f", {name(column)}" for column in wanted if column in there)
         parts.append(
             f"SELECT substr(filename, {len(str(raw)) + 2}) AS _file, file_row_number + 1 AS _line{picked} "
-            f"FROM {_scan(parquet)}"
+            f"FROM {_scan(list(parquet.values()))}"
         )
-    for path in files.paths:
-        if path.suffix == ".parquet":
+    for file, path in files.paths.items():
+        if file in parquet:
             continue
-        file = label(raw, path)
         table = _rejects(file)
         rejects.append((file, table))
         there = {column for column in wanted if column in files.by_file[file]}
@@ -240,20 +253,20 @@ def _keys(con: duckdb.DuckDBPyConnection, raw: Path, path: Path) -> tuple[str, .
     """The top-level keys of the objects of a JSONL file; its unreadable lines go to the table of its rejects."""
     file = label(raw, path)
     try:
+        [(shapes, bad)] = con.execute(
+            "SELECT list(DISTINCT keys) FILTER (keys IS NOT NULL), list(_line ORDER BY _line) FILTER (keys IS NULL) "
+            f"FROM (SELECT _line, CASE WHEN good THEN json_keys(line) END AS keys FROM ({_lines(path)}))"
+        ).fetchall()
         con.execute(
             f"CREATE OR REPLACE TABLE main.{_rejects(file)} AS "
-            f"SELECT _line AS line, '' AS csv_line, 0 AS column_idx FROM ({_lines(path)}) WHERE NOT good"
+            "SELECT unnest(CAST(? AS BIGINT[])) AS line, '' AS csv_line",
+            [bad or []],
         )
-        found = con.execute(
-            f"SELECT DISTINCT unnest(json_keys(line)) FROM ({_lines(path)}) WHERE good ORDER BY 1"
-        ).fetchall()
     except duckdb.Error as error:
-        if "aximum line size" in str(error) or "max_line_size" in str(error):
-            raise ContractBroken(
-                [f"{file}: a line is longer than {MAX_LINE_BYTES // 2**20} MiB. Leave free text out of the export."]
-            ) from error
+        if _too_long(error):
+            raise ContractBroken([f"{file}: {why(error)}"]) from error
         raise ContractBroken([f"{file}: not readable as one JSON object a line ({_first_line(error)})."]) from error
-    keys = tuple(key for (key,) in found if key)
+    keys = tuple(sorted({key for shape in shapes or [] for key in shape if key}))
     _bounded(file, keys)
     if twice := _repeated(keys):
         raise ContractBroken([f"{file}: keys {', '.join(twice)} differ in case alone. Keep one spelling."])
@@ -305,6 +318,19 @@ def _readable(con: duckdb.DuckDBPyConnection, path: Path) -> bool:
     except duckdb.Error:
         return False
     return True
+
+
+def why(error: duckdb.Error) -> str:
+    """What DuckDB says of a file, and the remedy where one is known."""
+    if "state machine" in str(error):
+        return "lines end in LF and in CRLF, or a quote is out of place. Export the file with one line ending."
+    if _too_long(error):
+        return f"a line is longer than {MAX_LINE_BYTES // 2**20} MiB. Leave free text out of the export."
+    return f"cannot be read ({_first_line(error)})."
+
+
+def _too_long(error: duckdb.Error) -> bool:
+    return "aximum line size" in str(error) or "max_line_size" in str(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -43,7 +43,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams, re
         there = files.look(con, raw, stem) if _occurs(stem, queries) else None
         if there is None:
             continue
-        read |= {files.label(raw, path): path for path in there.paths}
+        read |= there.paths
         query, rejects = files.relation(raw, there)
         # A CSV file is read once and kept, so that each unreadable line is counted once.
         con.execute(f"CREATE {'TABLE' if rejects else 'VIEW'} main.{name(stem)} AS SELECT * FROM ({query})")

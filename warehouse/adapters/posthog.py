@@ -47,9 +47,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
     Raises:
         ContractBroken: the export or one of its columns is missing, or a file cannot be read.
     """
-    there = files.look(con, raw, params.files)
-    if there is None:
-        raise ContractBroken([f"{raw}: {params.files} is missing (ingest.posthog.files)."])
+    there = files.expect(con, raw, params.files, "ingest.posthog.files")
     for file, columns in there.by_file.items():
         require(file, EXPORT, columns)
     column = None if params.group_index is None else f"$group_{params.group_index}"
@@ -86,17 +84,16 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
         (f"CAST(f.event AS VARCHAR) IN ({dropped})", "excluded:dropped_event|"),
         (f"({account}) IS NULL", "excluded:no_group|"),
     ]
-    paths = {files.label(raw, path): path for path in there.paths}
-    labels, extra = tuple(there.by_file), tuple(sorted(set(there.columns) - set(wanted)))
+    labels = tuple(there.by_file)
     events = Source(
         "events",
         values.select(lines, picked, breaches),
         types,
         labels,
-        extra,
+        there.besides(wanted),
         rejects,
         judged=True,
-        paths=paths,
+        paths=there.paths,
         by_file=True,
     )
     if not params.accounts:
@@ -104,7 +101,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
     moment = casting.cast(EVENTS.column("occurred_at"), *happened, "UTC")
     query = _accounts(lines, _identified(json, account, params), moment, reading)
     return [
-        Source("accounts", query, {"account_id": "VARCHAR", "created_at": values.ZONED}, labels, paths=paths),
+        Source("accounts", query, {"account_id": "VARCHAR", "created_at": values.ZONED}, labels, paths=there.paths),
         events,
     ]
 

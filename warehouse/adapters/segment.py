@@ -80,9 +80,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: SegmentParams, re
     Raises:
         ContractBroken: tracks or one of its columns is missing, nothing tells an account, or a file cannot be read.
     """
-    tracks = files.look(con, raw, params.tracks)
-    if tracks is None:
-        raise ContractBroken([f"{raw}: {params.tracks} is missing (ingest.segment.tracks)."])
+    tracks = files.expect(con, raw, params.tracks, "ingest.segment.tracks")
     for file, columns in tracks.by_file.items():
         require(file, TRACKS, tuple(values.own_names(columns)))
     groups = files.look(con, raw, params.groups)
@@ -116,21 +114,20 @@ def _of_groups(
         picked[given], types[given] = f"f.{name(own[column])}", there.columns[own[column]]
         if CALLS.column(given).type == "timestamp":
             picked[given], types[given] = values.utc(picked[given], types[given], None)
-    paths = {files.label(raw, path): path for path in there.paths}
     labels = tuple(there.by_file)
     try:
         source = Source("groups", values.select(lines, picked, []), types, labels, judged=True)
         con.execute(f"CREATE TABLE ingest.{CALLS.name} AS {rules.judged(CALLS, source, reading)}")
     except duckdb.Error as error:
-        blamed = files.at_fault(con, paths, error) or ", ".join(labels[:3])
-        raise ContractBroken([f"{blamed}: cannot be read ({str(error).splitlines()[0][:300]})."]) from error
-    extra = tuple(sorted(set(there.columns) - {own[column] for column in wanted}))
-    users = Source("account_users", _STAYS, _STAY_TYPES, labels, extra, rejects, judged=True, paths=paths)
+        blamed = files.at_fault(con, there.paths, error) or ", ".join(labels[:3])
+        raise ContractBroken([f"{blamed}: {files.why(error)}"]) from error
+    extra = there.besides(own[column] for column in wanted)
+    users = Source("account_users", _STAYS, _STAY_TYPES, labels, extra, rejects, judged=True, paths=there.paths)
     if not params.accounts:
         return [users]
     told = [trait for trait in TRAITS if trait in wanted]
     types = {"account_id": "VARCHAR", "created_at": values.ZONED} | dict.fromkeys(told, "VARCHAR")
-    return [Source("accounts", _accounts(told, params.traits_within_days), types, labels, paths=paths), users]
+    return [Source("accounts", _accounts(told, params.traits_within_days), types, labels, paths=there.paths), users]
 
 
 # A call that names the user's account again starts no stay; it is counted and set aside.
@@ -231,10 +228,10 @@ def _events(
         query,
         types,
         tuple(there.by_file),
-        tuple(sorted(set(there.columns) - {own[column] for column in wanted})),
+        there.besides(own[column] for column in wanted),
         rejects,
         judged=True,
-        paths={files.label(raw, path): path for path in there.paths},
+        paths=there.paths,
         by_file=not grouped,
     )
 

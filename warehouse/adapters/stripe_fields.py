@@ -58,16 +58,15 @@ def copy(
     kept = {column: column.lower() for column in there.columns if column.lower() in wanted}
     relation, rejects = files.relation(raw, there, list(kept))
     texts = "".join(f", {_as_text(name(own), there.columns[own])} AS {name(lower)}" for own, lower in kept.items())
-    paths = {files.label(raw, path): path for path in there.paths}
     try:
         con.execute(f"CREATE TABLE ingest.stripe_{table} AS SELECT _file, _line{texts} FROM ({relation})")
     except duckdb.Error as error:
-        blamed = files.at_fault(con, paths, error)
+        blamed = files.at_fault(con, there.paths, error)
         if blamed is None:
             raise
-        raise ContractBroken([f"{blamed}: cannot be read ({str(error).splitlines()[0][:300]})."]) from error
-    extra = tuple(sorted(set(there.columns) - set(kept)))
-    return Copied(f"stripe_{table}", tuple(there.by_file), extra, rejects, paths, frozenset(kept.values()))
+        raise ContractBroken([f"{blamed}: {files.why(error)}"]) from error
+    extra = there.besides(kept)
+    return Copied(f"stripe_{table}", tuple(there.by_file), extra, rejects, there.paths, frozenset(kept.values()))
 
 
 def _as_text(column: str, type_: str) -> str:

@@ -67,7 +67,7 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
         tuple(there.by_file),
         tuple(sorted({c for names in there.by_file.values() for c in names if c in there.columns} - set(known))),
         rejects,
-        paths={files.label(raw, path): path for path in there.paths},
+        paths=there.paths,
         by_file=True,
     )
 

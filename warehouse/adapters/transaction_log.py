@@ -83,12 +83,11 @@ def sources(
         con.execute(f"CREATE TABLE ingest.log AS {rules.judged(table, source, reading)}")
     except (duckdb.BinderException, duckdb.ParserException, duckdb.ConversionException) as error:
         raise ParamsError(f"ingest.transaction_log: a condition does not fit the file ({error}).") from error
-    paths = {files.label(raw, path): path for path in there.paths}
-    extra = tuple(sorted(set(there.columns) - set(named.values())))
+    extra = there.besides(named.values())
     return [
-        Source("accounts", _accounts(table), _types(table), source.files, paths=paths),
-        Source("events", _EVENTS, _EVENT_TYPES, source.files, extra, rejects, judged=True, paths=paths),
-        Source("revenue", _revenue(reading.currency), _REVENUE_TYPES, source.files, paths=paths),
+        Source("accounts", _accounts(table), _types(table), source.files, paths=there.paths),
+        Source("events", _EVENTS, _EVENT_TYPES, source.files, extra, rejects, judged=True, paths=there.paths),
+        Source("revenue", _revenue(reading.currency), _REVENUE_TYPES, source.files, paths=there.paths),
     ]
 
 
