@@ -193,6 +193,18 @@ def test_of_many_files_the_damaged_one_is_named(format: str, tmp_path: Path, liv
     assert not [day for day in range(1, 10) if day != 6 and f"events/{day}." in said]
 
 
+def test_of_many_files_the_one_that_was_cut_short_is_named(tmp_path: Path, live: Workspace) -> None:
+    raw = write_raw(tmp_path / "raw", **good())
+    (raw / "events.csv").unlink()
+    for day in range(1, 10):
+        rows = [event("a1", f"2024-02-0{day}T10:00:00Z")]
+        write_file(raw / f"events/{day}.parquet", list(rows[0]), rows)
+    cut = raw / "events/9.parquet"
+    cut.write_bytes(cut.read_bytes()[:300])
+    said = refused(raw, live, "events/9.parquet: ")
+    assert not [day for day in range(1, 9) if f"events/{day}." in said]
+
+
 def test_a_vendor_without_revenue_says_so_in_the_params(tmp_path: Path) -> None:
     raw = write_raw(tmp_path / "raw", accounts=[account()])
     accounting = ingest(raw, Workspace(tmp_path / "workspace"), IngestParams(never_empty=()), NOW)

@@ -306,7 +306,8 @@ def _parquet_names(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path])
 def at_fault(con: duckdb.DuckDBPyConnection, paths: dict[str, Path], error: duckdb.Error) -> str | None:
     """Which of `paths` (by label) made reading them all fail with `error`: the one it speaks of, else the first Parquet
     file that fails by itself; None when each can be read."""
-    spoken_of = [file for file, path in paths.items() if str(path) in str(error)]
+    said = str(error).partition("\nLINE ")[0]  # what follows quotes the query, which names files that are in order
+    spoken_of = [file for file, path in paths.items() if str(path) in said]
     if spoken_of:
         return max(spoken_of, key=len)  # where a.csv.gz is spoken of, so is a.csv
     return next((file for file, path in paths.items() if path.suffix == ".parquet" and not _readable(con, path)), None)
