@@ -6,10 +6,13 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
 from tests.builders import Row, account, event, invoice, write_file, write_raw
+from warehouse.adapters import files
+from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, ingest, main
 from warehouse.raw import TABLES
@@ -203,6 +206,13 @@ def test_of_many_files_the_one_that_was_cut_short_is_named(tmp_path: Path, live:
     cut.write_bytes(cut.read_bytes()[:300])
     said = refused(raw, live, "events/9.parquet: ")
     assert not [day for day in range(1, 9) if f"events/{day}." in said]
+
+
+def test_a_file_is_not_blamed_for_being_quoted_with_the_query(tmp_path: Path) -> None:
+    paths = {file: tmp_path / file for file in ("a.parquet", "b.parquet")}
+    said = f"No magic bytes found at end of file '{paths['b.parquet']}'\n\nLINE 1: FROM read_parquet(['{paths['a.parquet']}'"
+    with connect(tmp_path) as con:
+        assert files.at_fault(con, paths, duckdb.InvalidInputException(said)) == "b.parquet"
 
 
 def test_a_vendor_without_revenue_says_so_in_the_params(tmp_path: Path) -> None:
