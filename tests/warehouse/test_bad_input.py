@@ -210,7 +210,8 @@ def test_of_many_files_the_one_that_was_cut_short_is_named(tmp_path: Path, live:
 
 def test_a_file_is_not_blamed_for_being_quoted_with_the_query(tmp_path: Path) -> None:
     paths = {file: tmp_path / file for file in ("a.parquet", "b.parquet")}
-    said = f"No magic bytes found at end of file '{paths['b.parquet']}'\n\nLINE 1: FROM read_parquet(['{paths['a.parquet']}'"
+    query = f"LINE 1: FROM read_parquet(['{paths['a.parquet']}'"
+    said = f"No magic bytes found at end of file '{paths['b.parquet']}'\n\n{query}"
     with connect(tmp_path) as con:
         assert files.at_fault(con, paths, duckdb.InvalidInputException(said)) == "b.parquet"
 
