@@ -95,6 +95,7 @@ def features(
     raw: Raw,
     as_of: Annotated[str, typer.Option("--as-of", help="YYYY-MM-DD")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write")] = Path("features.parquet"),
+    known_by: Annotated[str | None, typer.Option("--known-by", help="in hindsight: as known at this later day")] = None,
     params: Params = None,
     as_json: Json = False,
 ) -> None:
@@ -108,7 +109,7 @@ def features(
 
     document = read_params(params)
     ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
-    table = features_of(raw, parse_day(as_of), ingesting, meanings, _now())
+    table = features_of(raw, parse_day(as_of), ingesting, meanings, _now(), parse_day(known_by) if known_by else None)
     write_table(table, out)
     said = {"out": str(out), "accounts": table.num_rows, "features": table.num_columns - 2, "as_of": as_of}
     _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from features.catalogue import CATALOGUE, Definitions
+from features import daily
+from features.catalogue import CATALOGUE, Definitions, cells_of
+from features.feature import table_query
 from features.rollup import roll_up
 from features.snapshots import everyone
-from features.windows import window_query
+from features.windows import Layout, stages
 from warehouse import progress
-from warehouse.engine import connect
+from warehouse.engine import Stage, connect, run_stages
+from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.params import read_params
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 
-def build_features(con: duckdb.DuckDBPyConnection, spine: pa.Table, definitions: Definitions) -> pa.Table:
+def feature_stages(definitions: Definitions, layout: Layout) -> list[Stage]:
+    """The whole plan, from the daily rows to the stage `features`."""
+    query = table_query(CATALOGUE, definitions.sql_fragments())
+    return [*stages(cells_of(CATALOGUE), layout), Stage("features", query)]
+
+
+def build_features(
+    con: duckdb.DuckDBPyConnection,
+    spine: pa.Table,
+    definitions: Definitions,
+    layout: Layout | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    peers: pa.Table | None = None,
+) -> pa.Table:
     """What each account of the spine looked like at its date.
 
     Args:
@@ -29,39 +49,116 @@ def build_features(con: duckdb.DuckDBPyConnection, spine: pa.Table, definitions:
         spine: account_id (string), as_of (date32); any order, no duplicates. Rows whose account had not signed up
             before as_of come back absent.
         definitions: the ladder and the meaning of event names.
+        layout: of the daily rows that `con` sees already (features.daily.open_daily); null: they are made of the
+            events.
+        peers: what peers had come to (features/peers.py), from a caller that knows more accounts than `con` does;
+            null: it is computed from `con`.
+        say: is told the stage at work.
 
     Returns:
         account_id, as_of and one column a feature (float64; strings for categories), sorted by account and date.
         Null means what the catalogue says of the feature.
     """
-    roll_up(con, definitions)
+    layout = layout or roll_up(con, definitions)
+    if peers is not None:
+        layout = replace(layout, peers=True)
+        con.register("given_peers", peers)
+        con.execute("CREATE OR REPLACE TEMP TABLE peers AS SELECT * FROM given_peers")
+        con.unregister("given_peers")
     con.register("spine_rows", spine)
     con.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT account_id, as_of FROM spine_rows")
     con.unregister("spine_rows")
-    return con.sql(window_query(CATALOGUE, definitions.sql_fragments())).to_arrow_table()
+    *before, last = feature_stages(definitions, layout)
+    run_stages(con, before, say)
+    say(last.name)
+    return con.sql(last.sql).to_arrow_table()
 
 
-def features_of(raw: Path, as_of: date, settings: IngestParams, definitions: Definitions, now: datetime) -> pa.Table:
+def open_history(
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    definitions: Definitions,
+    first: date,
+    last: date,
+    known_by: date | None = None,
+) -> Layout:
+    """The daily rows for as_of in [first, last]: from the roll-up on disk where it is up to date with the warehouse,
+    else of the events, in memory. `con` sees the tables of the warehouse and may read workspace.rollup."""
+    rolled = daily.ready(workspace, definitions)
+    if rolled is None:
+        return roll_up(con, definitions, known_by)
+    return daily.open_daily(con, workspace.rollup, definitions, rolled, first, last, known_by)
+
+
+def features_at(
+    con: duckdb.DuckDBPyConnection,
+    workspace: Workspace,
+    spine: pa.Table,
+    definitions: Definitions,
+    say: Callable[[str], None] = lambda _: None,
+) -> pa.Table:
+    """`build_features` over a workspace; `con` sees the tables of its warehouse."""
+    if spine.num_rows == 0:
+        return build_features(con, spine, definitions)
+    days = pc.min_max(spine["as_of"]).as_py()
+    layout = open_history(con, workspace, definitions, days["min"], days["max"])
+    return build_features(con, spine, definitions, layout, say)
+
+
+def features_of(
+    raw: Path,
+    as_of: date,
+    settings: IngestParams,
+    definitions: Definitions,
+    now: datetime,
+    known_by: date | None = None,
+) -> pa.Table:
     """The feature table of every account in a folder of raw files, without a workspace.
+
+    known_by: hindsight, see features.rollup.roll_up.
 
     Raises:
         ContractBroken: the folder is refused, as `ingest` would refuse it.
+        UsageError: as_of has not opened yet, or nobody had signed up before it; or known_by is before as_of.
     """
+    if known_by and known_by < as_of:
+        raise UsageError(f"--known-by {known_by} lies before as_of {as_of}. Give as_of or a later day.")
     with tempfile.TemporaryDirectory(prefix="expansion-features-") as folder:
         workspace = Workspace(Path(folder))
         ingest_stage(raw, workspace, settings, now)
-        with connect(workspace.warehouse) as con:
-            open_warehouse(con, workspace.warehouse)
-            return build_features(con, everyone(con, as_of), definitions)
+        with progress.stage("features") as say, open_vendor(workspace) as con:
+            refuse_day(con, as_of, now.date())
+            layout = roll_up(con, definitions, known_by)
+            table = build_features(con, everyone(con, as_of), definitions, layout, say)
+            say(f"{table.num_rows:,} accounts x {len(CATALOGUE)} features")
+            return table
+
+
+def refuse_day(con: duckdb.DuckDBPyConnection, as_of: date, today: date) -> None:
+    """Raises UsageError for a day that has not opened yet (UTC), or by which nobody had signed up."""
+    if as_of > today:
+        raise UsageError(f"as_of {as_of} has not opened yet: today is {today} (UTC). Give today or an earlier day.")
+    [(first,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
+    if first is None or first >= as_of:
+        raise UsageError(
+            f"no account had signed up before as_of {as_of}; the first in accounts did on {first}. Give a later day."
+        )
 
 
 def features_stage(workspace: Workspace, definitions: Definitions) -> None:
-    """Stage `build`: artifacts/snapshots.parquet -> artifacts/features.parquet."""
-    with progress.stage("features") as say, connect(workspace.warehouse) as con:
-        open_warehouse(con, workspace.warehouse)
-        table = build_features(con, read_table(workspace.artifacts / "snapshots.parquet"), definitions)
+    """Stage `build`: rollup/ and artifacts/snapshots.parquet -> artifacts/features.parquet."""
+    with progress.stage("features") as say, open_vendor(workspace) as con:
+        table = features_at(con, workspace, read_table(workspace.artifacts / "snapshots.parquet"), definitions, say)
         write_table(table, workspace.artifacts / "features.parquet")
         say(f"{table.num_rows:,} snapshots x {len(CATALOGUE)} features")
+
+
+@contextmanager
+def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the tables of the warehouse and may read the roll-up."""
+    with connect(workspace.warehouse, workspace.rollup, keep_order=False) as con:
+        open_warehouse(con, workspace.warehouse)
+        yield con
 
 
 def main(argv: list[str] | None = None) -> None:

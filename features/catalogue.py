@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features import engagement, journey, revenue, usage
+from features import engagement, journey, peers, revenue, usage
+from features.feature import Feature, refuse_impossible, table_query
+from features.measures import Cell
 from features.revenue import Tiers
-from features.windows import Feature, window_query
+from features.windows import Column, Layout, life_columns, stages
 from warehouse.params import Section, section
 
 
@@ -20,6 +23,7 @@ class FeatureParams(Section):
     configuration: tuple[str, ...] = ()
     limit: tuple[str, ...] = ()
     ticket: tuple[str, ...] = ()
+    intent: tuple[str, ...] = ()  # signs of buying: a look at the price list, say
     dormant_days: int = 60  # no event and no invoice for this long
     uptake_users: int = 5  # active users in 28 days
     commitment_steps: int = 3  # specialist uses and configuration steps since sign-up
@@ -30,6 +34,7 @@ class FeatureParams(Section):
             "configuration": self.configuration,
             "limit": self.limit,
             "ticket": self.ticket,
+            "intent": self.intent,
         }
 
 
@@ -53,14 +58,27 @@ class Definitions:
 
 
 CATALOGUE: tuple[Feature, ...] = (*journey.FEATURES[:-1], *usage.FEATURES, *engagement.FEATURES, *revenue.FEATURES,
-                                  *journey.FEATURES[-1:])  # fmt: skip
+                                  *peers.FEATURES, *journey.FEATURES[-1:])  # fmt: skip
+refuse_impossible(CATALOGUE)
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
 CATEGORIES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE if feature.category)
 
 
+def cells_of(features: Sequence[Feature]) -> set[Cell]:
+    return {cell for feature in features for cell in feature.cells}
+
+
+def life_of(features: Sequence[Feature], layout: Layout) -> list[Column]:
+    """What a fold keeps of each account for these features."""
+    asked = sorted(c for c in cells_of(features) if c.high is None and c.of.rows != "invoices")
+    return life_columns(asked, layout)
+
+
 def fingerprint(definitions: Definitions) -> str:
     """64 hex digits that change when any feature's SQL, its order, the ladder or an event's meaning changes; the words
-    of reasons are free to change."""
-    said = {"query": window_query(CATALOGUE, definitions.sql_fragments()), "definitions": definitions.to_params()}
+    of reasons are free to change, and so is the number of event names a vendor has."""
+    plan = [tuple(stage) for stage in stages(cells_of(CATALOGUE), Layout())]
+    query = table_query(CATALOGUE, definitions.sql_fragments())
+    said = {"stages": plan, "query": query, "definitions": definitions.to_params()}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()

@@ -2,93 +2,139 @@
 
 from __future__ import annotations
 
-from features.windows import Feature
+from features.feature import Feature
+from features.usage import quarters
+
+
+def _days_since(name: str, cell: str, high: str, low: str, none: str) -> Feature:
+    return Feature(
+        name, f"date_diff('day', {cell}, as_of)", "days", "since sign-up", "recency", high, low, none=none
+    )  # fmt: skip
+
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
-        "users_7d", "users", "count(*) FILTER (age_last <= 7)", "users", "last 7 days", "users",
+        "users_7d", "users_7", "users", "last 7 days", "users",
         "many active users this week", "few active users this week",
     ),
     Feature(
-        "users_28d", "users", "count(*) FILTER (age_last <= 28)", "users", "last 28 days", "users",
+        "users_14d", "users_14", "users", "last 14 days", "users",
+        "many active users in the last 14 days", "few active users in the last 14 days",
+    ),
+    Feature(
+        "users_28d", "users_28", "users", "last 28 days", "users",
         "many active users in the last 28 days", "few active users in the last 28 days",
     ),
     Feature(
-        "users_90d", "users", "count(*) FILTER (age_last <= 90)", "users", "last 90 days", "users",
+        "users_90d", "users_90", "users", "last 90 days", "users",
         "many active users in the last 90 days", "few active users in the last 90 days",
     ),
     Feature(
-        "users_life", "users", "count(*)", "users", "since sign-up", "users",
+        "users_life", "users_life", "users", "since sign-up", "users",
         "many users have come since sign-up", "few users have come since sign-up",
     ),
+    *quarters("users", "users_joined", "users", "users", "many users joined", "few users joined"),
     Feature(
-        "users_prev_28d", "users", "count(*) FILTER (coalesce(n_56, 0) > coalesce(n_28, 0))", "users",
+        "users_prev_28d", "users_then_28_56", "users",
         "28 to 56 days ago", "users", "many users a month earlier", "few users a month earlier",
         none="signed up within the last month", since=28,
     ),
     Feature(
-        "new_users_28d", "users", "count(*) FILTER (age_first <= 28)", "users", "last 28 days", "users",
+        "new_users_28d", "new_users_28", "users", "last 28 days", "users",
         "new users keep joining", "hardly any new users join",
     ),
     Feature(
-        "new_users_90d", "users", "count(*) FILTER (age_first <= 90)", "users", "last 90 days", "users",
+        "new_users_90d", "new_users_90", "users", "last 90 days", "users",
         "many users joined in the last 90 days", "few users joined in the last 90 days",
     ),
     Feature(
-        "top_user_share_28d", "users", "max(n_28) / sum(n_28)", "share", "last 28 days", "users",
-        "use rests on one person", "use is spread over people", none="no use by named users lately", empty="NULL",
+        "top_user_share_28d", "busiest_user_28 / nullif(named_events_28, 0)", "share", "last 28 days", "users",
+        "use rests on one person", "use is spread over people", none="no use by named users lately",
     ),
     Feature(
-        "breadth_28d", "names", "count(*) FILTER (age_last <= 28)", "functions", "last 28 days", "breadth",
+        "breadth_28d", "breadth_28", "functions", "last 28 days", "breadth",
         "many different functions used lately", "few different functions used lately",
     ),
     Feature(
-        "breadth_life", "names", "count(*)", "functions", "since sign-up", "breadth",
+        "breadth_90d", "breadth_90", "functions", "last 90 days", "breadth",
+        "many different functions used in the last 90 days", "few different functions used in the last 90 days",
+    ),
+    Feature(
+        "breadth_life", "breadth_life", "functions", "since sign-up", "breadth",
         "many different functions tried since sign-up", "few different functions tried since sign-up",
     ),
     Feature(
-        "new_functions_28d", "names", "count(*) FILTER (age_first <= 28)", "functions", "last 28 days", "breadth",
-        "functions used for the first time lately", "nothing new tried lately",
+        "new_functions_28d", "breadth_90 - breadth_28_90", "functions", "last 28 days, not the 62 before", "breadth",
+        "functions taken up lately", "nothing new taken up lately",
     ),
     Feature(
-        "specialist_breadth_life", "names", "count(*) FILTER (kind = 'specialist')", "functions", "since sign-up",
+        "specialist_breadth_28d", "specialist_breadth_28", "functions", "last 28 days", "breadth",
+        "several specialist functions used lately", "no or few specialist functions used lately",
+    ),
+    Feature(
+        "specialist_breadth_life", "specialist_breadth_life", "functions", "since sign-up",
         "breadth", "several specialist functions in use", "no or few specialist functions in use",
     ),
-    Feature(
-        "days_since_last_event", "names", "min(age_last)", "days", "since sign-up", "recency",
-        "long since the last use", "used very lately", none="no use at all so far", empty="NULL",
+    _days_since(
+        "days_since_last_event", "last_events_life", "long since the last use", "used very lately",
+        "no use at all so far",
+    ),
+    _days_since(
+        "days_since_first_event", "first_events_life", "in use for a long time", "in use only for a short time",
+        "no use at all so far",
+    ),
+    _days_since(
+        "days_since_first_specialist", "first_specialist_life", "committed to specialist functions long ago",
+        "committed to specialist functions lately", "no specialist function used so far",
+    ),
+    _days_since(
+        "days_since_last_specialist", "last_specialist_life", "specialist functions not used for long",
+        "specialist functions used very lately", "no specialist function used so far",
+    ),
+    _days_since(
+        "days_since_first_configuration", "first_configuration_life", "first configured long ago",
+        "first configured lately", "nothing configured so far",
+    ),
+    _days_since(
+        "days_since_last_configuration", "last_configuration_life", "configured long ago", "configured very lately",
+        "nothing configured so far",
+    ),
+    _days_since(
+        "days_since_last_intent", "last_intent_life", "no sign of buying for long", "a sign of buying very lately",
+        "no sign of buying so far",
+    ),
+    _days_since(
+        "days_since_first_limit", "first_limits_life", "met a limit long ago", "met its first limit lately",
+        "no limit met so far",
+    ),
+    _days_since(
+        "days_since_last_limit", "last_limits_life", "no limit met for long", "met a limit very lately",
+        "no limit met so far",
     ),
     Feature(
-        "days_since_first_event", "names", "max(age_first)", "days", "since sign-up", "recency",
-        "in use for a long time", "in use only for a short time", none="no use at all so far", empty="NULL",
+        "days_to_first_specialist", "days_since_first_event - days_since_first_specialist", "days",
+        "first use to first specialist use", "recency", "took long to reach specialist functions",
+        "reached specialist functions soon", none="no specialist function used so far",
     ),
     Feature(
-        "days_since_first_specialist", "names", "max(age_first) FILTER (kind = 'specialist')", "days", "since sign-up",
-        "recency", "committed to specialist functions long ago", "committed to specialist functions lately",
-        none="no specialist function used so far",
-        empty="NULL",
+        "days_since_last_new_user", "date_diff('day', last_new_user_90, as_of)", "days", "last 90 days", "recency",
+        "no new user for a while", "a new user joined very lately", none="no new user in the last 90 days",
     ),
     Feature(
-        "days_since_last_specialist", "names", "min(age_last) FILTER (kind = 'specialist')", "days", "since sign-up",
-        "recency", "specialist functions not used for long", "specialist functions used very lately",
-        none="no specialist function used so far", empty="NULL",
-    ),
-    Feature(
-        "days_since_last_configuration", "names", "min(age_last) FILTER (kind = 'configuration')", "days",
-        "since sign-up", "recency", "configured long ago", "configured very lately",
-        none="nothing configured so far", empty="NULL",
-    ),
-    Feature(
-        "days_since_last_new_user", "users", "min(age_first)", "days", "since sign-up", "recency",
-        "no new user for long", "a new user joined very lately", none="no named user so far", empty="NULL",
-    ),
-    Feature(
-        "users_trend", "derived", "ln((users_28d + 1) / (users_prev_28d + 1))", "log ratio",
+        "users_trend", "ln((users_28d + 1) / (users_prev_28d + 1))", "log ratio",
         "last 28 days against the 28 before", "trend", "the number of users is growing",
-        "the number of users is shrinking", none="too young to show growth in users", empty="NULL",
+        "the number of users is shrinking", none="too young to show growth in users",
     ),
     Feature(
-        "events_per_user_28d", "derived", "events_28d / nullif(users_28d, 0)", "events a user", "last 28 days",
-        "depth", "users are very active", "users are hardly active", none="no named user lately", empty="NULL",
+        "new_user_share_90d", "new_users_90d / nullif(users_90d, 0)", "share", "last 90 days", "users",
+        "most active users are new", "most active users are old hands", none="no named user in the last 90 days",
+    ),
+    Feature(
+        "events_per_user_28d", "events_28d / nullif(users_28d, 0)", "events a user", "last 28 days",
+        "depth", "users are very active", "users are hardly active", none="no named user lately",
+    ),
+    Feature(
+        "configuration_per_user_life", "configuration_life / nullif(users_life, 0)", "steps a user", "since sign-up",
+        "depth", "deeply configured for its size", "hardly configured for its size", none="no named user so far",
     ),
 )  # fmt: skip

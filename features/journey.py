@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.windows import Feature
+from features.feature import Feature
 
 # First rule that holds. A vendor without users or specialist functions in its data moves by tier alone.
 STAGE = """CASE
@@ -17,31 +17,30 @@ STAGE = """CASE
 STAGES = ("trial", "commitment", "uptake", "expansion", "dormant", "closed")
 
 TENURE = Feature(
-    "tenure_days", "account", "tenure_days", "days", "since sign-up", "fit",
+    "tenure_days", "tenure_days", "days", "since sign-up", "fit",
     "an account of some age", "a young account",
 )  # fmt: skip
 
 FEATURES: tuple[Feature, ...] = (
     TENURE,
     Feature(
-        "employees", "account", "employees", "employees", "told at sign-up", "fit",
-        "a large organisation", "a small organisation", none="size of organisation not told", empty="NULL",
+        "employees", "employees", "employees", "told at sign-up", "fit",
+        "a large organisation", "a small organisation", none="size of organisation not told",
     ),
     Feature(
-        "industry", "account", "industry", "", "told at sign-up", "fit",
-        "its industry", "its industry", none="industry not told", empty="NULL", category=True,
+        "industry", "industry", "", "told at sign-up", "fit",
+        "its industry", "its industry", none="industry not told", category=True,
     ),
     Feature(
-        "country", "account", "country", "", "told at sign-up", "fit",
-        "its country", "its country", none="country not told", empty="NULL", category=True,
+        "country", "country", "", "told at sign-up", "fit",
+        "its country", "its country", none="country not told", category=True,
     ),
     Feature(
-        "channel", "account", "channel", "", "told at sign-up", "fit",
-        "the channel it came through", "the channel it came through",
-        none="channel not known", empty="NULL", category=True,
+        "channel", "channel", "", "told at sign-up", "fit",
+        "the channel it came through", "the channel it came through", none="channel not known", category=True,
     ),
     Feature(
-        "stage", "derived", STAGE, "", "the day before as_of", "trend",
+        "stage", STAGE, "", "the day before as_of", "trend",
         "its stage on the journey", "its stage on the journey", category=True,
     ),
 )  # fmt: skip

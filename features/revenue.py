@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from features.windows import Feature
+from features.feature import Feature
 from warehouse.params import Section
 
 
@@ -59,7 +59,7 @@ class Tiers(Section):
     def sql(self) -> dict[str, str]:
         """The ladder as SQL over `run_rate`: index of the tier, floor of the next one (null at the top)."""
         paid = list(enumerate(self.ladder))[1:]
-        tier = " + ".join(f"(run_rate >= {tier.floor!r})::INTEGER" for _, tier in paid)
+        tier = " + ".join(f"CASE WHEN run_rate >= {tier.floor!r} THEN 1 ELSE 0 END" for _, tier in paid)
         cases = " ".join(f"WHEN run_rate < {tier.floor!r} THEN {tier.floor!r}" for _, tier in paid)
         return {"tier": tier, "next_floor": f"CASE {cases} END"}
 
@@ -72,9 +72,10 @@ class Tiers(Section):
 
 def _booked(name: str, low: int, high: int, said: str) -> Feature:
     return Feature(
-        name, "invoices", f"sum(amount) FILTER (age_days > {low} AND age_days <= {high})", "money",
+        name, f"booked_{low}_{high}" if low else f"booked_{high}", "money",
         f"{low} to {high} days ago" if low else f"last {high} days", "billing",
-        f"much revenue {said}", f"little or no revenue {said}", none=f"signed up within the last {low} days", since=low,
+        f"much revenue {said}", f"little or no revenue {said}",
+        none=f"signed up within the last {low} days" if low else "", since=low,
     )  # fmt: skip
 
 
@@ -82,9 +83,9 @@ def _run_rate(name: str, ago: int) -> Feature:
     """Served on the day `ago` + 1 days before as_of."""
     said = f"{ago} days ago" if ago else "now"
     return Feature(
-        name, "invoices", f"round(sum(rate) FILTER (start_age > {ago} AND end_age <= {ago}), 6)", "money per 30 days",
-        f"the day {ago} days before" if ago else "the day before as_of", "billing",
-        f"a high run-rate {said}", f"a low run-rate {said}", none=f"signed up within the last {ago} days", since=ago,
+        name, f"served_{ago}", "money per 30 days", f"the day {ago} days before" if ago else "the day before as_of",
+        "billing", f"a high run-rate {said}", f"a low run-rate {said}",
+        none=f"signed up within the last {ago} days" if ago else "", since=ago,
     )  # fmt: skip
 
 
@@ -92,69 +93,78 @@ FEATURES: tuple[Feature, ...] = (
     _run_rate("run_rate", 0),
     _run_rate("run_rate_28d_ago", 28),
     _run_rate("run_rate_90d_ago", 90),
+    _run_rate("run_rate_180d_ago", 180),
     _booked("booked_28d", 0, 28, "booked in the last 28 days"),
     _booked("booked_90d", 0, 90, "booked in the last 90 days"),
     _booked("booked_90_180d", 90, 180, "booked 90 to 180 days ago"),
     _booked("booked_180_270d", 180, 270, "booked 180 to 270 days ago"),
     _booked("booked_270_360d", 270, 360, "booked 270 to 360 days ago"),
     Feature(
-        "booked_life", "invoices", "sum(amount)", "money", "since sign-up", "billing",
+        "booked_life", "booked_life", "money", "since sign-up", "billing",
         "much revenue since sign-up", "little or no revenue since sign-up",
     ),
     Feature(
-        "invoices_90d", "invoices", "count(*) FILTER (amount > 0 AND age_days <= 90)", "invoices", "last 90 days",
+        "invoices_90d", "invoices_90", "invoices", "last 90 days",
         "billing", "many invoices in the last 90 days", "few or no invoices in the last 90 days",
     ),
     Feature(
-        "invoices_life", "invoices", "count(*) FILTER (amount > 0)", "invoices", "since sign-up", "billing",
+        "invoices_life", "invoices_life", "invoices", "since sign-up", "billing",
         "many invoices since sign-up", "few or no invoices since sign-up",
     ),
     Feature(
-        "credits_90d", "invoices", "-sum(amount) FILTER (amount < 0 AND age_days <= 90)", "money", "last 90 days",
+        "credits_90d", "credits_90", "money", "last 90 days",
         "billing", "large credits in the last 90 days", "no credits in the last 90 days",
     ),
     Feature(
-        "largest_invoice", "invoices", "max(amount) FILTER (amount > 0)", "money", "since sign-up", "billing",
+        "largest_invoice", "coalesce(largest_life, 0)", "money", "since sign-up", "billing",
         "a large invoice in the past", "only small invoices so far",
     ),
     Feature(
-        "days_since_last_invoice", "invoices", "min(age_days) FILTER (amount > 0)", "days", "since sign-up", "recency",
-        "long since the last invoice", "invoiced very lately", none="never invoiced so far", empty="NULL",
+        "days_since_last_invoice", "date_diff('day', last_invoice_life, as_of)", "days", "since sign-up", "recency",
+        "long since the last invoice", "invoiced very lately", none="never invoiced so far",
     ),
     Feature(
-        "days_since_first_invoice", "invoices", "max(age_days) FILTER (amount > 0)", "days", "since sign-up",
-        "recency", "paying for a long time", "paying only for a short time", none="never invoiced so far", empty="NULL",
+        "days_since_first_invoice", "date_diff('day', first_invoice_life, as_of)", "days", "since sign-up",
+        "recency", "paying for a long time", "paying only for a short time", none="never invoiced so far",
     ),
     Feature(
-        "tier", "derived", "{tier}", "step of the ladder", "the day before as_of", "billing",
+        "tier", "{tier}", "step of the ladder", "the day before as_of", "billing",
         "already high on the ladder", "still low on the ladder",
     ),
     Feature(
-        "headroom", "derived", "{next_floor} - run_rate", "money per 30 days", "the day before as_of", "billing",
-        "far below the next tier", "close to the next tier", none="on the highest tier", empty="NULL",
+        "headroom", "{next_floor} - run_rate", "money per 30 days", "the day before as_of", "billing",
+        "far below the next tier", "close to the next tier", none="on the highest tier",
     ),
     Feature(
-        "run_rate_change_90d", "derived", "run_rate - run_rate_90d_ago", "money per 30 days", "last 90 days", "trend",
-        "the run-rate has grown", "the run-rate has shrunk", none="too young to show growth in revenue", empty="NULL",
+        "run_rate_change_28d", "run_rate - run_rate_28d_ago", "money per 30 days", "last 28 days", "trend",
+        "the run-rate has just grown", "the run-rate has just shrunk", none="too young to show growth in revenue",
     ),
     Feature(
-        "booked_rate_life", "derived", "booked_life / (tenure_days + 30)", "money a day", "since sign-up", "billing",
+        "run_rate_change_90d", "run_rate - run_rate_90d_ago", "money per 30 days", "last 90 days", "trend",
+        "the run-rate has grown", "the run-rate has shrunk", none="too young to show growth in revenue",
+    ),
+    Feature(
+        "booked_rate_life", "booked_life / (tenure_days + 30)", "money a day", "since sign-up", "billing",
         "a high revenue a day of its life", "a low revenue a day of its life",
     ),
     Feature(
-        "booked_change_90d", "derived", "booked_90d - booked_90_180d", "money", "last 90 days against the 90 before",
+        "booked_change_90d", "booked_90d - booked_90_180d", "money", "last 90 days against the 90 before",
         "trend", "more revenue booked than the quarter before", "less revenue booked than the quarter before",
         none="too young to show growth in revenue",
-        empty="NULL",
     ),
     Feature(
-        "invoice_gap", "derived", "(days_since_first_invoice - days_since_last_invoice) / nullif(invoices_life - 1, 0)",
+        "booked_change_180d", "booked_90_180d - booked_180_270d", "money", "90 to 180 days ago against the 90 before",
+        "trend", "revenue grew the quarter before last", "revenue fell the quarter before last",
+        none="too young to show growth in revenue",
+    ),
+    Feature(
+        "invoice_gap", "(days_since_first_invoice - days_since_last_invoice) / nullif(invoices_life - 1, 0)",
         "days", "since sign-up", "recency", "long gaps between invoices", "short gaps between invoices",
-        none="fewer than two invoices so far", empty="NULL",
+        none="fewer than two invoices so far",
     ),
     Feature(
-        "overdue", "derived", "days_since_last_invoice / nullif(invoice_gap, 0)", "gaps", "since sign-up", "recency",
+        "overdue", "days_since_last_invoice / nullif(invoice_gap, 0)", "gaps", "since sign-up", "recency",
         "silent for longer than its usual gap", "invoiced more lately than its usual gap",
-        none="fewer than two invoices so far", empty="NULL",
+        none="fewer than two invoices so far",
     ),
 )  # fmt: skip

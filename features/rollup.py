@@ -2,53 +2,133 @@
 
 Each roll-up keeps both clocks (day it happened, day it was known), so the as-of door can cut it as exactly as it could
 cut the raw rows. Quantities and amounts are exact decimals: their sums do not depend on the order of rows or threads.
+Event names become bits: a set of names is a few words of 63 bits, and counting names is counting bits.
 """
 
 from __future__ import annotations
 
-import duckdb
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
 
-from features.catalogue import Definitions
-from warehouse.engine import quote
+import duckdb
+import pyarrow as pa
+
+from features.catalogue import CATALOGUE, Definitions, life_of
+from features.windows import KINDS, Layout
+from warehouse import asof
 
 RATE = "DECIMAL(28, 10)"  # money per 30 days of one revenue row, exact to a ten-billionth
+WORD = 63  # bits of a word that leave its sign alone
+DAY_COLUMNS = ("account_id", "user_id", "day", "events", *KINDS, "quantity")  # beside known_day and the masks
 
 
-def roll_up(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> None:
-    """Creates the tables name_days, user_days and revenue_days from the views events and revenue.
+@dataclass(frozen=True)
+class Vocabulary:
+    """Event names in the order of their bits. A name keeps its place for ever; new ones are appended."""
 
-    name_days: account_id, event_name, kind, day, known_day, events, quantity
-    user_days: account_id, user_id, day, known_day, events (events without a user are not in it)
-    revenue_days: account_id, day, known_day, amount, first_day, last_day (excluded), rate (money per 30 days)
+    names: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> int:
+        return max(1, -(-len(self.names) // WORD))
+
+    def plus(self, names: Iterable[str]) -> Vocabulary:
+        return Vocabulary((*self.names, *sorted(set(names) - set(self.names))))
+
+    def table(self, definitions: Definitions) -> pa.Table:
+        """event_name, kind (`plain` where the vendor gave no meaning), word, bit."""
+        kind = {name: column for names, column in _kinds(definitions) for name in names}
+        return pa.table(
+            {
+                "event_name": pa.array(self.names, pa.string()),
+                "kind": pa.array([kind.get(name, "plain") for name in self.names], pa.string()),
+                "word": pa.array([place // WORD for place in range(len(self.names))], pa.int32()),
+                "bit": pa.array([1 << place % WORD for place in range(len(self.names))], pa.int64()),
+            }
+        )
+
+    def layout(self, definitions: Definitions, folded: date | None = None) -> Layout:
+        words = [0] * self.words
+        for place, name in enumerate(self.names):
+            if name in definitions.features.specialist:
+                words[place // WORD] |= 1 << place % WORD
+        return Layout(tuple(words), folded)
+
+
+def _kinds(definitions: Definitions) -> list[tuple[tuple[str, ...], str]]:
+    """Event names and the column they are counted in; of two meanings the first holds."""
+    return list(zip(definitions.features.kinds().values(), KINDS, strict=True))[::-1]
+
+
+def days_query(words: int, events: str = "events") -> str:
+    """SQL for the daily rows of `events`, given the relation `names` (Vocabulary.table): account_id, user_id (null for
+    machines), day, known_day, events, specialist, configuration, limits, tickets, quantity, mask_0, ..."""
+    kinds = ", ".join(f"CAST(sum(CASE WHEN n.kind = '{k}' THEN 1 ELSE 0 END) AS BIGINT) AS {k}" for k in KINDS)
+    masks = ", ".join(f"bit_or(CASE WHEN n.word = {k} THEN n.bit ELSE 0 END) AS mask_{k}" for k in range(words))
+    return f"""
+        SELECT account_id, user_id, day, known_day, count(*) AS events, {kinds},
+               CAST(sum(quantity) AS DECIMAL(38, 4)) AS quantity, {masks}
+        FROM (SELECT account_id, user_id, event_name, quantity, CAST(occurred_at AS DATE) AS day,
+                     CAST(greatest(occurred_at, received_at) AS DATE) AS known_day FROM {events}) AS e
+        JOIN names AS n ON n.event_name = e.event_name
+        GROUP BY account_id, user_id, day, known_day"""
+
+
+def revenue_query(spread_days: int) -> str:
+    """SQL for revenue_days: account_id, day, known_day, amount, first_day, last_day (excluded), rate (money per 30
+    days)."""
+    return f"""
+        SELECT account_id, day, day AS known_day, amount, first_day, last_day,
+               CAST(CAST(amount AS DOUBLE) * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
+        FROM (SELECT account_id, CAST(booked_at AS DATE) AS day, amount, CAST(period_start AS DATE) AS first_day,
+                     greatest(
+                         coalesce(CAST(period_end AS DATE), CAST(period_start + INTERVAL {spread_days} DAY AS DATE)),
+                         CAST(period_start + INTERVAL 1 DAY AS DATE)) AS last_day
+              FROM revenue) AS r"""
+
+
+def roll_up(con: duckdb.DuckDBPyConnection, definitions: Definitions, known_by: date | None = None) -> Layout:
+    """Creates user_days, revenue_days and an empty fold from the views events and revenue of `con`, in memory.
+
+    known_by: hindsight, for audits: what is known at this midnight is told as if known when it happened. Null, the
+        rule: every row is known when it was known.
     """
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE name_days AS
-        SELECT account_id, event_name, {_kind(definitions)} AS kind, CAST(occurred_at AS DATE) AS day,
-               CAST(greatest(occurred_at, received_at) AS DATE) AS known_day,
-               count(*) AS events, sum(quantity) AS quantity
-        FROM events GROUP BY ALL""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE user_days AS
-        SELECT account_id, user_id, CAST(occurred_at AS DATE) AS day,
-               CAST(greatest(occurred_at, received_at) AS DATE) AS known_day, count(*) AS events
-        FROM events WHERE user_id IS NOT NULL GROUP BY ALL""")
-    spread = definitions.tiers.spread_days
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE revenue_days AS
-        SELECT account_id, CAST(booked_at AS DATE) AS day, CAST(booked_at AS DATE) AS known_day, amount,
-               first_day, last_day,
-               CAST(CAST(amount AS DECIMAL(28, 4)) * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
-        FROM (SELECT *, CAST(period_start AS DATE) AS first_day,
-                     greatest(coalesce(CAST(period_end AS DATE), CAST(period_start AS DATE) + {spread}),
-                              CAST(period_start AS DATE) + 1) AS last_day
-              FROM revenue)""")
+    found = con.execute("SELECT DISTINCT event_name FROM events").fetchall()
+    vocabulary = Vocabulary().plus(name for (name,) in found)
+    register_names(con, vocabulary, definitions)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE rolled AS {days_query(vocabulary.words)}")
+    layout = vocabulary.layout(definitions)
+    open_days(con, "rolled", layout, known_by)
+    roll_up_revenue(con, definitions)
+    open_fold(con, layout)
+    return layout
 
 
-def _kind(definitions: Definitions) -> str:
-    """SQL for the meaning the vendor gave an event name; `plain` where it gave none."""
-    whens = [
-        f"WHEN event_name IN ({', '.join(quote(name) for name in names)}) THEN {quote(kind)}"
-        for kind, names in definitions.features.kinds().items()
-        if names
-    ]
-    return f"CASE {' '.join(whens)} ELSE 'plain' END" if whens else "'plain'"
+def roll_up_revenue(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> None:
+    """Creates revenue_days from the view revenue."""
+    con.execute(f"CREATE OR REPLACE TEMP TABLE revenue_days AS {revenue_query(definitions.tiers.spread_days)}")
+
+
+def register_names(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, definitions: Definitions) -> None:
+    con.register("given_names", vocabulary.table(definitions))
+    con.execute("CREATE OR REPLACE TEMP TABLE names AS SELECT * FROM given_names")
+    con.unregister("given_names")
+
+
+def open_days(con: duckdb.DuckDBPyConnection, rows: str, layout: Layout, known_by: date | None) -> None:
+    """Makes the relation `rows` visible as user_days."""
+    columns = ", ".join((*DAY_COLUMNS, *(f"mask_{k}" for k in layout.words)))
+    query = asof.as_known(rows, columns, known_by) if known_by else f"SELECT {columns}, known_day FROM {rows}"
+    con.execute(f"CREATE OR REPLACE TEMP VIEW user_days AS {query}")
+
+
+def open_fold(con: duckdb.DuckDBPyConnection, layout: Layout, accounts: str = "", users: str = "") -> None:
+    """Makes the relations of a fold visible as folded_accounts and folded_users; without them, an empty fold."""
+    columns = ", ".join(f"CAST(NULL AS {c.type}) AS {c.name}" for c in life_of(CATALOGUE, layout))
+    nobody = f"SELECT CAST(NULL AS VARCHAR) AS account_id, {columns} WHERE 1 = 0"
+    nothing = (
+        "SELECT CAST(NULL AS VARCHAR) AS account_id, CAST(NULL AS VARCHAR) AS user_id, CAST(NULL AS DATE) AS first_day"
+    )
+    for name, made, empty in (("accounts", accounts, nobody), ("users", users, f"{nothing} WHERE 1 = 0")):
+        con.execute(f"CREATE OR REPLACE TEMP VIEW folded_{name} AS {f'SELECT * FROM {made}' if made else empty}")

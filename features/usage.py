@@ -2,71 +2,134 @@
 
 from __future__ import annotations
 
-from features.windows import Family, Feature
+from features.feature import Family, Feature
+from features.measures import QUARTER_DAYS
+
+LIFE = "life"
+ORDINALS = ("first", "second", "third", "fourth")
 
 
-def _events(kind: str, name: str, said: str, family: Family, windows: tuple[str, ...]) -> tuple[Feature, ...]:
+def _counts(measure: str, name: str, said: str, family: Family, windows: tuple[str, ...]) -> tuple[Feature, ...]:
     """Counts of one kind of event over several windows; `life` is everything since sign-up."""
-    where = f" FILTER (kind = '{kind}')" if kind else ""
     return tuple(
         Feature(
-            f"{name}_{w}" if w == "life" else f"{name}_{w}d",
-            "names",
-            f"sum(n_{w}){where}",
+            f"{name}_{w}" if w == LIFE else f"{name}_{w}d",
+            f"{measure}_{w}",
             "events",
-            "since sign-up" if w == "life" else f"last {w} days",
+            "since sign-up" if w == LIFE else f"last {w} days",
             family,
-            f"many {said} {'since sign-up' if w == 'life' else f'in the last {w} days'}",
-            f"few {said} {'since sign-up' if w == 'life' else f'in the last {w} days'}",
+            f"many {said} {'since sign-up' if w == LIFE else f'in the last {w} days'}",
+            f"few {said} {'since sign-up' if w == LIFE else f'in the last {w} days'}",
         )
         for w in windows
     )
 
 
+def _disjoint(measure: str, name: str, said: str, windows: tuple[tuple[int, int], ...]) -> tuple[Feature, ...]:
+    """What fell into windows that do not overlap: (0, 7] and (7, 14] days back tell a rise that totals blur."""
+    return tuple(
+        Feature(
+            f"{name}_{low}_{high}d" if low else f"{name}_{high}d",
+            f"{measure}_{low}_{high}" if low else f"{measure}_{high}",
+            "events", f"{low} to {high} days ago" if low else f"last {high} days", "depth",
+            f"{said} {low} to {high} days ago", f"little {said} {low} to {high} days ago",
+            none=f"signed up within the last {low} days" if low else "", since=low,
+        )
+        for low, high in windows
+    )  # fmt: skip
+
+
+def quarters(measure: str, name: str, unit: str, family: Family, high: str, low: str) -> tuple[Feature, ...]:
+    """What fell into each quarter of the account's life; null until the quarter has begun."""
+    return tuple(
+        Feature(
+            f"{name}_{ordinal}_quarter", f"{measure}_q{number}", unit, f"its {ordinal} quarter", family,
+            f"{high} in its {ordinal} quarter", f"{low} in its {ordinal} quarter",
+            none=f"its {ordinal} quarter has not begun" if number > 1 else "",
+            since=QUARTER_DAYS * (number - 1),
+        )
+        for number, ordinal in enumerate(ORDINALS, start=1)
+    )  # fmt: skip
+
+
 FEATURES: tuple[Feature, ...] = (
-    *_events("", "events", "events", "depth", ("7", "28", "90", "life")),
-    *_events("specialist", "specialist", "specialist functions used", "depth", ("28", "90", "life")),
-    *_events("configuration", "configuration", "configuration steps", "depth", ("28", "life")),
-    *_events("limit", "limit_hits", "limit hits", "billing", ("28", "90")),
-    *_events("ticket", "tickets", "support tickets", "support", ("90",)),
+    *_counts("events", "events", "events", "depth", ("7", "14", "28", "90", LIFE)),
+    *_counts("specialist", "specialist", "specialist functions used", "depth", ("7", "28", "90", LIFE)),
+    *_counts("configuration", "configuration", "configuration steps", "depth", ("28", "90", LIFE)),
+    *_counts("limits", "limit_hits", "limit hits", "billing", ("14", "28", "90")),
+    *_counts("tickets", "tickets", "support tickets", "support", ("90",)),
+    *_counts("intent", "intent", "signs of buying", "depth", ("7", "28", "90", LIFE)),
+    *_disjoint("plain", "plain", "everyday use", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
+    *_disjoint("specialist", "specialist", "specialist use", ((7, 14), (14, 28), (56, 90))),
+    *_disjoint("configuration", "configuration", "configuration", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
+    *quarters("events", "events", "events", "depth", "much use", "little use"),
+    *quarters("specialist", "specialist", "events", "depth", "much specialist use", "little specialist use"),
     Feature(
-        "events_prev_28d", "names", "sum(coalesce(n_56, 0) - coalesce(n_28, 0))", "events", "28 to 56 days ago",
+        "events_prev_28d", "events_28_56", "events", "28 to 56 days ago",
         "trend", "much use a month earlier", "little use a month earlier",
         none="signed up within the last month", since=28,
     ),
     Feature(
-        "quantity_28d", "names", "sum(q_28)", "units", "last 28 days", "depth",
+        "specialist_prev_28d", "specialist_28_56", "events", "28 to 56 days ago",
+        "trend", "much specialist use a month earlier", "little specialist use a month earlier",
+        none="signed up within the last month", since=28,
+    ),
+    Feature(
+        "quantity_28d", "quantity_28", "units", "last 28 days", "depth",
         "a large volume in the last 28 days", "a small volume in the last 28 days",
     ),
     Feature(
-        "quantity_90d", "names", "sum(q_90)", "units", "last 90 days", "depth",
+        "quantity_90d", "quantity_90", "units", "last 90 days", "depth",
         "a large volume in the last 90 days", "a small volume in the last 90 days",
     ),
     Feature(
-        "quantity_life", "names", "sum(q_life)", "units", "since sign-up", "depth",
+        "quantity_life", "quantity_life", "units", "since sign-up", "depth",
         "a large volume since sign-up", "a small volume since sign-up",
     ),
     Feature(
-        "active_days_28d", "days", "count(*) FILTER (age_days <= 28)", "days", "last 28 days", "depth",
+        "active_days_7d", "active_days_7", "days", "last 7 days", "depth",
+        "use on many days of the last 7", "use on few days of the last 7",
+    ),
+    Feature(
+        "active_days_28d", "active_days_28", "days", "last 28 days", "depth",
         "use on many days of the last 28", "use on few days of the last 28",
     ),
     Feature(
-        "active_days_90d", "days", "count(*) FILTER (age_days <= 90)", "days", "last 90 days", "depth",
+        "active_days_90d", "active_days_90", "days", "last 90 days", "depth",
         "use on many days of the last 90", "use on few days of the last 90",
     ),
     Feature(
-        "active_days_life", "days", "count(*)", "days", "since sign-up", "depth",
+        "active_days_life", "active_days_life", "days", "since sign-up", "depth",
         "use on many days since sign-up", "use on few days since sign-up",
     ),
     Feature(
-        "events_trend", "derived", "ln((events_28d + 1) / (events_prev_28d + 1))", "log ratio",
-        "last 28 days against the 28 before", "trend", "use is growing", "use is shrinking",
-        none="too young to show growth in use", empty="NULL",
+        "active_weeks_90d", "active_weeks_90", "weeks", "last 90 days", "depth",
+        "use in many weeks of the last quarter", "use in few weeks of the last quarter",
     ),
     Feature(
-        "specialist_share_90d", "derived", "specialist_90d / nullif(events_90d, 0)", "share", "last 90 days", "depth",
+        "events_trend", "ln((events_28d + 1) / (events_prev_28d + 1))", "log ratio",
+        "last 28 days against the 28 before", "trend", "use is growing", "use is shrinking",
+        none="too young to show growth in use",
+    ),
+    Feature(
+        "specialist_trend", "ln((specialist_28d + 1) / (specialist_prev_28d + 1))", "log ratio",
+        "last 28 days against the 28 before", "trend", "specialist use is growing", "specialist use is shrinking",
+        none="too young to show growth in specialist use",
+    ),
+    Feature(
+        # least squares of daily counts on the day, days 1 to 90 back: their mean is 45.5, the sum of squares 60,742.5
+        "events_slope_90d", "7 * 7 * (45.5 * events_90 - event_ages_90) / 60742.5", "events a week, a week",
+        "last 90 days", "trend", "use rises week by week", "use falls week by week",
+        none="signed up within the last quarter", since=90,
+    ),
+    Feature(
+        "specialist_share_90d", "specialist_90d / nullif(events_90d, 0)", "share", "last 90 days", "depth",
         "specialist functions are a large share of use", "specialist functions are a small share of use",
         none="no use in the last 90 days",
-        empty="NULL",
+    ),
+    Feature(
+        "limit_pressure_28d", "limit_hits_28d / nullif(active_days_28d, 0)", "hits a day of use", "last 28 days",
+        "billing", "meets its limits on most days of use", "hardly ever meets its limits",
+        none="no use in the last 28 days",
     ),
 )  # fmt: skip

@@ -1,121 +1,256 @@
-"""The trailing-window engine: the only aggregation over time, and the shape every feature is declared in.
+"""The window engine: from daily rows to one row a snapshot, as SQL in named stages that DuckDB and Spark both run.
 
-Distinct counts never use DISTINCT: the past is first grouped by (account, as_of, user) or (account, as_of, event name)
-with the age of the first and of the last occurrence. A user is active in [as_of - w, as_of) if and only if
-age_last <= w, and new in it if and only if age_first <= w; counting rows is then exact.
+    user_days ──> account_days ──> recent_days ─┐
+        │              └────────> life_steps ───┼──> life ──> cells ──> features
+        └──> timeline ──> recent_users, people ─┤                ▲
+                     └──> life_users ───────────┘                │
+    revenue_days ──> invoices, peers ── accounts ──> account ────┘
+
+No stage joins over a range of dates or counts DISTINCT: `ages` and `arrivals` (warehouse/asof.py) are small tables, a
+user is counted by the one row that is its first or last at an as_of, and names are counted by the bits of a mask.
+Totals of a life run over the dates of the spine; what was known before `folded` comes summed up, as folded_accounts and
+folded_users.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
 
-from warehouse.asof import accounts_past, past
+from features.measures import KEYS, MASKED, QUARTER_DAYS, SERVED, Cell, Measure
+from features.peers import peers_stages
+from warehouse import asof
+from warehouse.engine import Stage
 
-Family = Literal["users", "breadth", "depth", "trend", "recency", "billing", "fit", "support"]
-Source = Literal["names", "users", "days", "invoices", "account", "derived"]
+KINDS = ("specialist", "configuration", "limits", "tickets", "intent")
+MERGE = {"sum": "sum", "min": "min", "max": "max", "or": "bit_or"}
 
 
 @dataclass(frozen=True)
-class Feature:
-    """One feature, declared in one place.
+class Layout:
+    """What the daily rows look like. specialist: one word of 63 bits each, the names that are specialist functions.
+    folded: the midnight before which everything known is in the fold; null without one. peers: whether the relation
+    `peers` is there already."""
 
-    name: column name. source: the relation its `sql` aggregates (below), `account` for sign-up facts, or `derived` for
-    an expression over features declared before it. unit and window: for people. family: reasons are summed by it.
-    up, down: how a reason reads when the feature speaks for or against expansion. empty: value where the source has no
-    row for the account ("0": instrumented, nothing happened; "NULL": not yet possible). since: the window lies this
-    many days back; an account that had not signed up before it gets null.
-    """
-
-    name: str
-    source: Source
-    sql: str
-    unit: str
-    window: str
-    family: Family
-    high: str
-    low: str
-    none: str = ""
-    empty: str = "0"
-    since: int = 0
-    category: bool = False
+    specialist: tuple[int, ...] = (0,)
+    folded: date | None = None
+    peers: bool = False
 
     @property
-    def null_means(self) -> str:
-        if self.since:
-            return f"signed up less than {self.since + 1} days before as_of"
-        return "not yet possible or not told" if self.empty == "NULL" or self.category else "never null"
+    def words(self) -> range:
+        return range(len(self.specialist))
 
 
-WINDOWS = (7, 28, 56, 90, 180)  # days; 28 = 4 weeks so that weekdays weigh the same
+@dataclass(frozen=True)
+class Column:
+    """A column of a life relation: value on one row, and how values merge."""
 
-_counts = ", ".join(f"sum(events) FILTER (age_days <= {w}) AS n_{w}" for w in WINDOWS)
-
-RELATIONS: dict[str, str] = {
-    # account, as_of, event name: ages of first and last occurrence, events and quantity by window
-    "names": f"""
-        SELECT account_id, as_of, event_name, kind, min(age_days) AS age_last, max(age_days) AS age_first,
-               {_counts}, sum(events) AS n_life,
-               sum(quantity) FILTER (age_days <= 28) AS q_28, sum(quantity) FILTER (age_days <= 90) AS q_90,
-               sum(quantity) AS q_life
-        FROM ({past("name_days")}) GROUP BY ALL""",
-    # account, as_of, user
-    "users": f"""
-        SELECT account_id, as_of, user_id, min(age_days) AS age_last, max(age_days) AS age_first, {_counts}
-        FROM ({past("user_days")}) GROUP BY ALL""",
-    # account, as_of, day with any event
-    "days": f"""
-        SELECT account_id, as_of, age_days, sum(events) AS events
-        FROM ({past("name_days")}) GROUP BY ALL""",
-    # account, as_of, revenue row; served on the day that is `a` days before as_of: start_age >= a AND end_age < a
-    "invoices": f"""
-        SELECT account_id, as_of, age_days, amount, rate, date_diff('day', first_day, as_of) AS start_age,
-               date_diff('day', last_day, as_of) AS end_age
-        FROM ({past("revenue_days")})""",
-}
+    name: str
+    sql: str
+    op: str
+    type: str
+    rows: str = field(default="days")
 
 
-def window_query(features: tuple[Feature, ...], fragments: dict[str, str]) -> str:
-    """SQL of the whole feature table over the relation `spine`: one stage a source, then sign-up facts, then derived
-    features in the order declared.
+def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
+    """The relations from user_days, revenue_days, accounts, spine, folded_accounts and folded_users up to `cells`: one
+    row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
+    sign-up, and one column `c_<cell>` each."""
+    wanted = sorted(cells)
+    windowed = [one for one in wanted if one.high is not None]
+    life = life_columns([one for one in wanted if one.high is None and one.of.rows != "invoices"], layout)
+    bills = [one for one in wanted if one.of.rows == "invoices"]
+    by = {rows: [one for one in windowed if one.of.rows == rows] for rows in ("days", "users", "people")}
+    return [
+        Stage("dates", asof.dates()),
+        Stage("account_days", _account_days(layout)),
+        Stage("ages", asof.ages("account_days")),
+        Stage("arrivals", asof.arrivals("account_days")),
+        Stage("recent_days", _recent_days(by["days"], layout)),
+        Stage("timeline", _timeline()),
+        Stage("recent_users", _recent_users(by["users"])),
+        Stage("people", _people(by["people"])),
+        *life_stages(life, layout),
+        Stage("invoices", _invoices(bills)),
+        *peers_stages(layout.peers),
+        Stage("account", asof.accounts_past()),
+        Stage("cells", _cells(wanted, layout)),
+    ]
 
-    Args:
-        features: the catalogue.
-        fragments: SQL that depends on the vendor's definitions, by the placeholder that stands for it in `sql`.
-    """
-    stages = [f"account AS ({accounts_past()})"]
-    for source, relation in RELATIONS.items():
-        columns = ",\n ".join(
-            f"{feature.sql.format_map(fragments)} AS {feature.name}" for feature in features if feature.source == source
-        )
-        stages.append(
-            f"of_{source} AS (SELECT account_id, as_of,\n {columns}\nFROM ({relation}) GROUP BY account_id, as_of)"
-        )
-    joins = "".join(f" LEFT JOIN of_{source} USING (account_id, as_of)" for source in RELATIONS)
-    direct = ",\n ".join(_direct(feature, fragments) for feature in features if feature.source != "derived")
-    stages.append(
-        f"direct AS (SELECT account.account_id, account.as_of, account.closed,\n {direct}\nFROM account{joins})"
+
+def fold_stages(columns: list[Column], layout: Layout, at: date) -> list[Stage]:
+    """The relations up to `life` alone: what a fold at the midnight `at` is made of."""
+    return [
+        Stage("dates", f"SELECT DATE '{at}' AS as_of"),
+        Stage("account_days", _account_days(layout)),
+        Stage("arrivals", asof.arrivals("account_days")),
+        Stage("timeline", _timeline()),
+        *life_stages(columns, layout),
+    ]
+
+
+def _account_days(layout: Layout) -> str:
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in ("events", *KINDS))
+    masks = ", ".join(f"bit_or(mask_{k}) AS mask_{k}" for k in layout.words)
+    return f"""
+        SELECT account_id, day, known_day, {sums}, CAST(sum(quantity) AS DECIMAL(38, 4)) AS quantity, {masks},
+               row_number() OVER (PARTITION BY account_id, day ORDER BY known_day) = 1 AS opens
+        FROM user_days GROUP BY account_id, day, known_day"""
+
+
+def _recent_days(cells: list[Cell], layout: Layout) -> str:
+    columns = ",\n ".join(f"{_windowed(one, layout)} AS {one.name}" for one in cells)
+    rows = asof.recent("account_days", "f.*, a.as_of, a.age, a.week_bit")
+    return f"SELECT {KEYS},\n {columns}\nFROM ({rows}) AS r GROUP BY {KEYS}"
+
+
+def _windowed(one: Cell, layout: Layout) -> str:
+    where = f" FILTER (WHERE {one.within})"
+    if one.measure in MASKED:
+        return _bits(one.of, layout, lambda k: f"bit_or(mask_{k}){where}")
+    if one.of.op == "or":
+        return f"bit_count(coalesce(bit_or({one.of.sql}){where}, 0))"
+    return f"{one.of.op}({one.of.sql}){where}"
+
+
+def _bits(measure: Measure, layout: Layout, word: object) -> str:
+    """SQL for the number of names in a set whose k-th word is `word(k)`."""
+    counted = []
+    for k in layout.words:
+        value = f"coalesce({word(k)}, 0)"  # type: ignore[operator]
+        kept = f"({value} & {layout.specialist[k]})" if measure.name == "specialist_breadth" else value
+        counted.append(f"bit_count({kept})")
+    return " + ".join(counted)
+
+
+def _timeline() -> str:
+    rows = asof.timeline("user_days", "f.account_id, f.user_id, f.day, f.known_day, f.events")
+    return f"""
+        SELECT t.*, g.first_day AS folded_first FROM ({rows}) AS t
+        LEFT JOIN folded_users AS g ON g.account_id = t.account_id AND g.user_id = t.user_id"""
+
+
+def _recent_users(cells: list[Cell]) -> str:
+    columns = ", ".join(f"{one.of.op}({one.of.sql}) FILTER (WHERE {one.within}) AS {one.name}" for one in cells)
+    rows = asof.recent(
+        "timeline", f"f.account_id, f.day, a.as_of, a.age, {asof.IS_LAST} AS is_last, {asof.IS_FIRST} AS is_first"
     )
-    stage = "direct"
-    for number, feature in enumerate(f for f in features if f.source == "derived"):
-        expression = _cast(feature, feature.sql.format_map(fragments))
-        stages.append(f"derived_{number} AS (SELECT *, {expression} AS {feature.name} FROM {stage})")
-        stage = f"derived_{number}"
-    names = ", ".join(feature.name for feature in features)
-    return f"WITH {', '.join(stages)}\nSELECT account_id, as_of, {names} FROM {stage} ORDER BY account_id, as_of"
+    return f"SELECT {KEYS}, {columns} FROM ({rows}) AS r WHERE is_last OR is_first GROUP BY {KEYS}"
 
 
-def _direct(feature: Feature, fragments: dict[str, str]) -> str:
-    if feature.source == "account":
-        value = feature.sql.format_map(fragments)
-    else:
-        value = f"of_{feature.source}.{feature.name}"
-        if feature.empty != "NULL":
-            value = f"coalesce({value}, {feature.empty})"
-    if feature.since:
-        value = f"CASE WHEN account.tenure_days > {feature.since} THEN {value} END"
-    return f"{_cast(feature, value)} AS {feature.name}"
+def _people(cells: list[Cell]) -> str:
+    windows = {one.name.removeprefix(one.measure): one for one in cells}
+    acts = ", ".join(f"coalesce(sum(events) FILTER (WHERE {one.within}), 0) AS acts{w}" for w, one in windows.items())
+    reach = max(one.high or 0 for one in cells)
+    columns = ", ".join(
+        f"{one.of.op}({one.of.sql.replace('acts', f'acts{one.name.removeprefix(one.measure)}')}) AS {one.name}"
+        for one in cells
+    )
+    rows = asof.recent("timeline", "f.account_id, f.user_id, f.events, a.as_of, a.age")
+    return f"""
+        SELECT {KEYS}, {columns} FROM (
+            SELECT account_id, user_id, as_of, {acts} FROM ({rows}) AS r
+            WHERE age <= {reach} GROUP BY account_id, user_id, as_of) AS u GROUP BY {KEYS}"""
 
 
-def _cast(feature: Feature, value: str) -> str:
-    return f"CAST({value} AS {'VARCHAR' if feature.category else 'DOUBLE'})"
+def life_columns(cells: list[Cell], layout: Layout) -> list[Column]:
+    """The columns of which `cells` (of life, or of a quarter of it) are made; those of one mask stand once."""
+    out: dict[str, Column] = {}
+    for one in cells:
+        measure, of_quarter = one.of, f"quarter = {one.quarter}"
+        if one.measure in MASKED:
+            for k in layout.words:
+                out[f"mask_life_{k}"] = Column(f"mask_life_{k}", f"mask_{k}", "or", "BIGINT")
+            continue
+        sql = "1" if measure.rows == "users" else measure.sql
+        if one.quarter:
+            sql = f"CASE WHEN {of_quarter} THEN {sql} END"
+        out[one.name] = Column(one.name, sql, measure.op, measure.type, measure.rows)
+    return list(out.values())
+
+
+def life_stages(columns: list[Column], layout: Layout) -> list[Stage]:
+    """Running totals: `life` has a row for every snapshot of the spine (and for dates at which something arrived), each
+    with all that was known before it."""
+    keys, spread = ("account_id", "as_of"), {"days": "f.day", "users": "f.known_day"}
+    steps = []
+    for rows, facts in (("days", "account_days"), ("users", "timeline")):
+        mine = [column for column in columns if column.rows == rows]
+        kept = "f.*" if rows == "days" else f"f.account_id, f.known_day, {asof.IS_ENTRY} AS is_entry"
+        quarter = (
+            f"floor(date_diff('day', CAST(o.created_at AS DATE), {spread[rows]}) / CAST({QUARTER_DAYS} AS DOUBLE)) + 1"
+        )
+        source = f"""
+            SELECT f.*, {quarter} AS quarter FROM ({asof.arrived(facts, f"{kept}, a.as_of", layout.folded)}) AS f
+            LEFT JOIN accounts AS o ON o.account_id = f.account_id{" WHERE f.is_entry" if rows == "users" else ""}"""
+        merged = ", ".join(f"{_merged(column, column.sql)} AS {column.name}" for column in mine)
+        steps.append(Stage(f"life_{rows}", f"SELECT {KEYS}, {merged} FROM ({source}) AS r GROUP BY {KEYS}"))
+    nothing = {column.name: f"CAST(NULL AS {column.type})" for column in columns}
+    pieces = [
+        _selected(keys, nothing | {c.name: c.name for c in columns if c.rows == rows}, f"life_{rows}")
+        for rows in ("days", "users")
+    ]
+    pieces.append(_selected(keys, nothing, "spine"))
+    own = {column.name: column.name for column in columns}
+    pieces.append(_selected(("account_id", "(SELECT min(as_of) FROM dates) AS as_of"), own, "folded_accounts"))
+    every = " UNION ALL ".join(pieces)
+    merged = ", ".join(f"{_merged(column, column.name)} AS {column.name}" for column in columns)
+    running = ", ".join(f"{_merged(column, column.name, ' OVER w')} AS {column.name}" for column in columns)
+    return [
+        *steps,
+        Stage("life_steps", f"SELECT {KEYS}, {merged} FROM ({every}) AS p GROUP BY {KEYS}"),
+        Stage(
+            "life",
+            f"SELECT {KEYS}, {running} FROM life_steps WINDOW w AS (PARTITION BY account_id ORDER BY as_of "
+            "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)",
+        ),
+    ]
+
+
+def _merged(column: Column, sql: str, over: str = "") -> str:
+    return f"CAST({MERGE[column.op]}({sql}){over} AS {column.type})"
+
+
+def _selected(keys: Iterable[str], columns: dict[str, str], relation: str) -> str:
+    return f"SELECT {', '.join([*keys, *(f'{sql} AS {name}' for name, sql in columns.items())])} FROM {relation}"
+
+
+def _invoices(cells: list[Cell]) -> str:
+    columns = []
+    for one in cells:
+        value = one.of.sql
+        if one.measure == SERVED:
+            on_the_day = f"start_age > {one.high} AND end_age <= {one.high}"
+            columns.append(f"round(sum({value}) FILTER (WHERE {on_the_day}), 6) AS {one.name}")
+        else:
+            where = f" FILTER (WHERE {one.within})" if one.high else ""
+            columns.append(f"{one.of.op}({value}){where} AS {one.name}")
+    rows = asof.past(
+        "revenue_days",
+        "f.day, f.amount, f.rate, date_diff('day', f.first_day, s.as_of) AS start_age, "
+        "date_diff('day', f.last_day, s.as_of) AS end_age",
+    )
+    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({rows}) AS r GROUP BY {KEYS}"
+
+
+def _cells(wanted: list[Cell], layout: Layout) -> str:
+    relation = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
+    columns = []
+    for one in wanted:
+        value = f"{relation[one.of.rows]}.{one.name}"
+        if one.high is None and one.of.rows != "invoices":
+            masked = one.measure in MASKED
+            value = _bits(one.of, layout, lambda k: f"life.mask_life_{k}") if masked else f"life.{one.name}"
+        if one.of.op in ("sum", "or"):
+            value = f"coalesce({value}, 0)"
+        columns.append(f"{value if one.of.type == 'DATE' else f'CAST({value} AS DOUBLE)'} AS c_{one.name}")
+    joins = "\n".join(
+        f"LEFT JOIN {name} ON {name}.account_id = account.account_id AND {name}.as_of = account.as_of"
+        for name in (*relation.values(), "life", "peers_seen")
+    )
+    return (
+        "SELECT account.*, peers_seen.peers, peers_seen.peers_paying, peers_seen.peers_booked,\n "
+        + ",\n ".join(columns)
+        + f"\nFROM account\n{joins}"
+    )

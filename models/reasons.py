@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import CATALOGUE
-from features.windows import Feature
+from features.feature import Feature
 
 AGE_BANDS = (0, 30, 90, 180, 365)  # days since sign-up at which a band of peers begins
 MOST_UP, MOST_DOWN = 3, 2

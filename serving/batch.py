@@ -16,14 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
-from features.build import build_features
+from features.build import features_at, open_vendor
+from features.peers import peers_at
 from features.snapshots import everyone
+from features.upkeep import update
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
-from warehouse.engine import connect
 from warehouse.params import Section
-from warehouse.store import Workspace, open_warehouse
+from warehouse.store import Workspace
 
 ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
 
@@ -68,17 +69,18 @@ def score(
         ReleaseRefused: a score is not finite, or the live release is of a later day and `force` is not set.
     """
     scorer = release.load_scorer(bundle)
-    with connect(workspace.warehouse) as con:
-        open_warehouse(con, workspace.warehouse)
+    update(workspace, scorer.definitions)
+    with open_vendor(workspace) as con:
         spine = everyone(con, as_of)
         if spine.num_rows == 0:
             raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
-        scores = scorer.score(build_features(con, spine, scorer.definitions))
+        scores = scorer.score(features_at(con, workspace, spine, scorer.definitions))
+        peers = peers_at(con, as_of)
         about = _account_columns(con, scores["account_id"])
     refuse_non_finite(scores)
     ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
     document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
-    return release.write(workspace.releases, ranked, bundle, document, force)
+    return release.write(workspace.releases, ranked, bundle, document, force, peers)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:

@@ -10,7 +10,7 @@ from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
-from serving.release import Release
+from serving.release import Release, peers_for
 from serving.schemas import RawAccount, ScoreRequest
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
@@ -33,10 +33,12 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
             load_rows(con, rows, params, now)
         except ContractBroken as error:
             raise ApiError(422, "invalid_rows", " ".join(error.problems), "accounts") from error
+        peers = peers_for(release, request.as_of)
         spine = everyone(con, request.as_of)  # the nightly spine: who is not scored at night is not scored here
         found: dict[str, dict[str, Any]] = {}
         if spine.num_rows:
-            scores = release.scorer.score(build_features(con, spine, release.scorer.definitions))
+            table = build_features(con, spine, release.scorer.definitions, peers=peers)
+            scores = release.scorer.score(table)
             try:
                 refuse_non_finite(scores)
             except ReleaseRefused as error:

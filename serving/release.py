@@ -1,7 +1,7 @@
 """Immutable release folders: write, verify, swap, open, go back.
 
     releases/2026-03-02-1f0c9a3b7d21-8e44d0c2b917/    as_of, bundle, scores
-        bundle/  scores.parquet  scores.sqlite  changes.parquet  run.json  manifest.json (last)
+        bundle/  scores.parquet  peers.parquet  scores.sqlite  changes.parquet  run.json  manifest.json (last)
     releases/current  -> the one that is served
     releases/previous -> the one before it
 
@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from features.peers import NO_PEERS
 from serving.changes import compare
 from serving.database import open_database, write_database
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
 from serving.manifest import check_manifest, file_sha256, write_manifest
-from warehouse.store import write_table
+from warehouse.store import read_table, write_table
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
@@ -50,6 +51,7 @@ class Release:
     manifest: dict[str, Any]
     run: dict[str, Any]
     scorer: Scorer
+    peers: pa.Table
     _threads: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @property
@@ -68,8 +70,24 @@ class Release:
         return self._threads.connection  # type: ignore[no-any-return]
 
 
-def write(releases: Path, scores: pa.Table, bundle: Path, run: dict[str, Any], force: bool = False) -> Path:
-    """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them.
+def peers_for(release: Release, as_of: date) -> pa.Table:
+    """The peers that `release` knows, as of `as_of`; empty for a day before its own, of which it would know the future,
+    so that features of peers are null."""
+    peers = release.peers if as_of >= release.as_of else release.peers.slice(0, 0)
+    place = peers.column_names.index("as_of")
+    return peers.set_column(place, "as_of", pa.array([as_of] * peers.num_rows, pa.date32()))
+
+
+def write(
+    releases: Path,
+    scores: pa.Table,
+    bundle: Path,
+    run: dict[str, Any],
+    force: bool = False,
+    peers: pa.Table | None = None,
+) -> Path:
+    """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them, and
+    with `peers` (features/peers.py), what single histories are set beside when they are scored by request.
 
     `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. Returns the folder that is current now. If
     an intact release of the same content is there already, it stays as it is.
@@ -87,8 +105,10 @@ def write(releases: Path, scores: pa.Table, bundle: Path, run: dict[str, Any], f
         _copy_bundle(bundle, work / "bundle")
         failpoint("bundle_copied")
         write_table(scores, work / "scores.parquet")
+        if peers is not None:
+            write_table(peers, work / "peers.parquet")
         failpoint("scores_written")
-        name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work / 'scores.parquet', run)[:12]}"
+        name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
         if not _intact(releases / name):
             _finish(work, scores, run, _earlier(releases, as_of), name)
             _move_in(work, releases / name)
@@ -118,7 +138,9 @@ def open_release(folder: Path) -> Release:
     """
     manifest = verify(folder)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, load_scorer(folder / "bundle"))
+    scorer = load_scorer(folder / "bundle")
+    peers = read_table(folder / "peers.parquet") if (folder / "peers.parquet").is_file() else NO_PEERS
+    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, scorer, peers)
 
 
 def open_current(releases: Path) -> Release:
@@ -224,11 +246,12 @@ def _move_in(work: Path, folder: Path) -> None:
     failpoint("renamed")
 
 
-def _content(scores: Path, run: dict[str, Any]) -> str:
-    """SHA-256 of the scores and of what people are told beside them: equal scores under another capacity or grade are
-    another release."""
+def _content(work: Path, run: dict[str, Any]) -> str:
+    """SHA-256 of the scores, the peers, and of what people are told beside them: equal scores under another capacity or
+    grade are another release."""
     told = {name: run.get(name) for name in TOLD}
-    return hashlib.sha256((file_sha256(scores) + json.dumps(told, sort_keys=True)).encode()).hexdigest()
+    digests = "".join(file_sha256(path) for path in sorted(work.glob("*.parquet")))
+    return hashlib.sha256((digests + json.dumps(told, sort_keys=True)).encode()).hexdigest()
 
 
 def _copy_bundle(bundle: Path, target: Path) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from features.build import build_features
+from features.build import features_at, open_vendor
 from features.snapshots import everyone
 from serving.release import Release
-from warehouse.engine import connect
 from warehouse.errors import UsageError
-from warehouse.store import open_warehouse
+from warehouse.store import Workspace
 
 
 def replay(release: Release, warehouse: Path, account_id: str, as_of: date) -> dict[str, Any]:
@@ -23,11 +22,11 @@ def replay(release: Release, warehouse: Path, account_id: str, as_of: date) -> d
     Raises:
         UsageError: the night of as_of would not have scored the account.
     """
-    with connect(warehouse) as con:
-        open_warehouse(con, warehouse)
+    workspace = Workspace(warehouse.parent)
+    with open_vendor(workspace) as con:
         spine = everyone(con, as_of)
         spine = spine.filter(pc.equal(spine["account_id"], account_id))
-        table = build_features(con, spine, release.scorer.definitions)
+        table = features_at(con, workspace, spine, release.scorer.definitions)
     if table.num_rows == 0:
         raise UsageError(
             f'account "{account_id}" is not scored as of {as_of}: it had not signed up, had closed, or is internal.'

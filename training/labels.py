@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 
 from features.catalogue import Definitions
-from features.rollup import roll_up
+from features.rollup import roll_up_revenue
 from features.snapshots import data_end
 from warehouse import progress
 from warehouse.asof import outcomes_after
@@ -49,7 +49,7 @@ def make_labels(
           as_of + h <= until
         sorted by account and date.
     """
-    roll_up(con, definitions)
+    roll_up_revenue(con, definitions)
     con.execute(f"CREATE OR REPLACE TEMP TABLE known AS {outcomes_after('revenue_days', until)}")
     con.register("snapshot_rows", snapshots)
     high = definitions.tiers.high_value_index

@@ -10,6 +10,7 @@ from typing import Any
 from features.build import features_stage
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, snapshots_stage
+from features.upkeep import rollup_stage
 from training.evaluate import EvaluateParams, evaluate, truth_in
 from training.labels import LabelParams, labels_stage
 from training.promote import register_candidate
@@ -32,6 +33,7 @@ def train_and_register(
     # every section is read before the first stage runs, so a typo costs no minutes
     snapshots, fitting = section(document, "snapshots", SnapshotParams), section(document, "train", TrainParams)
     judging = section(document, "evaluate", EvaluateParams)
+    rollup_stage(workspace, definitions)
     snapshots_stage(workspace, snapshots)
     features_stage(workspace, definitions)
     labels_stage(workspace, definitions, labels)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -13,10 +15,37 @@ MEMORY_LIMIT = "3GB"  # leaves room beside the service on a 4 GiB machine
 THREADS = 2
 
 
+class Stage(NamedTuple):
+    """A named relation and the SQL that makes it, of earlier ones and of the tables that were there before."""
+
+    name: str
+    sql: str
+
+
+def run_stages(con: duckdb.DuckDBPyConnection, stages: Sequence[Stage], say: Callable[[str], None]) -> None:
+    """Makes each stage a temporary table, in order, and drops it after the last stage that reads it; the last stage
+    stays. `say` is told the stage at work."""
+    for number, stage in enumerate(stages):
+        say(stage.name)
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {stage.name} AS {stage.sql}")
+        for earlier in stages[:number]:
+            if reads(stage, earlier.name) and not any(reads(later, earlier.name) for later in stages[number + 1 :]):
+                con.execute(f"DROP TABLE {earlier.name}")
+
+
+def reads(stage: Stage, relation: str) -> bool:
+    """Whether the SQL of `stage` names `relation`."""
+    return re.search(rf"\b{relation}\b", stage.sql) is not None
+
+
 @contextmanager
-def connect(*folders: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(
+    *folders: Path, memory_limit: str = MEMORY_LIMIT, keep_order: bool = True
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB that can read and write only under `folders`, spills to a bounded folder of its own,
     keeps UTC whatever the machine's zone, and refuses network, extensions and any change to these settings.
+
+    keep_order: rows of a query without ORDER BY come as they were inserted; false is faster.
     """
     with tempfile.TemporaryDirectory(prefix="expansion-spill-") as spill:
         con = duckdb.connect(":memory:")
@@ -26,6 +55,7 @@ def connect(*folders: Path, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb
             con.execute(f"SET threads = {THREADS}")
             con.execute(f"SET temp_directory = {quote(spill)}")
             con.execute("SET max_temp_directory_size = '50GB'")
+            con.execute(f"SET preserve_insertion_order = {str(keep_order).lower()}")
             con.execute("SET enable_progress_bar = false")
             con.execute("SET autoinstall_known_extensions = false")
             con.execute("SET autoload_known_extensions = false")

@@ -29,6 +29,10 @@ class Workspace:
         return self.root / "warehouse"
 
     @property
+    def rollup(self) -> Path:
+        return self.root / "rollup"
+
+    @property
     def quarantine(self) -> Path:
         return self.root / "quarantine"
 
@@ -69,6 +73,12 @@ def copy_to_parquet(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> i
     # fetchall, not fetchone: DuckDB 2 refuses the next statement while a result is unfinished
     [(rows,)] = con.execute(f"COPY ({query}) TO {quote(str(path))} (FORMAT parquet, {COMPRESSION})").fetchall()
     return int(rows)
+
+
+def copy_by_day(con: duckdb.DuckDBPyConnection, query: str, folder: Path) -> None:
+    """Streams the rows of `query` to files of their `day`: `day=2024-03-05/*.parquet` under `folder`, which exists."""
+    options = f"FORMAT parquet, {COMPRESSION}, PARTITION_BY (day), WRITE_PARTITION_COLUMNS true, APPEND true"
+    con.execute(f"COPY ({query}) TO {quote(str(folder))} ({options})").fetchall()
 
 
 def part_file(part: int) -> str:

@@ -33,8 +33,6 @@ def test_data_flows_one_way() -> None:
         ("bentoml", {"serving/service.py"}),
         ("pyarrow.parquet", {"warehouse/store.py", "warehouse/delivery.py", "warehouse/adapters/database.py"}),
         ("warehouse.asof.outcomes_after", {"training/labels.py"}),
-        ("warehouse.asof.past", {"features/windows.py"}),
-        ("warehouse.asof.accounts_past", {"features/windows.py"}),
         ("training.ceiling", {"training/evaluate.py"}),
         ("simulator", {"expansion.py"}),
     ],

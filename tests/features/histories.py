@@ -25,6 +25,7 @@ DEFINITIONS = Definitions.from_params(
             "configuration": ["setting_changed", "role_assigned"],
             "limit": ["limit_hit", "seat_refused"],
             "ticket": ["ticket_opened", "ticket_reopened"],
+            "intent": ["pricing_viewed"],
         }
     }
 )

@@ -10,6 +10,7 @@ import math
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any
 
 from features.catalogue import Definitions
@@ -34,9 +35,12 @@ def portrait(history: History, account_id: str, as_of: date, definitions: Defini
     out: dict[str, Value] = {"tenure_days": (as_of - own["created_at"].date()).days}
     out |= {name: own.get(name) for name in ("employees", "industry", "country", "channel")}
     out |= _usage(events, own, midnight, definitions)
+    out |= _quarters(events, own, midnight, definitions)
     out |= _people(events, own, midnight)
     out |= _breadth(events, midnight, definitions)
+    out["configuration_per_user_life"] = _ratio(out["configuration_life"], out["users_life"])
     out |= _money(revenue, own, midnight, definitions)
+    out |= _peers(history, own, midnight, out)
     out |= _ladder(out, definitions)
     out["stage"] = _stage(out, own.get("closed_at") is not None and own["closed_at"] < midnight, definitions)
     return out
@@ -103,30 +107,110 @@ def _growth(now: int, before: Any) -> float | None:
 def _usage(events: list[Row], own: Row, midnight: datetime, definitions: Definitions) -> dict[str, Value]:
     means = definitions.features
     kinds = {
-        "events": ((7, 28, 90), None),
-        "specialist": ((28, 90), means.specialist),
-        "configuration": ((28,), means.configuration),
-        "limit_hits": ((28, 90), means.limit),
+        "events": ((7, 14, 28, 90), None),
+        "specialist": ((7, 28, 90), means.specialist),
+        "configuration": ((28, 90), means.configuration),
+        "limit_hits": ((14, 28, 90), means.limit),
         "tickets": ((90,), means.ticket),
+        "intent": ((7, 28, 90), means.intent),
     }
     out: dict[str, Value] = {}
     for name, (windows, names) in kinds.items():
         chosen = [row for row in events if names is None or row["event_name"] in names]
         for w in windows:
             out[f"{name}_{w}d"] = len(_since(chosen, "occurred_at", w, midnight))
-        if name in ("events", "specialist", "configuration"):
+        if name in ("events", "specialist", "configuration", "intent"):
             out[f"{name}_life"] = len(chosen)
-    before = len(_between(events, "occurred_at", 56, 28, midnight)) if _old_enough(own, 28, midnight) else None
-    out["events_prev_28d"] = before
+        if name in ("events", "specialist"):
+            before = len(_between(chosen, "occurred_at", 56, 28, midnight)) if _old_enough(own, 28, midnight) else None
+            out[f"{name}_prev_28d"] = before
+            out[f"{name}_trend"] = _growth(len(_since(chosen, "occurred_at", 28, midnight)), before)
+    named = {name for _, names in kinds.values() for name in names or ()}
+    disjoint = {
+        "plain": ([row for row in events if row["event_name"] not in named], (0, 7, 14, 28, 56, 90)),
+        "specialist": ([row for row in events if row["event_name"] in means.specialist], (7, 14, 28)),
+        "specialist then": ([row for row in events if row["event_name"] in means.specialist], (56, 90)),
+        "configuration": ([row for row in events if row["event_name"] in means.configuration], (0, 7, 14, 28, 56, 90)),
+    }
+    for name, (chosen, edges) in disjoint.items():
+        for near, far in pairwise(edges):
+            window = f"{near}_{far}d" if near else f"{far}d"
+            told = not near or _old_enough(own, near, midnight)
+            rows = _between(chosen, "occurred_at", far, near, midnight)
+            out[f"{name.split()[0]}_{window}"] = len(rows) if told else None
     for w in (28, 90):
         recent = _since(events, "occurred_at", w, midnight)
         out[f"quantity_{w}d"] = sum((row["quantity"] for row in recent), Decimal(0))
-        out[f"active_days_{w}d"] = len({row["occurred_at"].date() for row in recent})
     out["quantity_life"] = sum((row["quantity"] for row in events), Decimal(0))
+    for w in (7, 28, 90):
+        out[f"active_days_{w}d"] = len(
+            {row["occurred_at"].date() for row in _since(events, "occurred_at", w, midnight)}
+        )
     out["active_days_life"] = len({row["occurred_at"].date() for row in events})
-    out["events_trend"] = _growth(len(_since(events, "occurred_at", 28, midnight)), before)
+    quarter = _since(events, "occurred_at", 90, midnight)
+    out["active_weeks_90d"] = len({(_days_since(row["occurred_at"], midnight) - 1) // 7 for row in quarter})
+    out["events_slope_90d"] = _slope(quarter, midnight) if _old_enough(own, 90, midnight) else None
     out["specialist_share_90d"] = _ratio(out["specialist_90d"], out["events_90d"])
+    out["limit_pressure_28d"] = _ratio(out["limit_hits_28d"], out["active_days_28d"])
     return out
+
+
+def _slope(rows: list[Row], midnight: datetime) -> float:
+    """Least squares of the events of each of the last 90 days on the day, in events a week, a week."""
+    counts = [0] * 90
+    for row in rows:
+        counts[90 - _days_since(row["occurred_at"], midnight)] += 1
+    mean_day, mean = Fraction(89, 2), Fraction(sum(counts), 90)
+    above = sum((day - mean_day) * (count - mean) for day, count in enumerate(counts))
+    return float(49 * above / sum((day - mean_day) ** 2 for day in range(90)))
+
+
+def _quarters(events: list[Row], own: Row, midnight: datetime, definitions: Definitions) -> dict[str, Value]:
+    """The first four quarters of its life, 90 days each from the day of sign-up; users by the day they became known."""
+    out: dict[str, Value] = {}
+    known: dict[str, date] = {}
+    for row in events:
+        if row["user_id"] is not None:
+            day = max(row["occurred_at"], row["received_at"]).date()
+            known[row["user_id"]] = min(day, known.get(row["user_id"], day))
+    for number, word in enumerate(("first", "second", "third", "fourth")):
+        start = own["created_at"].date() + timedelta(days=90 * number)
+
+        def inside(day: date, start: date = start) -> bool:
+            return start <= day < start + timedelta(days=90)
+
+        begun = not number or _old_enough(own, 90 * number, midnight)
+        rows = [row for row in events if inside(row["occurred_at"].date())]
+        deep = [row for row in rows if row["event_name"] in definitions.features.specialist]
+        out[f"events_{word}_quarter"] = len(rows) if begun else None
+        out[f"specialist_{word}_quarter"] = len(deep) if begun else None
+        out[f"users_joined_{word}_quarter"] = sum(map(inside, known.values())) if begun else None
+    return out
+
+
+def _peers(history: History, own: Row, midnight: datetime, out: dict[str, Value]) -> dict[str, Value]:
+    """What accounts of its channel, industry and size, itself among them, had come to by as_of; 20 or nothing."""
+
+    def group(row: Row) -> tuple[Any, ...]:
+        size = row.get("employees")
+        band = None if size is None else sum(size >= limit for limit in (10, 50, 250, 1000))
+        return row.get("channel") or "", row.get("industry") or "", band
+
+    like = [
+        row["account_id"]
+        for row in history.accounts
+        if not row["is_internal"] and row["created_at"] < midnight and group(row) == group(own)
+    ]
+    if len(like) < 20:
+        return dict.fromkeys(("peers_paying", "peers_booked", "booked_beside_peers"))
+    theirs = [row for row in history.revenue if row["account_id"] in like and row["booked_at"] < midnight]
+    paying = len({row["account_id"] for row in theirs if row["amount"] > 0})
+    booked = Fraction(sum((row["amount"] for row in theirs), Decimal(0))) / len(like)
+    return {
+        "peers_paying": paying / len(like),
+        "peers_booked": float(booked),
+        "booked_beside_peers": _ratio(out["booked_life"], booked),
+    }
 
 
 def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]:
@@ -136,7 +220,8 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
     for row in named:
         first[row["user_id"]] = min(row["occurred_at"], first.get(row["user_id"], row["occurred_at"]))
     out: dict[str, Value] = {
-        f"users_{w}d": len({row["user_id"] for row in _since(named, "occurred_at", w, midnight)}) for w in (7, 28, 90)
+        f"users_{w}d": len({row["user_id"] for row in _since(named, "occurred_at", w, midnight)})
+        for w in (7, 14, 28, 90)
     }
     out["users_life"] = len(first)
     earlier = {row["user_id"] for row in _between(named, "occurred_at", 56, 28, midnight)}
@@ -145,7 +230,9 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
         out[f"new_users_{w}d"] = sum(joined >= _ago(w, midnight) for joined in first.values())
     busiest = max((sum(row["user_id"] == user for row in month) for user in first), default=0)
     out["top_user_share_28d"] = _ratio(busiest, len(month))
-    out["days_since_last_new_user"] = _days_since(max(first.values()), midnight) if first else None
+    lately = [joined for joined in first.values() if joined >= _ago(90, midnight)]
+    out["days_since_last_new_user"] = _days_since(max(lately), midnight) if lately else None
+    out["new_user_share_90d"] = _ratio(out["new_users_90d"], out["users_90d"])
     out["users_trend"] = _growth(int(out["users_28d"]), out["users_prev_28d"])  # type: ignore[arg-type]
     out["events_per_user_28d"] = _ratio(len(_since(events, "occurred_at", 28, midnight)), out["users_28d"])
     return out
@@ -155,13 +242,24 @@ def _breadth(events: list[Row], midnight: datetime, definitions: Definitions) ->
     specialist = [row for row in events if row["event_name"] in definitions.features.specialist]
     steps = [row for row in events if row["event_name"] in definitions.features.configuration]
     month = {row["event_name"] for row in _since(events, "occurred_at", 28, midnight)}
-    before = {row["event_name"] for row in events if row["occurred_at"] < _ago(28, midnight)}
+    before = {row["event_name"] for row in _between(events, "occurred_at", 90, 28, midnight)}
+    quarter = {row["event_name"] for row in _since(events, "occurred_at", 90, midnight)}
+    limits = [row for row in events if row["event_name"] in definitions.features.limit]
+    intent = [row for row in events if row["event_name"] in definitions.features.intent]
 
     def since(rows: list[Row], which: Any) -> int | None:
         return _days_since(which(row["occurred_at"] for row in rows), midnight) if rows else None
 
+    first_use, first_specialist = since(events, min), since(specialist, min)
     return {
         "breadth_28d": len(month),
+        "breadth_90d": len(quarter),
+        "specialist_breadth_28d": len(month & set(definitions.features.specialist)),
+        "days_since_last_intent": since(intent, max),
+        "days_since_first_limit": since(limits, min),
+        "days_since_last_limit": since(limits, max),
+        "days_since_first_configuration": since(steps, min),
+        "days_to_first_specialist": None if first_specialist is None else first_use - first_specialist,
         "breadth_life": len({row["event_name"] for row in events}),
         "new_functions_28d": len(month - before),
         "specialist_breadth_life": len({row["event_name"] for row in specialist}),
@@ -175,7 +273,9 @@ def _breadth(events: list[Row], midnight: datetime, definitions: Definitions) ->
 
 def _money(revenue: list[Row], own: Row, midnight: datetime, definitions: Definitions) -> dict[str, Value]:
     out: dict[str, Value] = {}
-    for name, ago in (("run_rate", 0), ("run_rate_28d_ago", 28), ("run_rate_90d_ago", 90)):
+    for name, ago in (
+        *(("run_rate", 0), ("run_rate_28d_ago", 28), ("run_rate_90d_ago", 90), ("run_rate_180d_ago", 180)),
+    ):
         day = midnight.date() - timedelta(days=ago + 1)
         rate = rate_on(day, revenue, definitions.tiers.spread_days)
         out[name] = rate if not ago or _old_enough(own, ago, midnight) else None
@@ -208,12 +308,14 @@ def _ladder(out: dict[str, Value], definitions: Definitions) -> dict[str, Value]
     tier = tier_of(rate, definitions)
 
     def change(now: str, before: str) -> Value:
-        return None if out[before] is None else Fraction(out[now]) - Fraction(out[before])  # type: ignore[arg-type]
+        return None if None in (out[now], out[before]) else Fraction(out[now]) - Fraction(out[before])  # type: ignore[arg-type]
 
     return {
         "tier": tier,
         "headroom": Fraction(ladder[tier + 1].floor) - rate if tier + 1 < len(ladder) else None,
         "run_rate_change_90d": change("run_rate", "run_rate_90d_ago"),
+        "run_rate_change_28d": change("run_rate", "run_rate_28d_ago"),
+        "booked_change_180d": change("booked_90_180d", "booked_180_270d"),
         "booked_change_90d": change("booked_90d", "booked_90_180d"),
     }
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from features import engagement, journey, revenue, usage
 from features.build import build_features
-from features.windows import Feature
+from features.feature import Feature
 from tests.features.histories import (
     ANCHOR,
     AS_OFS,

@@ -1,0 +1,151 @@
+"""The roll-up on disk: one Parquet file a day, brought up to date from the months of the warehouse that changed.
+
+    rollup/days/day=2024-03-05/*.parquet   rows of that day, whenever they became known (features/rollup.py, user_days)
+    rollup/folded_accounts.parquet    all that was known before the midnight `folded`, summed up by account
+    rollup/folded_users.parquet       and the first day of each user
+    rollup/manifest.json              what it was made of; written last
+
+A month of the warehouse whose digest is the one in the manifest is not read again; in one that changed, only the days
+whose rows changed are rolled up again. So a night costs its own days, and a late row costs the day it happened on.
+
+The fold keeps a night from growing with history: lifetime totals start from it, and only days that hold something known
+since are read. It moves forward with the month. A correction of what was known before it drops it, and the next one is
+made anew from all days.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+
+import duckdb
+
+from features.catalogue import CATALOGUE, Definitions, life_of
+from features.rollup import Vocabulary, days_query, open_days, open_fold, register_names, roll_up_revenue
+from features.windows import Layout
+from warehouse import asof
+from warehouse.engine import parquet
+from warehouse.manifest import read_manifest
+from warehouse.store import Workspace, recover_folder
+
+FORMAT = 1
+FILE = "manifest.json"
+DAYS = "days"
+ACCOUNTS, USERS = "folded_accounts.parquet", "folded_users.parquet"
+
+
+@dataclass(frozen=True)
+class Day:
+    """digest: of the raw rows of the day, in any order. known_until: the latest day on which one of them was known."""
+
+    digest: str
+    known_until: date
+
+
+@dataclass(frozen=True)
+class Rolled:
+    """made_with: digest of all that decides what a daily row says. parts: digest of each month of events it was made
+    of. folded: null where there is no fold; folded_of: digest of the accounts it was made with."""
+
+    made_with: str
+    names: tuple[str, ...] = ()
+    parts: dict[int, str] = field(default_factory=dict)
+    days: dict[date, Day] = field(default_factory=dict)
+    folded: date | None = None
+    folded_of: str = ""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return Vocabulary(self.names)
+
+    def write(self, folder: Path) -> None:
+        said = asdict(self) | {"days": {day.isoformat(): asdict(one) for day, one in sorted(self.days.items())}}
+        (folder / FILE).write_text(json.dumps(said, default=str, ensure_ascii=False), encoding="utf-8")
+
+
+def made_with(definitions: Definitions) -> str:
+    """Digest of what decides a daily row and a fold: the roll-up's SQL, meanings of event names, measures of a life."""
+    life = [asdict(column) for column in life_of(CATALOGUE, Layout())]
+    said = [FORMAT, days_query(1), definitions.features.kinds(), life]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+
+
+def read_rolled(workspace: Workspace) -> Rolled | None:
+    """What the roll-up on disk was made of; null where there is none that can be read."""
+    path = workspace.rollup / FILE
+    if not path.is_file():
+        return None
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        days = {date.fromisoformat(day): _day(one) for day, one in said.pop("days").items()}
+        parts = {int(part): digest for part, digest in said.pop("parts").items()}
+        folded = date.fromisoformat(said["folded"]) if said["folded"] else None
+        return Rolled(**said | {"names": tuple(said["names"]), "days": days, "parts": parts, "folded": folded})
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None  # damaged: everything is in the warehouse, so the next update makes it whole
+
+
+def _day(said: dict[str, str]) -> Day:
+    return Day(said["digest"], date.fromisoformat(said["known_until"]))
+
+
+def parts_of(workspace: Workspace) -> dict[int, str]:
+    """Digest of each month of events in the warehouse: what its manifest says, or of the file where there is none."""
+    manifest = read_manifest(workspace.warehouse)
+    if manifest is not None:
+        return {part: one.digest for part, one in manifest.parts.get("events", {}).items()}
+    files = [path for path in sorted((workspace.warehouse / "events").glob("*.parquet")) if path.stem != "all"]
+    return {int(path.stem.replace("-", "")): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def ready(workspace: Workspace, definitions: Definitions) -> Rolled | None:
+    """The roll-up on disk, if it is of the warehouse as it stands and of these definitions; else null."""
+    recover_folder(workspace.rollup)
+    rolled = read_rolled(workspace)
+    if rolled is None or rolled.made_with != made_with(definitions) or rolled.parts != parts_of(workspace):
+        return None
+    return rolled if all(day_files(workspace.rollup, day) for day in rolled.days) else None
+
+
+def day_files(folder: Path, day: date) -> list[Path]:
+    return sorted((folder / DAYS / f"day={day}").glob("*.parquet"))
+
+
+def open_daily(
+    con: duckdb.DuckDBPyConnection,
+    folder: Path,
+    definitions: Definitions,
+    rolled: Rolled,
+    first: date,
+    last: date,
+    known_by: date | None = None,
+    prefix: str = "",
+) -> Layout:
+    """Makes the roll-up in `folder` visible to features.build: user_days, revenue_days and the fold, where all as_of
+    lie in [first, last]. Of the days, those are opened that these as_of can tell apart from the fold.
+
+    known_by: hindsight, see features.rollup.roll_up; there is no fold of it. prefix: of the fold's
+    file names.
+    """
+    folded = rolled.folded if rolled.folded and rolled.folded <= first and not known_by else None
+    layout = rolled.vocabulary.layout(definitions, folded)
+    near = first - timedelta(days=asof.REACH)
+    files = [
+        file
+        for day, one in sorted(rolled.days.items())
+        if day < last and (folded is None or day >= near or one.known_until >= folded)
+        for file in day_files(folder, day)
+    ]
+    if files:
+        open_days(con, parquet(*files), layout, known_by)
+    else:
+        register_names(con, rolled.vocabulary, definitions)
+        query = days_query(rolled.vocabulary.words, "(SELECT * FROM events WHERE 1 = 0)")
+        con.execute(f"CREATE OR REPLACE TEMP TABLE no_days AS {query}")
+        open_days(con, "no_days", layout, known_by)
+    roll_up_revenue(con, definitions)
+    open_fold(con, layout, *([parquet(folder / f"{prefix}{name}") for name in (ACCOUNTS, USERS)] if folded else []))
+    return layout
