@@ -47,6 +47,7 @@ repro: setup ## rebuild everything with DVC into build/
 
 docs: setup ## the generated pages
 	$(BIN)/python -m warehouse.raw > docs/data-contract.md
+	$(BIN)/python -m features.handbook > docs/features.md
 	$(BIN)/python -m simulator.handbook docs/simulator.md
 
 bench: setup ## how fast a vendor is invented and ingested, and how hard its worlds are: three quarters of an hour

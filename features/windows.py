@@ -120,7 +120,7 @@ def _bits(measure: Measure, layout: Layout, word: object) -> str:
     for k in layout.words:
         value = f"coalesce({word(k)}, 0)"  # type: ignore[operator]
         kept = f"({value} & {layout.specialist[k]})" if measure.name == "specialist_breadth" else value
-        counted.append(f"bit_count({kept})")
+        counted.append(f"CAST(bit_count({kept}) AS BIGINT)")
     return " + ".join(counted)
 
 

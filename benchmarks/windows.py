@@ -1,0 +1,330 @@
+"""How long features take, against the floor of reading, grouping and writing, a pandas loop, and Polars: in one run.
+
+`python benchmarks/windows.py [--events 1,5,20] [--memory 3GB] [--large] [--json FILE]`
+
+The market: 100,000 accounts of very unequal size, seven users each, 40 event names, 24 months, one Parquet a month as
+an ingest leaves them. Monthly snapshots of every account at 24 dates.
+
+floor       read every event, group it by account, user and day, write as many rows and columns as the features have
+rollup      events to daily files (once; a night adds a day)
+features    daily files to the feature table, written: the product, every feature of the catalogue
+pandas      the loop most people write: for each date, filter the last 90 days of daily rows and group them; 20 counts,
+            sums and distinct users alone; three dates, scaled to 24
+polars      the same 20 columns, joined and grouped at once, lazily, streaming
+night       one date, all accounts, from the fold; beside reading the last 90 days of daily rows and writing the result;
+            then again with twice the history
+
+Ratios are of medians within this run. Peak memory is of a process of its own. `--large`: 100 million events at 4 GB.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from features import daily
+from features.build import features_at, open_vendor
+from features.catalogue import FEATURE_NAMES, Definitions
+from features.snapshots import everyone
+from features.upkeep import bring_up
+from warehouse.engine import connect, parquet
+from warehouse.periods import month_starts
+from warehouse.store import Workspace, part_file, read_table, write_table
+
+START, MONTHS = date(2024, 1, 1), 24
+SPECIALIST = tuple(f"event_{n:02}" for n in range(30, 36))
+MEANINGS = {"features": {"specialist": SPECIALIST, "configuration": ["event_36", "event_37"], "limit": ["event_38"]}}
+
+
+def market(workspace: Workspace, events: int, accounts: int, months: int) -> None:
+    """A warehouse as an ingest leaves it: typed, one file of events and revenue a month. A session has four events."""
+    folder = workspace.warehouse
+    for table in ("accounts", "events", "revenue", "touches", "account_users"):
+        (folder / table).mkdir(parents=True, exist_ok=True)
+    with connect(folder) as con:
+
+        def copy(query: str, table: str, part: int) -> None:
+            con.execute(f"COPY ({query}) TO '{folder / table / part_file(part)}' (COMPRESSION zstd)").fetchall()
+
+        copy(
+            f"""SELECT printf('a%07d', i) AS account_id, TIMESTAMP '{START}' + INTERVAL (i % 300) DAY AS created_at,
+                CAST(NULL AS TIMESTAMP) AS closed_at, 'retail' AS industry, 'GB' AS country,
+                CAST(1 + i % 400 AS BIGINT) AS employees, ['web', 'partner', 'fair'][1 + i % 3] AS channel,
+                CAST(NULL AS VARCHAR) AS owner, false AS is_internal FROM range({accounts}) AS r(i)""",
+            "accounts",
+            0,
+        )
+        for table in ("touches", "account_users"):
+            copy("SELECT 1 AS nothing WHERE false", table, 0)
+        first = START
+        for _ in range(months):
+            after = (first + timedelta(days=32)).replace(day=1)
+            part, days = first.year * 100 + first.month, (after - first).days
+            n = events // months
+            # a session: one account (heavy tail), one of its users, one day, four events
+            copy(
+                f"""SELECT printf('%016x', hash(i, {part})) AS event_id, printf('a%07d', a) AS account_id,
+                    printf('a%07d-u%d', a, u) AS user_id, printf('event_%02d', (hash(i, 7) // 7) % 40) AS event_name,
+                    t AS occurred_at,
+                    t + INTERVAL (CASE WHEN s % 100 = 0 THEN 2 ELSE 0 END) DAY AS received_at,
+                    CAST(1 + i % 5 AS DECIMAL(18, 4)) AS quantity
+                FROM (SELECT i, s, a, hash(s, 3, {part}) % (2 + a % 11) AS u,
+                             TIMESTAMP '{first}' + INTERVAL (hash(s, 5, {part}) % {days}) DAY
+                               + INTERVAL (i % 86000) SECOND AS t
+                      FROM (SELECT i, i // 4 AS s,
+                                   CAST(floor({accounts} * pow((hash(i // 4, {part}, 1) % 1000003) / 1000003.0, 3))
+                                     AS BIGINT) AS a FROM range({n}) AS r(i)))""",
+                "events",
+                part,
+            )
+            copy(
+                f"""SELECT printf('r%d-{part}', i) AS revenue_id, printf('a%07d', i) AS account_id,
+                    CAST(10 + i % 900 AS DECIMAL(18, 4)) AS amount, 'USD' AS currency,
+                    TIMESTAMP '{first}' AS booked_at, TIMESTAMP '{first}' AS period_start,
+                    TIMESTAMP '{after}' AS period_end, 'subscription' AS kind
+                FROM range({accounts}) AS r(i) WHERE i % 10 = 0""",
+                "revenue",
+                part,
+            )
+            first = after
+
+
+def timed(work: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def event_files(workspace: Workspace) -> list[Path]:
+    return sorted((workspace.warehouse / "events").glob("*.parquet"))
+
+
+def floor(workspace: Workspace, rows: int) -> dict[str, float]:
+    """Seconds to read every column, to group by account, user and day, and to write the result's shape."""
+    with connect(workspace.warehouse, workspace.root / "out", keep_order=False) as con:
+        source = parquet(*event_files(workspace))
+        scan = timed(lambda: con.execute(f"SELECT sum(hash(COLUMNS(*))) FROM {source}").fetchall())
+        grouped = (
+            "SELECT account_id, user_id, CAST(occurred_at AS DATE) AS day, count(*) AS events, sum(quantity) AS q "
+            f"FROM {source} GROUP BY 1, 2, 3"
+        )
+        group = timed(lambda: con.execute(f"SELECT count(*), sum(events) FROM ({grouped})").fetchall())
+        wide = ", ".join(f"hash(i, {n}) % 1000 / 7.0 AS c{n}" for n in range(len(FEATURE_NAMES)))
+        con.execute(
+            f"CREATE TEMP TABLE shape AS SELECT printf('a%07d', i) AS account_id, {wide} FROM range({rows}) r(i)"
+        )
+        table = con.sql("SELECT * FROM shape").to_arrow_table()
+    write = timed(lambda: write_table(table, workspace.root / "out" / "floor.parquet"))
+    return {"scan": scan, "group": group, "write": write}
+
+
+def snapshots(workspace: Workspace, dates: list[date]) -> Any:
+    import pyarrow as pa
+
+    with open_vendor(workspace) as con:
+        return pa.concat_tables([everyone(con, day) for day in dates])
+
+
+def product(workspace: Workspace, dates: list[date], definitions: Definitions) -> float:
+    """Seconds from daily files to the written table."""
+    spine = snapshots(workspace, dates)
+
+    def run() -> None:
+        with open_vendor(workspace) as con:
+            write_table(features_at(con, workspace, spine, definitions), workspace.root / "out" / "features.parquet")
+
+    return timed(run)
+
+
+def pandas_loop(workspace: Workspace, dates: list[date], definitions: Definitions) -> float:
+    """Seconds for one date, from daily rows in memory: 20 of the features."""
+    import pandas as pd
+
+    with open_vendor(workspace) as con:
+        rolled = daily.ready(workspace, definitions)
+        assert rolled is not None
+        daily.open_daily(con, workspace.rollup, definitions, rolled, dates[0], dates[-1])
+        frame = con.sql("SELECT account_id, user_id, day, known_day, events, specialist, quantity FROM user_days").df()
+    frame["day"], frame["known_day"] = pd.to_datetime(frame["day"]), pd.to_datetime(frame["known_day"])
+    frame["quantity"] = frame["quantity"].astype("float64")
+
+    def run() -> None:
+        for day in (dates[len(dates) // 2], dates[-2], dates[-1]):
+            midnight = pd.Timestamp(day)
+            known = frame[(frame["known_day"] < midnight) & (frame["day"] >= midnight - pd.Timedelta(days=90))]
+            columns = []
+            for w in (7, 14, 28, 90):
+                window = known[known["day"] >= midnight - pd.Timedelta(days=w)].groupby("account_id")
+                columns.append(
+                    window.agg(
+                        events=("events", "sum"), specialist=("specialist", "sum"), quantity=("quantity", "sum"),
+                        users=("user_id", "nunique"), days=("day", "nunique"),
+                    ).add_suffix(f"_{w}")
+                )  # fmt: skip
+            pd.concat(columns, axis=1)
+
+    return timed(run) / 3
+
+
+def polars_once(workspace: Workspace, dates: list[date]) -> float:
+    """Seconds for all dates: the same 20 columns, lazily and streaming."""
+    import polars as pl
+
+    def run() -> None:
+        rows = pl.scan_parquet(str(workspace.rollup / daily.DAYS / "*" / "*.parquet"), hive_partitioning=False)
+        ages = pl.DataFrame(
+            [(day - timedelta(days=age), day, age) for day in dates for age in range(1, 91)],
+            schema={"day": pl.Date, "as_of": pl.Date, "age": pl.Int32}, orient="row",
+        ).lazy()  # fmt: skip
+        joined = rows.join(ages, on="day").filter(pl.col("known_day") < pl.col("as_of"))
+        columns = []
+        for w in (7, 14, 28, 90):
+            inside = pl.col("age") <= w
+            columns += [
+                pl.col(name).filter(inside).sum().alias(f"{name}_{w}") for name in ("events", "specialist", "quantity")
+            ]
+            columns += [pl.col(name).filter(inside).n_unique().alias(f"{name}_{w}") for name in ("user_id", "day")]
+        out = joined.group_by("account_id", "as_of").agg(columns).collect(engine="streaming")
+        out.write_parquet(workspace.root / "out" / "polars.parquet")
+
+    return timed(run)
+
+
+def night(workspace: Workspace, definitions: Definitions) -> dict[str, float]:
+    """One date from the fold, beside reading the last 90 days of daily rows and writing the result."""
+    rolled = daily.ready(workspace, definitions)
+    assert rolled is not None
+    assert rolled.folded is not None
+    last = max(rolled.days) + timedelta(days=1)
+    recent = [
+        file
+        for day in rolled.days
+        if day >= last - timedelta(days=90)
+        for file in daily.day_files(workspace.rollup, day)
+    ]
+    with open_vendor(workspace) as con:
+        spine = everyone(con, last)
+        read = timed(lambda: con.execute(f"SELECT sum(hash(COLUMNS(*))) FROM {parquet(*recent)}").fetchall())
+        made: dict[str, Any] = {}
+
+        def run() -> None:
+            made["table"] = features_at(con, workspace, spine, definitions)
+
+        features = timed(run)
+        write = timed(lambda: write_table(made["table"], workspace.root / "out" / "night.parquet"))
+    return {"read": read, "features": features, "write": write, "ratio": (features + write) / (read + write)}
+
+
+def new_day(workspace: Workspace, definitions: Definitions, a_day: int) -> float:
+    """Seconds to roll up when the next day's events have come in, a month of their own."""
+    rolled = daily.read_rolled(workspace)
+    assert rolled is not None
+    assert rolled.folded is not None
+    day = rolled.folded + timedelta(days=4)
+    source, path = event_files(workspace)[0], workspace.root / "out" / "day.parquet"
+    with connect(workspace.warehouse, workspace.root / "out") as con:
+        rows = f"""SELECT * REPLACE (TIMESTAMP '{day}' + INTERVAL (hash(event_id) % 80000) SECOND AS occurred_at,
+            TIMESTAMP '{day}' + INTERVAL (hash(event_id) % 80000) SECOND AS received_at)
+            FROM {parquet(source)} LIMIT {a_day}"""
+        con.execute(f"COPY ({rows}) TO '{path}' (COMPRESSION zstd)").fetchall()
+    target = source.with_name(part_file(day.year * 100 + day.month))
+    if target.is_file():  # late rows of the market lie there already
+        with connect(workspace.warehouse, workspace.root / "out") as con:
+            both = f"SELECT * FROM {parquet(target, path)}"
+            con.execute(f"COPY ({both}) TO '{path}.both' (COMPRESSION zstd)").fetchall()
+        path = path.with_name("day.parquet.both")
+    shutil.move(path, target)
+    return timed(lambda: bring_up(workspace, definitions))
+
+
+def measure(events: int, accounts: int, root: Path, rivals: bool) -> dict[str, Any]:
+    definitions = Definitions.from_params(MEANINGS)
+    workspace = Workspace(root / f"{events}")
+    (workspace.root / "out").mkdir(parents=True)
+    market(workspace, events, accounts, MONTHS)
+    dates = month_starts(START + timedelta(days=1), START + timedelta(days=31 * MONTHS))[:MONTHS]
+    rollup = timed(lambda: bring_up(workspace, definitions))
+    features = product(workspace, dates, definitions)
+    rows = read_table(workspace.root / "out" / "features.parquet", ["account_id"]).num_rows
+    least = floor(workspace, rows)
+    total = sum(least.values())
+    out: dict[str, Any] = {"events": events, "accounts": accounts, "snapshots": rows, "columns": len(FEATURE_NAMES)}
+    out |= {"floor": least, "floor_s": total, "rollup_s": rollup, "features_s": features}
+    out |= {"ratio": (rollup + features) / total, "ratio_from_daily": features / total}
+    if rivals:
+        a_date = pandas_loop(workspace, dates, definitions)
+        out |= {"pandas_a_date_s": a_date, "pandas_s": a_date * len(dates), "polars_s": polars_once(workspace, dates)}
+    one = night(workspace, definitions)
+    doubled = Workspace(root / f"{events}-doubled")
+    (doubled.root / "out").mkdir(parents=True)
+    market(doubled, 2 * events, accounts, 2 * MONTHS)
+    bring_up(doubled, definitions)
+    two = night(doubled, definitions)
+    out |= {"night": one, "night_doubled": two, "night_growth": two["features"] / one["features"] - 1}
+    a_day = events // (30 * MONTHS)
+    out |= {"new_day_s": new_day(workspace, definitions, a_day)}
+    out |= {"new_day_doubled_s": new_day(doubled, definitions, a_day)}
+    for done in (workspace, doubled):
+        shutil.rmtree(done.root)
+    return out
+
+
+def apart(events: int, options: argparse.Namespace) -> dict[str, Any]:
+    """`measure` in a process of its own, with its peak memory."""
+    with tempfile.TemporaryDirectory(prefix="expansion-bench-") as folder:
+        command = [
+            sys.executable,
+            __file__,
+            "--one",
+            str(events),
+            "--accounts",
+            str(options.accounts),
+            "--root",
+            folder,
+        ]
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            check=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+        )
+    return dict(json.loads(done.stdout))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--events", default="1,5,20", help="millions, separated by commas")
+    parser.add_argument("--accounts", type=int, default=100_000)
+    parser.add_argument("--large", action="store_true", help="100 million events as well")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        found = measure(options.one, options.accounts, options.root, rivals=options.one <= 20_000_000)
+        found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        print(json.dumps(found))
+        return
+    sizes = [int(float(size) * 1e6) for size in options.events.split(",")] + ([100_000_000] if options.large else [])
+    results = []
+    for size in sizes:
+        results.append(apart(size, options))
+        print(json.dumps(results[-1], indent=1), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps({"load": os.getloadavg()[0], "results": results}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
