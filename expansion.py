@@ -23,6 +23,8 @@ Raw = Annotated[Path, typer.Option("--raw", help="folder of raw files")]
 OptionalRaw = Annotated[Path | None, typer.Option("--raw", help="folder of raw files; absent: what was ingested last")]
 Root = Annotated[Path, typer.Option("--workspace", help="folder that holds warehouse, artifacts, registry, releases")]
 Params = Annotated[Path | None, typer.Option("--params", help="absent: the workspace's own, else ./params.yaml")]
+Engine = Annotated[str, typer.Option("--engine", help="duckdb (this machine) or spark (docs/scale.md)")]
+Master = Annotated[str, typer.Option("--master", help="of Spark, such as spark://host:7077")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: the end of the data")]
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 HERE = Path("workspace")
@@ -96,6 +98,8 @@ def features(
     as_of: Annotated[str, typer.Option("--as-of", help="YYYY-MM-DD")],
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write")] = Path("features.parquet"),
     known_by: Annotated[str | None, typer.Option("--known-by", help="in hindsight: as known at this later day")] = None,
+    engine: Engine = "duckdb",
+    master: Master = "local[2]",
     params: Params = None,
     as_json: Json = False,
 ) -> None:
@@ -109,7 +113,9 @@ def features(
 
     document = read_params(params)
     ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
-    table = features_of(raw, parse_day(as_of), ingesting, meanings, _now(), parse_day(known_by) if known_by else None)
+    hindsight = parse_day(known_by) if known_by else None
+    cluster = _master(engine, master)
+    table = features_of(raw, parse_day(as_of), ingesting, meanings, _now(), hindsight, cluster)
     write_table(table, out)
     said = {"out": str(out), "accounts": table.num_rows, "features": table.num_columns - 2, "as_of": as_of}
     _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])
@@ -184,6 +190,8 @@ def score(
     as_of: AsOf = None,
     bundle: Annotated[Path | None, typer.Option("--bundle", help="bundle folder; absent: the champion's")] = None,
     force: Annotated[bool, typer.Option("--force", help="publish an as_of older than the live one")] = False,
+    engine: Engine = "duckdb",
+    master: Master = "local[2]",
     params: Params = None,
     as_json: Json = False,
 ) -> None:
@@ -193,7 +201,7 @@ def score(
 
     space = _workspace(workspace)
     with exclusive(space.root, "score"):
-        said = _score(raw, space, workspace_params(space.root, params), as_of, bundle, force)
+        said = _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
     _show(said, as_json, [f"live: {said['release']} ({said['accounts']:,} accounts, by {said['method']})"])
 
 
@@ -355,7 +363,13 @@ def _ingest(raw: Path, space: Workspace, document: dict[str, Any], whole: bool =
 
 
 def _score(
-    raw: Path | None, space: Workspace, document: dict[str, Any], as_of: str | None, bundle: Path | None, force: bool
+    raw: Path | None,
+    space: Workspace,
+    document: dict[str, Any],
+    as_of: str | None,
+    bundle: Path | None,
+    force: bool,
+    master: str | None = None,
 ) -> dict[str, Any]:
     from models.registry import code_commit, judged_champion
     from serving.night import publish
@@ -365,7 +379,17 @@ def _score(
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    return publish(space, document, day, lambda: given or judged_champion(space), code_commit(), _now().date(), force)
+    champion = lambda: given or judged_champion(space)  # noqa: E731
+    return publish(space, document, day, champion, code_commit(), _now().date(), force, master)
+
+
+def _master(engine: str, master: str) -> str | None:
+    """The Spark master to use; null for this machine's own engine."""
+    from warehouse.errors import UsageError
+
+    if engine not in ("duckdb", "spark"):
+        raise UsageError(f'there is no engine "{engine}". Give --engine duckdb or --engine spark.')
+    return master if engine == "spark" else None
 
 
 def _workspace(root: Path) -> Workspace:

@@ -112,15 +112,18 @@ def features_of(
     definitions: Definitions,
     now: datetime,
     known_by: date | None = None,
+    master: str | None = None,
 ) -> pa.Table:
     """The feature table of every account in a folder of raw files, without a workspace.
 
-    known_by: hindsight, see features.rollup.roll_up.
+    known_by: hindsight, see features.rollup.roll_up. master: of the Spark cluster that makes them; null: this machine.
 
     Raises:
         ContractBroken: the folder is refused, as `ingest` would refuse it.
         UsageError: as_of has not opened yet, or nobody had signed up before it; or known_by is before as_of.
     """
+    if known_by and master is not None:
+        raise UsageError("--known-by works with the engine duckdb only. Leave out --engine spark.")
     if known_by and known_by < as_of:
         raise UsageError(f"--known-by {known_by} lies before as_of {as_of}. Give as_of or a later day.")
     with tempfile.TemporaryDirectory(prefix="expansion-features-") as folder:
@@ -128,10 +131,23 @@ def features_of(
         ingest_stage(raw, workspace, settings, now)
         with progress.stage("features") as say, open_vendor(workspace) as con:
             refuse_day(con, as_of, now.date())
-            layout = roll_up(con, definitions, known_by)
-            table = build_features(con, everyone(con, as_of), definitions, layout, say)
+            if master is not None:
+                table = _on_spark(master, workspace, as_of, definitions, say)
+            else:
+                layout = roll_up(con, definitions, known_by)
+                table = build_features(con, everyone(con, as_of), definitions, layout, say)
             say(f"{table.num_rows:,} accounts x {len(CATALOGUE)} features")
             return table
+
+
+def _on_spark(
+    master: str, workspace: Workspace, as_of: date, definitions: Definitions, say: Callable[[str], None]
+) -> pa.Table:
+    from features.distributed import brought_home, features_on_spark  # pyspark is an extra
+    from warehouse.spark import connect_spark
+
+    with connect_spark(master) as session:
+        return brought_home(features_on_spark(session, workspace, as_of, definitions, say))
 
 
 def refuse_day(con: duckdb.DuckDBPyConnection, as_of: date, today: date) -> None:

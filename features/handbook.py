@@ -1,4 +1,4 @@
-"""docs/features.md: the page about every feature, made of the catalogue. `python -m features.handbook > docs/features.md`"""
+"""docs/features.md, made of the catalogue: `python -m features.handbook > docs/features.md`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ What an account looked like at a midnight, `as_of`. A feature sees only rows kno
 
 ## How one is made
 
-A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `revenue.py`, `journey.py`, `peers.py`): an
-expression over *cells*, its unit, window and family, how it reads when it is high and when it is low, and what a null
-means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow from it. A cell is a
-measure in a window:
+A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `revenue.py`, `journey.py`, `peers.py`):
+an expression over *cells*, its unit, window and family, how it reads when it is high and when it is low, and what a
+null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow from it. A cell is
+a measure in a window:
 
 | cell | means |
 |---|---|
@@ -36,9 +36,9 @@ are null (there is nothing they could be of). A window that had not begun when t
 |---|---|---|---|
 {measures}
 
-`days`: what an account did on one day, known on one day. `users`: the first and the last row of each user that is known
-at as_of. `people`: what each user did in the window (`acts`). `invoices`: revenue rows. Sets of event names are bit masks;
-joining them and counting bits counts names exactly.
+`days`: what an account did on one day, known on one day. `users`: the first and the last row of each user that is
+known at as_of. `people`: what each user did in the window (`acts`). `invoices`: revenue rows. Sets of event names are
+bit masks; joining them and counting bits counts names exactly.
 
 ## Catalogue
 

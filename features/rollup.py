@@ -17,6 +17,7 @@ import pyarrow as pa
 from features.catalogue import CATALOGUE, Definitions, life_of
 from features.windows import KINDS, Layout
 from warehouse import asof
+from warehouse.engine import Stage
 
 RATE = "DECIMAL(28, 10)"  # money per 30 days of one revenue row, exact to a ten-billionth
 WORD = 63  # bits of a word that leave its sign alone
@@ -125,10 +126,18 @@ def open_days(con: duckdb.DuckDBPyConnection, rows: str, layout: Layout, known_b
 
 def open_fold(con: duckdb.DuckDBPyConnection, layout: Layout, accounts: str = "", users: str = "") -> None:
     """Makes the relations of a fold visible as folded_accounts and folded_users; without them, an empty fold."""
+    for stage in fold_relations(layout, accounts, users):
+        con.execute(f"CREATE OR REPLACE TEMP VIEW {stage.name} AS {stage.sql}")
+
+
+def fold_relations(layout: Layout, accounts: str = "", users: str = "") -> list[Stage]:
+    """folded_accounts and folded_users from the relations given; without them, empty."""
     columns = ", ".join(f"CAST(NULL AS {c.type}) AS {c.name}" for c in life_of(CATALOGUE, layout))
     nobody = f"SELECT CAST(NULL AS VARCHAR) AS account_id, {columns} WHERE 1 = 0"
     nothing = (
         "SELECT CAST(NULL AS VARCHAR) AS account_id, CAST(NULL AS VARCHAR) AS user_id, CAST(NULL AS DATE) AS first_day"
     )
-    for name, made, empty in (("accounts", accounts, nobody), ("users", users, f"{nothing} WHERE 1 = 0")):
-        con.execute(f"CREATE OR REPLACE TEMP VIEW folded_{name} AS {f'SELECT * FROM {made}' if made else empty}")
+    return [
+        Stage("folded_accounts", f"SELECT * FROM {accounts}" if accounts else nobody),
+        Stage("folded_users", f"SELECT * FROM {users}" if users else f"{nothing} WHERE 1 = 0"),
+    ]

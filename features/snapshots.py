@@ -99,14 +99,16 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
 
 def everyone(con: duckdb.DuckDBPyConnection, as_of: date) -> pa.Table:
     """The nightly spine: every account signed up before as_of, neither internal nor closed, whatever its age."""
-    return con.sql(
-        """
-        SELECT account_id, CAST($as_of AS DATE) AS as_of FROM accounts
-        WHERE CAST(created_at AS DATE) < $as_of AND NOT is_internal
-          AND coalesce(CAST(closed_at AS DATE) >= $as_of, true)
-        ORDER BY account_id""",
-        params={"as_of": as_of},
-    ).to_arrow_table()
+    return con.sql(everyone_query(as_of)).to_arrow_table()
+
+
+def everyone_query(as_of: date) -> str:
+    """SQL of the nightly spine, sorted."""
+    return f"""
+        SELECT account_id, DATE '{as_of}' AS as_of FROM accounts
+        WHERE CAST(created_at AS DATE) < DATE '{as_of}' AND NOT is_internal
+          AND coalesce(CAST(closed_at AS DATE) >= DATE '{as_of}', true)
+        ORDER BY account_id"""
 
 
 def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:

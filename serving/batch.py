@@ -18,6 +18,7 @@ from pydantic import Field, field_validator
 
 from features.build import features_at, open_vendor
 from features.peers import peers_at
+from features.rollup import roll_up_revenue
 from features.snapshots import everyone
 from features.upkeep import update
 from serving import release
@@ -58,10 +59,12 @@ def score(
     run: dict[str, Any],
     params: ScoreParams,
     force: bool = False,
+    master: str | None = None,
 ) -> Path:
     """Scores every account as of `as_of` with the bundle in folder `bundle` and makes the result the live release.
 
-    `run` is what the caller wants kept in run.json (params, commit, seconds); it changes no score and no name.
+    `run` is what the caller wants kept in run.json (params, commit, seconds); it changes no score and no name. master:
+    of the Spark cluster that makes features and scores; null: this machine does.
     Returns the release folder. The caller holds the workspace lock.
 
     Raises:
@@ -69,12 +72,19 @@ def score(
         ReleaseRefused: a score is not finite, or the live release is of a later day and `force` is not set.
     """
     scorer = release.load_scorer(bundle)
-    update(workspace, scorer.definitions)
+    if master is None:
+        update(workspace, scorer.definitions)
     with open_vendor(workspace) as con:
         spine = everyone(con, as_of)
         if spine.num_rows == 0:
             raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
-        scores = scorer.score(features_at(con, workspace, spine, scorer.definitions))
+        if master is None:
+            scores = scorer.score(features_at(con, workspace, spine, scorer.definitions))
+        else:
+            from serving.distributed import score_on_spark  # pyspark is an extra
+
+            roll_up_revenue(con, scorer.definitions)  # of which peers are made
+            scores = score_on_spark(master, workspace, scorer, bundle, as_of)
         peers = peers_at(con, as_of)
         about = _account_columns(con, scores["account_id"])
     refuse_non_finite(scores)

@@ -31,12 +31,14 @@ def publish(
     commit: str,
     today: date,
     force: bool = False,
+    master: str | None = None,
 ) -> dict[str, Any]:
     """Scores every account and makes the result live.
 
     Args:
         as_of: null means the end of the data, or today where facts of today are already in.
         today: the UTC day of the run.
+        master: of the Spark cluster to use; null: this machine.
         champion: gives the bundle to score with; null means that there is none, and the labelled rule serves.
 
     Returns:
@@ -54,7 +56,7 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, Path(spare))
         say(f"as of {day}")
-        live = score(workspace, bundle, day, {"commit": commit, **about}, settings, force)
+        live = score(workspace, bundle, day, {"commit": commit, **about}, settings, force, master)
     said = json.loads((live / "run.json").read_text(encoding="utf-8"))
     return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}}
 

@@ -93,12 +93,20 @@ def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
         UsageError: there is no warehouse there yet.
     """
     for table in TABLES:
-        files = sorted((warehouse / table).glob("*.parquet"))
-        if not files:
-            raise UsageError(
-                f"{warehouse / table} holds no table. Run `expansion ingest --raw DIR --workspace DIR` first."
-            )
+        files = table_files(warehouse, table)
         con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {parquet(*files)}")
+
+
+def table_files(warehouse: Path, table: str) -> list[Path]:
+    """The files of a table, in order of their months.
+
+    Raises:
+        UsageError: there is no warehouse there yet.
+    """
+    files = sorted((warehouse / table).glob("*.parquet"))
+    if not files:
+        raise UsageError(f"{warehouse / table} holds no table. Run `expansion ingest --raw DIR --workspace DIR` first.")
+    return files
 
 
 def link(path: Path, into: Path) -> None:
