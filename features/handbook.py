@@ -16,8 +16,8 @@ What an account looked like at a midnight, `as_of`. A feature sees only rows kno
 
 A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `revenue.py`, `journey.py`, `peers.py`):
 an expression over *cells*, its unit, window and family, how it reads when it is high and when it is low, and what a
-null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow from it. A cell is
-a measure in a window:
+null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow from it. A
+cell is a measure in a window:
 
 | cell | means |
 |---|---|

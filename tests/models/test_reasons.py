@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features.catalogue import CATALOGUE, FEATURE_NAMES
-from features.windows import Feature
+from features.feature import Feature
 from models.reasons import SMALLEST_SHARE, Peers, sentence, tell
 from tests.models.made_features import feature_rows
 

@@ -1,0 +1,235 @@
+"""Spark runs the very stages that DuckDB runs and says the same numbers: worlds, late rows, a cluster of its own."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.build import build_features, feature_stages, features_of, open_vendor
+from features.catalogue import Definitions
+from features.distributed import brought_home, features_on_spark, plan
+from features.snapshots import everyone
+from simulator.simulate import SimulateParams, simulate
+from simulator.worlds import WORLDS
+from tests.features.histories import AS_OFS, DEFINITIONS, History, account, event, invoice, spine_of, warehouse
+from tests.features.nights import land
+from warehouse.engine import reads
+from warehouse.errors import ExpansionError, UsageError
+from warehouse.ingest import IngestParams, ingest
+from warehouse.params import read_params, section
+from warehouse.spark import connect_spark, run_spark_stages, transpiled
+from warehouse.store import Workspace, table_files
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}
+SMALL = 250  # accounts a world; tiny is what it is
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("pyspark") is None, reason="the extra spark is not installed"),
+    pytest.mark.skipif(shutil.which("java") is None, reason="there is no Java here"),
+]
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[Any]:
+    with connect_spark("local[2]") as session:
+        yield session
+
+
+def differences(one: pa.Table, other: pa.Table) -> list[tuple[Any, ...]]:
+    """Cells that are further apart than 1e-9, relative; both tables sorted by account and date."""
+    assert one.column_names == other.column_names
+    assert one["account_id"].to_pylist() == other["account_id"].to_pylist()
+    found = []
+    for name in one.column_names:
+        for row, (mine, theirs) in enumerate(zip(one[name].to_pylist(), other[name].to_pylist(), strict=True)):
+            close = isinstance(mine, float) and isinstance(theirs, float)
+            same = math.isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9) if close else mine == theirs
+            if not same:
+                found.append((name, row, mine, theirs))
+    return found
+
+
+def test_every_stage_is_one_query_that_spark_can_read() -> None:
+    from features.windows import Layout
+
+    for stage in feature_stages(DEFINITIONS, Layout()):
+        assert transpiled(stage.sql).strip(), stage.name
+
+
+@pytest.mark.parametrize("world", list(WORLDS))
+def test_spark_says_what_duckdb_says_in_every_world(spark: Any, world: str, tmp_path: Path) -> None:
+    simulate(tmp_path / "raw", SimulateParams(world=world, accounts=SMALL, quarters=3))
+    document = read_params(ROOT / "params.yaml")
+    document["ingest"] = document["ingest"] | LOOSER.get(world, {})
+    workspace, definitions = Workspace(tmp_path / "workspace"), Definitions.from_params(document)
+    ingest(tmp_path / "raw", workspace, section(document, "ingest", IngestParams), NOW)
+    day = date(2024, 9, 15)
+    with open_vendor(workspace) as con:
+        here = build_features(con, everyone(con, day), definitions)
+    there = brought_home(features_on_spark(spark, workspace, day, definitions))
+    assert here.num_rows > SMALL / 3
+    assert not differences(here, there)
+
+
+def test_spark_sees_late_rows_as_duckdb_does(spark: Any, tmp_path: Path) -> None:
+    """Several dates at once, rows received late, users in two accounts, a leap day, money of all sorts."""
+    history = History(
+        [account("a1", employees=40), account("a2", "2023-12-02"), account("a3", "2024-02-29")],
+        [
+            event("2024-02-28T23:59:59", "api_called", "a1", user_id="u1", received_at="2024-03-09"),
+            event("2024-02-28T23:59:59", "api_called", "a2", user_id="u1"),
+            event("2024-02-29", "pricing_viewed", "a1", user_id="u2", received_at="2024-03-01"),
+            event("2023-12-03", "limit_hit", "a2", user_id="u3", received_at="2024-03-01T00:00:01"),
+            event("2024-01-05", "limit_hit", "a2", user_id="u3", quantity=3),
+            event("2024-02-29T12:00:00", "page_seen", "a3", user_id=None),
+        ],
+        [
+            invoice("2024-01-31", "60.10", "a1"),
+            invoice("2024-02-01", 900, "a2", period_start="2024-02-01", period_end="2025-02-01"),
+            invoice("2024-02-20", "-10", "a2", kind="credit"),
+        ],
+    )
+    workspace = land(history, Workspace(tmp_path))
+    rows = spine_of(history, AS_OFS)
+    with warehouse(history) as con:
+        here = build_features(con, rows, DEFINITIONS)
+    for table in ("accounts", "events", "revenue"):
+        files = [str(file) for file in table_files(workspace.warehouse, table)]
+        spark.read.parquet(*files).createOrReplaceTempView(table)
+    spark.createDataFrame(rows).createOrReplaceTempView("given_spine")
+    stages = plan(spark, "SELECT account_id, as_of FROM given_spine", DEFINITIONS)
+    there = brought_home(run_spark_stages(spark, stages, lambda _: None))
+    assert not differences(here, there)
+
+
+def test_a_stage_is_kept_only_where_a_later_one_reads_it() -> None:
+    from features.windows import Layout
+
+    stages = feature_stages(DEFINITIONS, Layout())
+    for number, stage in enumerate(stages[:-1]):
+        assert any(reads(later, stage.name) for later in stages[number + 1 :]), stage.name
+
+
+def test_a_master_that_does_not_answer_and_a_missing_extra_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sqlglot", None)
+    with pytest.raises(UsageError, match=r"\[spark\]"), connect_spark("local[1]"):
+        pass
+    monkeypatch.undo()
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    with pytest.raises(UsageError, match="Java"), connect_spark("local[1]"):
+        pass
+
+
+def test_hindsight_is_not_told_on_spark() -> None:
+    with pytest.raises(UsageError, match="duckdb only"):
+        features_of(Path("raw"), date(2024, 1, 1), IngestParams(), DEFINITIONS, NOW, date(2024, 2, 1), "local[1]")
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[str]:
+    """One master and two workers, each a Java process of its own on loopback."""
+    import pyspark
+
+    port, home = free_port(), Path(pyspark.__file__).parent
+    deploy = "org.apache.spark.deploy"
+    java = ["java", "-Xmx512m", "-cp", f"{home / 'jars' / '*'}"]
+    master = f"spark://127.0.0.1:{port}"
+    place = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(tmp_path)}
+    logs = (tmp_path / "cluster.log").open("w")
+    worker = [*java, f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "-c", "1", "-m", "1g"]
+    commands = [[*java, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
+    commands += [[*worker, "--work-dir", str(tmp_path / f"worker-{n}"), master] for n in range(2)]
+    running = []
+    try:
+        for command in commands:
+            running.append(subprocess.Popen(command, env=place, stdout=logs, stderr=logs, start_new_session=True))
+        wait_for_workers(tmp_path / "cluster.log")
+        yield master
+    finally:
+        for process in running:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        logs.close()
+
+
+def wait_for_workers(log: Path) -> None:
+    for _ in range(240):
+        if log.read_text().count("Registering worker") >= 2:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"the cluster did not come up: {log.read_text()[-2000:]}")
+
+
+def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(cluster: str, tmp_path: Path) -> None:
+    """The nightly batch through the command line, features and boosters in the executors."""
+    raw, params = tmp_path / "raw", tmp_path / "params.yaml"
+    document = read_params(ROOT / "params.yaml")
+    document["simulate"] = document["simulate"] | {"accounts": 700, "quarters": 6}
+    document["train"] = {"booster": {"rounds": 20}, "min_positives": 5}
+    params.write_text(json.dumps(document, default=str))
+
+    def run(*args: str | Path) -> None:
+        place = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
+        command = [sys.executable, "-m", "expansion", *map(str, args)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=place, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+
+    run("simulate", "--out", raw, "--params", params)
+    workspace = tmp_path / "workspace"
+    run("train", "--raw", raw, "--workspace", workspace, "--params", params)
+    bundle = workspace / "artifacts" / "candidate"
+    assert (bundle / "expansion.lgb.txt").is_file(), "a model, not a rule, or the boosters of the executors go untested"
+    tables = []
+    for engine in (["--engine", "duckdb"], ["--engine", "spark", "--master", cluster]):
+        run("score", "--workspace", workspace, "--bundle", bundle, "--force", *engine)
+        live = (workspace / "releases" / "current").resolve()
+        tables.append(pq.read_table(live / "scores.parquet").sort_by("account_id").drop_columns(["reasons"]))
+    assert not differences(*tables)
+
+
+def test_an_unknown_engine_is_a_usage_error() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "expansion",
+        "features",
+        "--raw",
+        "none",
+        "--as-of",
+        "2024-01-01",
+        "--engine",
+        "dask",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert 'no engine "dask"' in done.stderr
+
+
+def test_an_unreachable_master_is_a_fault_outside_us() -> None:
+    with pytest.raises(ExpansionError, match="cannot be used"), connect_spark("not-a-master"):
+        pass
