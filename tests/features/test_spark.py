@@ -159,7 +159,7 @@ def cluster(tmp_path: Path) -> Iterator[str]:
     deploy = "org.apache.spark.deploy"
     java = ["java", "-Xmx512m", "-cp", f"{home / 'jars' / '*'}"]
     master = f"spark://127.0.0.1:{port}"
-    place = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(tmp_path)}
+    place = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.13"}
     logs = (tmp_path / "cluster.log").open("w")
     worker = [*java, f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "-c", "1", "-m", "1g"]
     commands = [[*java, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]

@@ -38,10 +38,10 @@ def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_prob
 
 @pytest.fixture(scope="module")
 def rows() -> tuple[np.ndarray, np.ndarray, Encoding]:
-    table = feature_rows(1_200, seed=4)
+    table = feature_rows(4_000, seed=4)
     encoding = Encoding.learn(table)
     chance = np.where(np.asarray(table["users_28d"]) > 3, 0.4, 0.05)
-    return encoding.matrix(table), (np.random.default_rng(99).random(1_200) < chance).astype(float), encoding
+    return encoding.matrix(table), (np.random.default_rng(99).random(4_000) < chance).astype(float), encoding
 
 
 def test_the_base_rate_is_the_rate_of_the_rows_that_tell_and_behaviour_lifts_the_logistic_alone(
@@ -50,11 +50,11 @@ def test_the_base_rate_is_the_rate_of_the_rows_that_tell_and_behaviour_lifts_the
     matrix, label, encoding = rows
     told = label.copy()
     told[:100] = np.nan
-    said = reference_probabilities(matrix[:800], told[:800], matrix[800:], encoding.names)
+    said = reference_probabilities(matrix[:3_000], told[:3_000], matrix[3_000:], encoding.names)
     assert set(said) == {"base_rate", "logistic", "position"}
-    assert set(said["base_rate"].tolist()) == {label[100:800].mean()}
-    assert roc_auc_score(label[800:], said["logistic"]) > 0.65
-    assert roc_auc_score(label[800:], said["position"]) == pytest.approx(0.5, abs=0.08)
+    assert set(said["base_rate"].tolist()) == {label[100:3_000].mean()}
+    assert roc_auc_score(label[3_000:], said["logistic"]) > 0.65
+    assert roc_auc_score(label[3_000:], said["position"]) == pytest.approx(0.5, abs=0.08)
 
 
 def test_position_is_blind_to_what_an_account_did(rows: tuple[np.ndarray, np.ndarray, Encoding]) -> None:
