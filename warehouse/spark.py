@@ -42,7 +42,6 @@ def connect_spark(master: str = LOCAL) -> Iterator[SparkSession]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.adaptive.coalescePartitions.parallelismFirst": "false",
-        "spark.pyspark.python": sys.executable,
         "spark.executorEnv.PYTHONPATH": str(ROOT),
         "spark.executorEnv.OMP_WAIT_POLICY": "PASSIVE",
     }
@@ -54,6 +53,7 @@ def connect_spark(master: str = LOCAL) -> Iterator[SparkSession]:
     try:
         session = builder.getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
+        session.sparkContext.pythonExec = sys.executable  # of the executors; spark.pyspark.python is for spark-submit
         session.range(1).count()  # a master that does not answer is told apart from a query that fails
     except Exception as error:
         raise ExpansionError(
