@@ -250,15 +250,15 @@ def leads(
 
 @app.command()
 def explain(account: str, workspace: Root = HERE, as_json: Json = False) -> None:
-    """One account of the current release: probabilities by horizon, money, stage and every reason."""
+    """One account of the current release: probabilities by horizon, money, stage, every reason, and why it moved."""
     from serving import leads, release
-    from serving.terminal import lead_lines
+    from serving.terminal import change_lines, lead_lines
     from warehouse.errors import UsageError
 
     found = leads.account(release.open_current(workspace / "releases"), account)
     if found is None:
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
-    _show(found, as_json, lead_lines(found))
+    _show(found, as_json, lead_lines(found) + change_lines(found))
 
 
 @app.command()
@@ -294,13 +294,12 @@ def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = Fa
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live and what is registered, both verified file by file, and whether they are one bundle."""
     from models import registry
-    from models.scorer import Scorer
     from serving import release
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
     if champion is not None:
-        Scorer.load(champion[0])  # refused if made for other features than ours
+        release.load_scorer(champion[0])  # refused if damaged, or made for other features than ours
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
         "aliases": registry.aliases(space),

@@ -11,11 +11,13 @@ interval longer than any seen in training is a rate extrapolated, not a guess.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import lightgbm as lgb
 import numpy as np
 
 from models.boosting import THREADS, BoosterParams, fit_booster
+from models.trees import hold
 
 EDGES = (0, 30, 60, 90, 135, 180, 270, 360)  # days after as_of; interval k is [EDGES[k], EDGES[k + 1])
 REASON_INTERVAL = 3  # reasons are told for the hazard of [90, 135) days: the middle of the default horizon
@@ -42,12 +44,31 @@ class Hazard:
             out[:, k] = 1.0 / (1.0 + np.exp(-(raw + offset(self.base, k) + shift)))
         return out
 
+    def raw(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) log-odds of the hazard of interval `REASON_INTERVAL`; 0 where no event was ever seen."""
+        if self._explained is None or not len(matrix):
+            return np.zeros(len(matrix))
+        raw = self._explained.predict(_with(matrix, EDGES[REASON_INTERVAL]), raw_score=True, num_threads=THREADS)
+        return np.asarray(raw) + offset(self.base, REASON_INTERVAL)
+
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """(n, features) exact TreeSHAP in log-odds of the hazard of interval `REASON_INTERVAL`."""
-        if self.booster is None or not len(matrix):
+        """(n, features) exact TreeSHAP of `raw`: a row sums to its log-odds less a constant."""
+        if self._explained is None or not len(matrix):
             return np.zeros_like(matrix)
-        rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
-        return np.asarray(self.booster.predict(rows, pred_contrib=True, num_threads=THREADS))[:, : matrix.shape[1]]
+        rows = _with(matrix, EDGES[REASON_INTERVAL])
+        shap = self._explained.predict(rows, pred_contrib=True, num_threads=THREADS)
+        return np.asarray(shap)[:, : matrix.shape[1]]
+
+    @cached_property
+    def _explained(self) -> lgb.Booster | None:
+        """The booster once the interval is known, so that the interval takes no share of what features contribute."""
+        if self.booster is None:
+            return None
+        return hold(self.booster, self.booster.num_feature() - 1, float(EDGES[REASON_INTERVAL]))
+
+
+def _with(matrix: np.ndarray, interval_start: float) -> np.ndarray:
+    return np.column_stack([matrix, np.full(len(matrix), float(interval_start))])
 
 
 def offset(base: float, interval: int) -> float:

@@ -18,9 +18,16 @@ class Logistic:
 
     def predict(self, matrix: np.ndarray) -> np.ndarray:
         """(n,) probability."""
-        return np.asarray(
-            1.0 / (1.0 + np.exp(-(_design(matrix, self.mean, self.scale) @ self.weights + self.intercept)))
-        )
+        return np.asarray(1.0 / (1.0 + np.exp(-self.raw(matrix))))
+
+    def raw(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) log-odds."""
+        return np.asarray(_design(matrix, self.mean, self.scale) @ self.weights + self.intercept)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """(n, k) terms of the linear sum, value and missing flag of a column together: `raw` less the intercept."""
+        terms = _design(matrix, self.mean, self.scale) * self.weights
+        return np.asarray(terms[:, : matrix.shape[1]] + terms[:, matrix.shape[1] :])
 
 
 def fit_logistic(matrix: np.ndarray, label: np.ndarray) -> Logistic:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import BundleRefused
+from models.manifest import verify
 from warehouse.errors import UsageError
 from warehouse.store import Workspace
 
@@ -204,8 +205,6 @@ def bundle_sha256(folder: Path) -> str:
     Raises:
         BundleRefused: the manifest is missing or unreadable, or a file is missing, added or changed.
     """
-    from models.scorer import verify  # brings LightGBM along, which reading the ledger does not need
-
     return verify(folder)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -18,12 +18,18 @@ from pydantic import Field, field_validator
 
 from features.build import build_features
 from features.snapshots import everyone
+from models.errors import BundleRefused
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
+from serving.why import Explained, keep
 from warehouse.engine import connect
 from warehouse.params import Section
 from warehouse.store import Workspace, open_warehouse
+
+if TYPE_CHECKING:
+    from models.reasons import Explanation
+    from models.scorer import Scorer
 
 ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
 
@@ -73,12 +79,15 @@ def score(
         spine = everyone(con, as_of)
         if spine.num_rows == 0:
             raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
-        scores = scorer.score(build_features(con, spine, scorer.definitions))
+        features = build_features(con, spine, scorer.definitions)
+        explanation = scorer.explain(features)
+        scores = scorer.score(features, explanation)
         about = _account_columns(con, scores["account_id"])
     refuse_non_finite(scores)
     ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
     document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
-    return release.write(workspace.releases, ranked, bundle, document, force)
+    explained = None if explanation is None else _explained(scorer, features, explanation, scores)
+    return release.write(workspace.releases, ranked, bundle, document, force, explained)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:
@@ -118,6 +127,22 @@ def rank(scores: pa.Table, about: pa.Table, band_floors: dict[str, float], horiz
     table = table.append_column("rank", pa.array(np.arange(1, n + 1), pa.int64()))
     table = table.append_column("percentile", pa.array(np.round(100 * below, 3), pa.float64()))
     return table.append_column("band", bands).combine_chunks()
+
+
+def _explained(scorer: Scorer, features: pa.Table, explanation: Explanation, scores: pa.Table) -> Explained:
+    """The night's explanations, and how to have another bundle explain the same features."""
+
+    def by_bundle(folder: Path) -> pa.Table | None:
+        try:
+            explanation = release.load_scorer(folder).explain(features)
+        except BundleRefused:  # made for other features: it cannot read these
+            return None
+        return None if explanation is None else keep(features, explanation)
+
+    horizon = int(scorer.card["default_horizon"])
+    probability = scores[f"probability_{horizon}"].to_numpy(zero_copy_only=False)
+    kept = keep(features, explanation, probability, horizon)
+    return Explained(kept, scorer.peers, scorer.card["currency"], by_bundle)
 
 
 def _account_columns(con: duckdb.DuckDBPyConnection, accounts: pa.ChunkedArray) -> pa.Table:

@@ -13,7 +13,7 @@ from models.boosting import BoosterParams
 from models.encoding import Encoding
 from models.hazard import Hazard, fit_hazard, incidence
 from models.increment import Amount, fit_amount
-from models.reasons import Peers
+from models.peers import Peers
 from models.scorer import Scorer
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
@@ -52,7 +52,7 @@ def fit_scorer(
         **card,
     }
     amount = _amount(data, matrix, labels, params, seed, encoding)
-    return Scorer(said, definitions, encoding, Peers.learn(data.features), hazards, amount)
+    return Scorer(said, definitions, encoding, Peers(), hazards, amount).beside(data.features)
 
 
 def fit_books_only(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models import registry
+from models.canary import prove
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import EvaluateParams, write_json
@@ -160,6 +161,8 @@ def _unlike(
 
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
+    """Raises BundleRefused, and moves nothing, if the version's bundle does not survive its canary."""
+    prove(registry.run_folder(workspace, registry.version_of(workspace, verdict.version)) / "bundle")
     moves: dict[str, int | None] = {} if verdict.champion is None else {PREVIOUS: verdict.champion}
     registry.move_aliases(workspace, {**moves, CHAMPION: verdict.version, CHALLENGER: None})
     _audit(workspace, now, "promote", version=verdict.version, champion=verdict.champion, basis=verdict.basis)

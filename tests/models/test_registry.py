@@ -12,8 +12,8 @@ import pytest
 
 from models import registry
 from models.errors import BundleRefused
+from models.manifest import seal
 from models.registry import RegisteredVersion, RunRecord
-from models.scorer import seal
 from tests.training.judged import NOW
 from warehouse.errors import UsageError
 from warehouse.store import Workspace

@@ -16,13 +16,15 @@ import pytest
 
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.hazard import EDGES, REASON_INTERVAL, incidence, offset
-from models.scorer import Scorer, rule_scorer, seal
+from models.hazard import REASON_INTERVAL, incidence
+from models.manifest import seal
+from models.peers import age_band
+from models.scorer import Scorer, rule_scorer
 from tests.models.made_features import DEFINITIONS, feature_rows, fitted
 
 FILES = (
     *("amount.lgb.txt", "churn.lgb.txt", "expansion.lgb.txt", "high_value.lgb.txt"),
-    *("card.json", "definitions.json", "encoding.json", "manifest.json", "model.json", "peers.json"),
+    *("card.json", "definitions.json", "encoding.json", "golden.json", "manifest.json", "model.json", "peers.json"),
 )
 
 
@@ -234,14 +236,17 @@ def test_the_high_value_tier_is_never_likelier_than_the_next_one(scorer: Scorer,
 
 
 def test_reasons_explain_the_very_hazard_that_is_scored(scorer: Scorer, tonight: pa.Table) -> None:
-    """TreeSHAP by feature, the interval's own share and the bias make the raw score."""
-    hazard, matrix = scorer.hazards["expansion"], scorer.encoding.matrix(tonight)
-    assert hazard.booster is not None
-    rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
-    rest = np.asarray(hazard.booster.predict(rows, pred_contrib=True))[:, -2:].sum(axis=1)
-    said = hazard.by_interval(matrix)[:, REASON_INTERVAL]
-    log_odds = np.log(said / (1 - said)) - offset(hazard.base, REASON_INTERVAL)
-    assert np.abs(hazard.contributions(matrix).sum(axis=1) + rest - log_odds).max() < 1e-6
+    """They add up to the served log-odds less those of peers of the same age, with nothing left for the interval."""
+    scorer = replace(scorer, shift=0.3)
+    said = scorer.hazards["expansion"].by_interval(scorer.encoding.matrix(tonight), 0.3)[:, REASON_INTERVAL]
+    explanation = scorer.explain(tonight)
+    assert explanation is not None
+    log_odds = np.log(said / (1 - said))
+    assert np.abs(explanation.log_odds - log_odds).max() < 1e-9
+    peers = np.array(scorer.peers.log_odds)[age_band(tonight)] + 0.3
+    assert np.abs(explanation.centred.sum(axis=1) - (log_odds - peers)).max() < 1e-6
+    constant = explanation.log_odds - explanation.contributions.sum(axis=1)
+    assert np.ptp(constant) < 1e-9
 
 
 def test_young_and_silent_accounts_are_marked_low_in_confidence(scorer: Scorer) -> None:

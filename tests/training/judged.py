@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.scorer import seal
+from models.manifest import seal
 from warehouse.store import Workspace, write_table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
