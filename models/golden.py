@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 ROWS = 128
 ABSENT = 0.05  # share of cells that are null
+VAST = 1e300  # a threshold beyond it parts null from all numbers
 TOLERANCE = 1e-12  # of the prediction, or absolute below 1
 
 
 def golden(scorer: Scorer) -> dict[str, Any]:
     """Rows and predictions as JSON; none for a rule, which has nothing to damage but its text."""
-    if not scorer.boosters:
+    if not scorer.hazards:
         return {"rows": [], "predictions": {}}
     rows = golden_rows(scorer.encoding, scorer.boosters.values())
     predictions = {name: values.tolist() for name, values in _predictions(scorer, rows).items()}
@@ -42,7 +43,7 @@ def check_golden(scorer: Scorer, folder: Path) -> None:
     """Raises BundleRefused unless `scorer`, loaded from `folder`, predicts what is sealed there."""
     said = json.loads((folder / "golden.json").read_text())
     expected = {name: np.array(values, dtype=np.float64) for name, values in said["predictions"].items()}
-    if not scorer.boosters and not expected:
+    if not scorer.hazards and not expected:
         return
     rows = np.array(said["rows"], dtype=np.float64)  # null becomes NaN
     found = _predictions(scorer, rows)
@@ -60,14 +61,17 @@ def golden_rows(encoding: Encoding, boosters: Iterable[lgb.Booster]) -> np.ndarr
     cuts: dict[int, np.ndarray] = {}
     for booster in boosters:
         for column, values in thresholds(booster).items():
-            cuts[column] = np.union1d(cuts.get(column, []), values)
+            finite = values[np.abs(values) < VAST]
+            cuts[column] = np.union1d(cuts.get(column, []), finite)
     rows = np.zeros((ROWS, len(encoding.names)))
     for column, name in enumerate(encoding.names):
         if name in encoding.levels:
             rows[:, column] = rng.integers(0, len(encoding.levels[name]) + 1, ROWS)
-        elif column in cuts:
+        elif len(cuts.get(column, [])):
             ends = np.concatenate([[cuts[column][0] - 1], cuts[column], [cuts[column][-1] + 1]])
             rows[:, column] = rng.choice((ends[1:] + ends[:-1]) / 2, ROWS).round(6)
+        else:  # no tree splits there, but a linear sum may well read it
+            rows[:, column] = rng.lognormal(1, 1.5, ROWS).round(6)
     rows[rng.random(rows.shape) < ABSENT] = np.nan
     return rows
 

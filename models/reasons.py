@@ -1,6 +1,7 @@
 """Why a score is what it is: contributions summed by family, told in the words of the catalogue.
 
-One declared quantity is explained: the log-odds of expanding in interval REASON_INTERVAL of `models.hazard`, as served.
+One declared quantity is explained: the log-odds of expanding in interval REASON_INTERVAL of `models.hazard`, before
+calibration, which moves level and spread of all accounts alike and changes no order.
 Contributions are exact TreeSHAP (and, of a linear part, its terms) against peers of the same age, so they sum to the
 account's log-odds less the mean log-odds of its peers.
 
@@ -53,7 +54,7 @@ class Blend:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Of n rows: `log_odds` (n,) of the explained hazard as served, shift included; `contributions` (n, features)
+    """Of n rows: `log_odds` (n,) of the explained hazard before calibration; `contributions` (n, features)
     that sum to those less one constant of the bundle; `centred`, the same less the mean of each row's peers."""
 
     log_odds: np.ndarray

@@ -1,9 +1,11 @@
 """The bundle: features in, scores out. Text and JSON files under one manifest; nothing is unpickled, nothing is run.
 
     bundle/ card.json definitions.json encoding.json golden.json peers.json model.json
-            expansion.lgb.txt high_value.lgb.txt churn.lgb.txt amount.lgb.txt   manifest.json (written last)
+            expansion.0.lgb.txt expansion.1.lgb.txt ... high_value.0.lgb.txt ... churn.0.lgb.txt amount.lgb.txt
+            manifest.json (written last)
 
-A rule bundle (`method` "rule") has no booster: it serves where there are too few expansions to learn from.
+Which hazard serves is said by `learner` of the card: hazard (boosters), logistic, or their average. A rule bundle
+(`method` "rule") has no model: it serves where there are too few expansions to learn from.
 """
 
 from __future__ import annotations
@@ -19,14 +21,16 @@ import pyarrow as pa
 
 from features.catalogue import Definitions, fingerprint
 from models.baselines import FALLBACK_RULE, rule_score
+from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
+from models.files import boosters_of, hazard_from_json
 from models.golden import golden
-from models.hazard import Hazard, incidence
-from models.increment import Amount
+from models.hazard import Hazard, chance, incidence
+from models.increment import Amount, Line
 from models.manifest import seal, verify
 from models.peers import Peers, age_band, band_means, medians, sample
-from models.reasons import Blend, Explanation, tell
+from models.reasons import Explanation, Part, tell
 
 HAZARDS = ("expansion", "high_value", "churn")
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
@@ -35,7 +39,7 @@ YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 @dataclass(frozen=True)
 class Scorer:
     """A model or a rule that turns feature rows into scores. `card`: what people and services read of it (see
-    docs/architecture.md). `shift`: calibration of the expansion hazards in log-odds."""
+    docs/architecture.md). `calibration`: of the hazards of a target; absent, they are taken as they are."""
 
     card: dict[str, Any]
     definitions: Definitions
@@ -43,7 +47,7 @@ class Scorer:
     peers: Peers
     hazards: dict[str, Hazard] = field(default_factory=dict)
     amount: Amount = Amount(None, 1.0, 1.0, 1.0)  # noqa: RUF009 - frozen
-    shift: float = 0.0
+    calibration: dict[str, Calibration] = field(default_factory=dict)
     bundle_id: str = ""
 
     @property
@@ -51,9 +55,9 @@ class Scorer:
         return tuple(self.card["horizons"])
 
     @property
-    def explained(self) -> Blend:
-        """What reasons explain: the log-odds of expanding in interval REASON_INTERVAL, as served but for `shift`."""
-        return Blend(((1.0, self.hazards["expansion"]),))
+    def explained(self) -> Part:
+        """What reasons explain: the log-odds of expanding in interval REASON_INTERVAL, before calibration."""
+        return self.hazards["expansion"]
 
     def beside(self, training: pa.Table) -> Scorer:
         """The same scorer with the snapshots it was trained on as the peers its reasons are told against."""
@@ -71,8 +75,12 @@ class Scorer:
     @property
     def boosters(self) -> dict[str, lgb.Booster]:
         """Every booster by the name of its file; empty for a rule."""
-        named = {name: hazard.booster for name, hazard in self.hazards.items()} | {"amount": self.amount.booster}
-        return {name: booster for name, booster in named.items() if booster is not None}
+        named = {
+            f"{name}.{number}": booster
+            for name, hazard in self.hazards.items()
+            for number, booster in enumerate(boosters_of(hazard))
+        }
+        return named | ({"amount": self.amount.booster} if self.amount.booster is not None else {})
 
     def explain(self, features: pa.Table) -> Explanation | None:
         """Log-odds and contributions of each row; null for a rule, which has neither."""
@@ -81,7 +89,7 @@ class Scorer:
         matrix = self.encoding.matrix(features)
         contributions = self.explained.contributions(matrix)
         centred = self.peers.centre(contributions, age_band(features))
-        return Explanation(self.explained.raw(matrix) + self.shift, contributions, centred)
+        return Explanation(self.explained.raw(matrix), contributions, centred)
 
     def score(self, features: pa.Table, explanation: Explanation | None = None) -> pa.Table:
         """One row an account (columns: docs/architecture.md, "Scores"), in the order of `features`.
@@ -142,10 +150,10 @@ class Scorer:
     def predict(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,)."""
         out: dict[str, np.ndarray] = {}
-        churn = self.hazards["churn"].by_interval(matrix)
+        churn = chance(self.hazards["churn"].log_odds(matrix))
         for target in ("high_value", "expansion"):
-            hazard = self.hazards[target].by_interval(matrix, self.shift)
-            by_target, by_churn = incidence(hazard, churn, self.horizons)
+            log_odds = self.calibration.get(target, Calibration())(self.hazards[target].log_odds(matrix))
+            by_target, by_churn = incidence(chance(log_odds), churn, self.horizons)
             for h in self.horizons:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
@@ -160,10 +168,12 @@ class Scorer:
         folder.mkdir(parents=True, exist_ok=True)
         for name, booster in self.boosters.items():
             booster.save_model(str(folder / f"{name}.lgb.txt"))
+        line = self.amount.line
         model = {
-            "bases": {name: hazard.base for name, hazard in self.hazards.items()},
-            "shift": self.shift,
-            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day")},
+            "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
+            "calibration": {name: found.to_json() for name, found in self.calibration.items()},
+            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day", "share")},
+            "line": None if line is None else line.to_json(),
         }
         parts = {
             "card": self.card,
@@ -194,15 +204,16 @@ class Scorer:
                 "Retrain, or run the version that made it."
             )
         model = json.loads((folder / "model.json").read_text())
-        boosters = {path.name: lgb.Booster(model_file=str(path)) for path in sorted(folder.glob("*.lgb.txt"))}
+        boosters = {p.name.removesuffix(".lgb.txt"): lgb.Booster(model_file=str(p)) for p in folder.glob("*.lgb.txt")}
+        line = None if model["line"] is None else Line.from_json(model["line"])
         return cls(
             card=said["card"],
             definitions=definitions,
             encoding=Encoding.from_json(said["encoding"]),
             peers=Peers(**json.loads((folder / "peers.json").read_text())),
-            hazards={n: Hazard(boosters.get(f"{n}.lgb.txt"), base) for n, base in model["bases"].items()},
-            amount=Amount(boosters.get("amount.lgb.txt"), **model["amount"]),
-            shift=model["shift"],
+            hazards={name: hazard_from_json(text, name, boosters) for name, text in model["hazards"].items()},
+            amount=Amount(boosters.get("amount"), **model["amount"], line=line),
+            calibration={name: Calibration(**found) for name, found in model["calibration"].items()},
             bundle_id=bundle_id,
         )
 

@@ -12,6 +12,7 @@ import pytest
 
 from features.catalogue import CATALOGUE, FEATURE_NAMES
 from models import peers
+from models.calibration import Calibration
 from models.hazard import REASON_INTERVAL
 from models.logistic import fit_logistic
 from models.peers import AGE_BANDS, age_band
@@ -44,8 +45,8 @@ def test_an_average_of_boosters_and_a_logistic_adds_up_as_each_part_does(scorer:
     )
     blend, matrix = Blend(parts), scorer.encoding.matrix(tonight)
     assert np.ptp(blend.raw(matrix) - blend.contributions(matrix).sum(axis=1)) < 1e-6
-    said = parts[1][1].by_interval(matrix)[:, REASON_INTERVAL]  # type: ignore[attr-defined]
-    by_hand = 0.3 * parts[0][1].raw(matrix) + 0.3 * np.log(said / (1 - said)) + 0.4 * parts[2][1].raw(matrix)
+    said = parts[1][1].log_odds(matrix)[:, REASON_INTERVAL]  # type: ignore[attr-defined]
+    by_hand = 0.3 * parts[0][1].raw(matrix) + 0.3 * said + 0.4 * parts[2][1].raw(matrix)
     assert np.abs(blend.raw(matrix) - by_hand).max() < 1e-9
 
 
@@ -137,9 +138,10 @@ def test_the_summary_is_the_mean_size_of_each_familys_sum_largest_first(scorer: 
     assert summary(explanation.centred[:0])["rows"] == 0
 
 
-def test_a_shift_of_the_level_is_no_reason(scorer: Scorer, tonight: pa.Table) -> None:
-    plain, shifted = scorer.explain(tonight), replace(scorer, shift=0.4).explain(tonight)
+def test_calibration_is_no_reason(scorer: Scorer, tonight: pa.Table) -> None:
+    moved = replace(scorer, calibration={"expansion": Calibration(0.8, 1.1, 0.4)})
+    plain, calibrated = scorer.explain(tonight), moved.explain(tonight)
     assert plain is not None
-    assert shifted is not None
-    assert np.array_equal(plain.centred, shifted.centred)
-    assert np.allclose(shifted.log_odds - plain.log_odds, 0.4)
+    assert calibrated is not None
+    assert np.array_equal(plain.centred, calibrated.centred)
+    assert np.array_equal(plain.log_odds, calibrated.log_odds)
