@@ -126,14 +126,14 @@ def fit_amount(
         return trees, _fit_line(taught, horizon[part], target, categories)
 
     whose = np.arange(len(rows)) if accounts is None else np.unique(accounts[rows], return_inverse=True)[1]
-    fold = np.random.default_rng(seed).integers(0, FOLDS, whose.max() + 1)[whose]
+    fold = np.random.default_rng([seed, FOLDS]).integers(0, FOLDS, whose.max() + 1)[whose]
     apart = np.zeros((2, len(rows)))  # what trees and line say of rows they did not learn from
     for number in range(FOLDS):
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         if len(held) and len(rest):
             apart[:, held] = _raw(*fit(rest), matrix[rows[held]], horizon[held])
     share = min(SHARES, key=lambda share: _missed(apart, share, np.log1p(capped)))
-    back = _back(*apart, share)
+    back = _back(apart[0], apart[1], share)
     smear = float(capped.sum() / max(back.sum(), 1e-9))
     low, high = (float(q) for q in np.quantile(gain / np.maximum(smear * back, 1e-9), BAND))
     trees, line = fit(np.arange(len(rows)))

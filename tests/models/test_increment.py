@@ -83,7 +83,7 @@ def test_a_handful_of_expansions_moves_the_total_by_little_and_the_range_not_at_
 
 
 def test_smearing_is_told_by_accounts_that_were_not_learned_from() -> None:
-    """Ten snapshots an account share its luck: in sample the trees would know the luck, and the total come out low."""
+    """Ten snapshots an account share its luck: trees that saw one know the other nine."""
     rng = np.random.default_rng(8)
     luck = np.exp(rng.normal(0, 1.2, 200))
     account = np.repeat(np.arange(200), 10)
@@ -91,7 +91,9 @@ def test_smearing_is_told_by_accounts_that_were_not_learned_from() -> None:
     gain = 100 * np.exp(rng.normal(0, 1.0, 200))[account]
     apart = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [], account)
     mixed = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [])
-    assert apart.high > 1.1 * mixed.high
+    assert mixed.share == 0.0
+    assert apart.share == 1.0, "trees that know an account's luck are no better for another account"
+    assert apart.low < mixed.low < mixed.high < apart.high
 
 
 def test_tweedie_gives_everyone_at_risk_the_gain_of_its_kind() -> None:
