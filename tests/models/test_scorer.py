@@ -16,9 +16,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.calibration import Calibration
 from models.hazard import REASON_INTERVAL, chance, incidence
 from models.manifest import seal
 from models.peers import age_band

@@ -29,7 +29,7 @@ def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_prob
             label,
             money,
             {"champion": stating(probability, expected), "base_rate": stating(np.full(n, 0.3))},
-        )  # fmt: skip
+        )
     )
     by_name = {block["candidate"][0].as_py(): block for block in blocks}
     assert list(by_name) == ["champion", "base_rate", *RULES]
