@@ -81,5 +81,7 @@ def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
 
 
 def helps(calibration: Calibration, log_odds: np.ndarray, label: np.ndarray) -> bool:
-    """Whether it lowers the log-loss on this (later) window."""
-    return bool(losses(calibration(log_odds), label).mean() < losses(log_odds, label).mean())
+    """Whether it lowers the log-loss on this (later) window, by more than a standard error of the paired difference: a
+    level learned from a few dozen events is mostly their luck."""
+    gain = losses(log_odds, label) - losses(calibration(log_odds), label)
+    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))

@@ -132,7 +132,8 @@ def incidence(
     still = np.maximum(0.0, 1 - expand - churn)  # rounding may leave it a hair below 0, and P(h) would fall
     alive = np.cumprod(np.column_stack([np.ones(len(expand)), still]), axis=1)[:, :-1]
     by_expand = np.minimum(np.cumsum(alive * expand, axis=1), 1.0)
-    by_churn = np.minimum(np.cumsum(alive * churn, axis=1), 1 - by_expand)
+    # the last bound for all: one a horizon would let rounding take back a hair of what was said before
+    by_churn = np.minimum(np.cumsum(alive * churn, axis=1), 1 - by_expand[:, -1:])
     place = {h: EDGES.index(h) - 1 for h in horizons}
     return {h: by_expand[:, k] for h, k in place.items()}, {h: by_churn[:, k] for h, k in place.items()}
 

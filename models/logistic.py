@@ -90,6 +90,12 @@ class Logistic:
             out[:, place] += terms[:, column]
         return out
 
+    def shares(self, names: tuple[str, ...]) -> dict[str, float]:
+        """Share of all absolute weights by feature, the columns being of one scale; sums to 1, or is empty without a
+        weight. What `gain_shares` is to trees."""
+        sums = np.bincount(self.design.owner, np.abs(self.weights), len(names))
+        return {name: float(w / sums.sum()) for name, w in zip(names, sums, strict=True)} if sums.sum() > 0 else {}
+
 
 @dataclass(frozen=True)
 class LogisticHazard:

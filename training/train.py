@@ -26,6 +26,7 @@ from models.boosting import BoosterParams, gain_shares
 from models.encoding import Encoding
 from models.files import boosters_of
 from models.hazard import EDGES
+from models.logistic import LogisticHazard
 from models.scorer import Scorer
 from training.candidates import Bench
 from training.checks import Check, fit_check, outcome, tier_floors
@@ -161,10 +162,13 @@ def _checked(labels: LabelParams, params: TrainParams) -> None:
 
 
 def _told(fitted: Fitted, choice: Choice, found: Found) -> dict[str, Any]:
-    """What train.json says of the models: which serves and why, how it is calibrated, what trees split on, and the
-    search."""
-    trees = boosters_of(fitted.hazards["hazard"]["expansion"])
-    gain = sorted(gain_shares(trees).items(), key=lambda item: -item[1])
+    """What train.json says of the models: which serves and why, how it is calibrated, what it looks at, the search."""
+    served = fitted.hazards[choice.learner]["expansion"]
+    if isinstance(served, LogisticHazard):
+        shares = served.logistic.shares(fitted.encoding.names)
+    else:
+        shares = gain_shares(boosters_of(served))
+    gain = sorted(shares.items(), key=lambda item: -item[1])
     return {
         "learner": choice.learner,
         "chosen": choice.why,
