@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import lightgbm as lgb
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from models.errors import BundleRefused
 from models.golden import check_golden
 from models.manifest import seal
 from models.scorer import Scorer, rule_scorer
+from models.trees import to_text
 from tests.models.made_features import DEFINITIONS, feature_rows, fitted
 
 MUTATIONS = 600
@@ -125,12 +127,23 @@ def test_a_file_that_loads_and_predicts_something_else_is_refused_with_what_diff
     text = (bundle / "expansion.lgb.txt").read_text()
     line = next(line for line in text.split("\n") if line.startswith("leaf_value="))
     changed = " ".join(str(float(value) + 0.001) for value in line.removeprefix("leaf_value=").split())
-    # sizes of the trees are another guard: without them the file is still sound to LightGBM
+    # LightGBM trusts the sizes of the trees before the text: without them it reads the other values
     kept = "\n".join(row for row in text.split("\n") if not row.startswith("tree_sizes="))
-    (bundle / "expansion.lgb.txt").write_text(kept.replace(line, f"leaf_value={changed}"))
+    other = lgb.Booster(model_str=kept.replace(line, f"leaf_value={changed}"))
+    (bundle / "expansion.lgb.txt").write_text(to_text(other))
     seal(bundle)
     Scorer.load(bundle)  # the hashes hold and nothing raises
     with pytest.raises(BundleRefused, match=r"expansion_180.*golden rows are not what was sealed"):
+        canary.prove(bundle)
+
+
+def test_a_file_that_is_not_read_as_it_stands_is_refused_though_it_predicts_the_same(bundle: Path) -> None:
+    path = bundle / "expansion.lgb.txt"
+    text = path.read_text()
+    line = next(line for line in text.split("\n") if line.startswith("leaf_count="))
+    path.write_text(text.replace(line, line + " 7"))
+    seal(bundle)
+    with pytest.raises(BundleRefused, match=r"expansion\.lgb\.txt: LightGBM reads something else|killed|not readable"):
         canary.prove(bundle)
 
 

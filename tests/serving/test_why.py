@@ -12,16 +12,15 @@ import pytest
 
 from models.scorer import Scorer
 from serving import leads, release
-from serving.batch import ScoreParams, _counts, _explained, rank
 from serving.schemas import AccountAnswer, LeadsAnswer
 from serving.terminal import change_lines
 from tests.models.made_features import AS_OF, feature_rows, fitted
+from tests.serving.explained import JUMPED, night, with_values
 from tests.serving.published import Service, publish
 from warehouse.store import read_table
 
 TODAY = AS_OF + timedelta(days=1)
 ACCOUNTS = 60
-JUMPED = "a00007"
 
 
 @pytest.fixture(scope="module")
@@ -31,39 +30,6 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for seed, folder in enumerate(folders):
         fitted(seed=seed, n=1_200).save(folder)
     return folders
-
-
-def night(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> release.Release:
-    """A release of `features` by `bundle`, as the batch makes it but for the warehouse."""
-    features = features.set_column(1, "as_of", pa.array([as_of] * len(features), pa.date32()))
-    scorer = Scorer.load(bundle)
-    explanation = scorer.explain(features)
-    assert explanation is not None
-    scores = scorer.score(features, explanation)
-    about = pa.table({name: [None] * len(scores) for name in ("owner", "channel", "country", "industry")})
-    params = ScoreParams()
-    table = rank(scores, about, params.bands, 180)
-    run = {
-        "as_of": as_of.isoformat(),
-        "bundle_id": scorer.bundle_id,
-        "method": "model",
-        "accounts": len(table),
-        "bands": _counts(table, "band"),
-        "band_floors": params.bands,
-    }
-    folder = release.write(
-        workspace / "releases", table, bundle, run, explained=_explained(scorer, features, explanation, scores)
-    )
-    return release.open_release(folder)
-
-
-def with_values(features: pa.Table, account: str, **values: float) -> pa.Table:
-    row = features["account_id"].to_pylist().index(account)
-    for name, value in values.items():
-        column = features[name].to_pylist()
-        column[row] = value
-        features = features.set_column(features.column_names.index(name), name, pa.array(column, pa.float64()))
-    return features
 
 
 def told(live: release.Release, account: str) -> dict[str, Any]:
