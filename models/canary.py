@@ -19,6 +19,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,6 +52,14 @@ def prove(folder: Path) -> str:
     return bundle_id
 
 
+class _Absent(MetaPathFinder):
+    """Hides what no bundle may need. With null in `sys.modules` PyArrow would stumble over pandas."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname.split(".")[0] in NOT_NEEDED:
+            raise ModuleNotFoundError(f"{fullname} is hidden from a canary", name=fullname)
+
+
 def send(folders: list[Path], seconds: float = SECONDS) -> list[dict[str, Any]]:
     """What the canaries of `folders` say, each given `seconds`; the caller survives whatever they load."""
     command = [sys.executable, "-m", "models.canary", "--seconds", str(seconds), *(str(f.resolve()) for f in folders)]
@@ -73,8 +82,7 @@ def send(folders: list[Path], seconds: float = SECONDS) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> None:
     """The supervisor: forks a canary a folder and prints what became of it."""
     seconds = float(arguments[1])
-    for name in NOT_NEEDED:
-        sys.modules[name] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _Absent())
     import models.scorer  # noqa: F401 - once, before the forks; no booster is made here, so no thread is lost in them
 
     for folder in arguments[2:]:
