@@ -18,7 +18,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
@@ -97,7 +96,7 @@ def _watch(folder: Path, seconds: float) -> dict[str, Any]:
         _sing(folder, write, seconds)
     os.close(write)
     try:
-        raw, ended = _listen(read, time.monotonic() + seconds)
+        raw, ended = _listen(read, seconds)
     finally:
         os.close(read)
         os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
@@ -112,17 +111,15 @@ def _watch(folder: Path, seconds: float) -> dict[str, Any]:
         return {"bundle_id": None, "refused": why}
 
 
-def _listen(pipe: int, until: float) -> tuple[bytes, bool]:
-    """All that comes through `pipe`, and whether its other end was closed in time."""
+def _listen(pipe: int, seconds: float) -> tuple[bytes, bool]:
+    """All that comes through `pipe`, and whether it came, or its other end was closed, in time. A canary writes once, as
+    its last act, so only the first byte has to be waited for."""
+    if not select.select([pipe], [], [], seconds)[0]:
+        return b"", False
     out = b""
-    while (left := until - time.monotonic()) > 0:
-        if not select.select([pipe], [], [], left)[0]:
-            break
-        piece = os.read(pipe, 65536)
-        if not piece:
-            return out, True
+    while piece := os.read(pipe, 65536):
         out += piece
-    return out, False
+    return out, True
 
 
 def _sing(folder: Path, pipe: int, seconds: float) -> NoReturn:
