@@ -112,7 +112,7 @@ def _watch(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def _listen(pipe: int, seconds: float) -> tuple[bytes, bool]:
-    """All that comes through `pipe`, and whether it came, or its other end was closed, in time. A canary writes once, as
+    """All that comes through `pipe`, and whether it came, or its other end closed, in time. A canary writes once, as
     its last act, so only the first byte has to be waited for."""
     if not select.select([pipe], [], [], seconds)[0]:
         return b"", False
