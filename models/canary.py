@@ -18,7 +18,7 @@ import select
 import signal
 import subprocess
 import sys
-import time
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -51,6 +51,14 @@ def prove(folder: Path) -> str:
     return bundle_id
 
 
+class _Absent(MetaPathFinder):
+    """Hides what no bundle may need. With null in `sys.modules` PyArrow would stumble over pandas."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if fullname.split(".")[0] in NOT_NEEDED:
+            raise ModuleNotFoundError(f"{fullname} is hidden from a canary", name=fullname)
+
+
 def send(folders: list[Path], seconds: float = SECONDS) -> list[dict[str, Any]]:
     """What the canaries of `folders` say, each given `seconds`; the caller survives whatever they load."""
     command = [sys.executable, "-m", "models.canary", "--seconds", str(seconds), *(str(f.resolve()) for f in folders)]
@@ -73,8 +81,7 @@ def send(folders: list[Path], seconds: float = SECONDS) -> list[dict[str, Any]]:
 def main(arguments: list[str]) -> None:
     """The supervisor: forks a canary a folder and prints what became of it."""
     seconds = float(arguments[1])
-    for name in NOT_NEEDED:
-        sys.modules[name] = None  # type: ignore[assignment]
+    sys.meta_path.insert(0, _Absent())
     import models.scorer  # noqa: F401 - once, before the forks; no booster is made here, so no thread is lost in them
 
     for folder in arguments[2:]:
@@ -89,7 +96,7 @@ def _watch(folder: Path, seconds: float) -> dict[str, Any]:
         _sing(folder, write, seconds)
     os.close(write)
     try:
-        raw, ended = _listen(read, time.monotonic() + seconds)
+        raw, ended = _listen(read, seconds)
     finally:
         os.close(read)
         os.kill(pid, signal.SIGKILL)  # not yet waited for, so the number is still its own
@@ -104,17 +111,15 @@ def _watch(folder: Path, seconds: float) -> dict[str, Any]:
         return {"bundle_id": None, "refused": why}
 
 
-def _listen(pipe: int, until: float) -> tuple[bytes, bool]:
-    """All that comes through `pipe`, and whether its other end was closed in time."""
+def _listen(pipe: int, seconds: float) -> tuple[bytes, bool]:
+    """All that comes through `pipe`, and whether it came, or its other end closed, in time. A canary writes once, as
+    its last act, so only the first byte has to be waited for."""
+    if not select.select([pipe], [], [], seconds)[0]:
+        return b"", False
     out = b""
-    while (left := until - time.monotonic()) > 0:
-        if not select.select([pipe], [], [], left)[0]:
-            break
-        piece = os.read(pipe, 65536)
-        if not piece:
-            return out, True
+    while piece := os.read(pipe, 65536):
         out += piece
-    return out, False
+    return out, True
 
 
 def _sing(folder: Path, pipe: int, seconds: float) -> NoReturn:

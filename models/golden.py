@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import lightgbm as lgb
 import numpy as np
 
+from features.catalogue import FEATURE_NAMES
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.trees import thresholds
+from models.peers import AGE_BANDS
+from models.reasons import by_family
+from models.trees import thresholds, to_text
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
@@ -40,7 +43,17 @@ def golden(scorer: Scorer) -> dict[str, Any]:
 
 
 def check_golden(scorer: Scorer, folder: Path) -> None:
-    """Raises BundleRefused unless `scorer`, loaded from `folder`, predicts what is sealed there."""
+    """Raises BundleRefused unless `scorer`, loaded from `folder`, is what its files say and predicts what is sealed
+    there. A model file that LightGBM would write otherwise than it stands was misread, however well it predicts: what
+    was missing was taken from memory that may hold something else in the next process."""
+    for name, booster in scorer.boosters.items():
+        if to_text(booster) != (folder / f"{name}.lgb.txt").read_text():
+            raise BundleRefused(
+                f"{folder / name}.lgb.txt: LightGBM reads something else than is written there. The bundle is damaged: "
+                "fetch or train it again."
+            )
+    if scorer.boosters and set(scorer.encoding.names) != set(FEATURE_NAMES):
+        raise BundleRefused(f"{folder / 'encoding.json'}: names features that do not exist. Fetch or train it again.")
     said = json.loads((folder / "golden.json").read_text())
     expected = {name: np.array(values, dtype=np.float64) for name, values in said["predictions"].items()}
     if not scorer.hazards and not expected:
@@ -77,8 +90,10 @@ def golden_rows(encoding: Encoding, boosters: Iterable[lgb.Booster]) -> np.ndarr
 
 
 def _predictions(scorer: Scorer, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """What scores and reasons are made of."""
-    return {**scorer.predict(rows), "log_odds": scorer.explained.raw(rows)}
+    """What scores and reasons are made of; the rows take the age bands of their peers in turn."""
+    bands = np.arange(len(rows)) % len(AGE_BANDS)
+    centred = scorer.peers.centre(scorer.explained.contributions(rows), bands)
+    return {**scorer.predict(rows), "log_odds": scorer.explained.raw(rows), "reasons": by_family(centred)}
 
 
 def _same(found: np.ndarray | None, expected: np.ndarray | None) -> bool:

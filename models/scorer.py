@@ -31,6 +31,7 @@ from models.increment import Amount, Line
 from models.manifest import seal, verify
 from models.peers import Peers, age_band, band_means, medians, sample
 from models.reasons import Explanation, Part, tell
+from models.trees import to_text
 
 HAZARDS = ("expansion", "high_value", "churn")
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
@@ -167,7 +168,7 @@ class Scorer:
         """Writes the bundle into the empty or absent `folder`; returns its id."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, booster in self.boosters.items():
-            booster.save_model(str(folder / f"{name}.lgb.txt"))
+            (folder / f"{name}.lgb.txt").write_text(to_text(booster))
         line = self.amount.line
         model = {
             "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},

@@ -18,6 +18,13 @@ CATEGORICAL = 1  # bit of decision_type
 Lines = dict[str, str]
 
 
+def to_text(booster: lgb.Booster) -> str:
+    """The booster in LightGBM's text format, without the settings it was trained with: they play no part in predicting,
+    and LightGBM reads a damaged one past the end of its buffer."""
+    head, *rest = booster.model_to_string().split("\nparameters:", 1)
+    return head + "".join(part.split("end of parameters\n", 1)[1] for part in rest)
+
+
 def thresholds(booster: lgb.Booster) -> dict[int, np.ndarray]:
     """By column, the distinct values at which its numeric splits fall, ascending."""
     found: dict[int, set[float]] = {}

@@ -12,16 +12,15 @@ import pytest
 
 from features.catalogue import CATALOGUE, FEATURE_NAMES
 from models import peers
+from models.boosted import fit_boosted
 from models.calibration import Calibration
-from models.hazard import REASON_INTERVAL
+from models.encoding import Encoding
+from models.hazard import REASON_INTERVAL, chance, person_periods
 from models.logistic import fit_logistic
 from models.peers import AGE_BANDS, age_band
 from models.reasons import FAMILIES, MEMBER, Blend, by_family, summary
 from models.scorer import Scorer
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, feature_rows, fitted
-from training.fit import fit_scorer
-
-CARD = {"trained_as_of": "2025-06-01", "data_fingerprint": "d" * 64, "seed": 0}
+from tests.models.made_features import QUICK, dataset, days_or_never, feature_rows, fitted
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +37,11 @@ def test_an_average_of_boosters_and_a_logistic_adds_up_as_each_part_does(scorer:
     data = dataset(800)
     training = np.nan_to_num(scorer.encoding.matrix(data.features))
     label = np.nan_to_num(data.outcome("expansion", 180))
-    parts = (
-        (0.3, fitted(5).hazards["expansion"]),
-        (0.3, scorer.hazards["expansion"]),
-        (0.4, fit_logistic(training, label)),
-    )
-    blend, matrix = Blend(parts), scorer.encoding.matrix(tonight)
+    one, other, linear = fitted(5).hazards["expansion"], scorer.hazards["expansion"], fit_logistic(training, label)
+    blend, matrix = Blend(((0.3, one), (0.3, other), (0.4, linear))), scorer.encoding.matrix(tonight)
     assert np.ptp(blend.raw(matrix) - blend.contributions(matrix).sum(axis=1)) < 1e-6
-    said = parts[1][1].log_odds(matrix)[:, REASON_INTERVAL]  # type: ignore[attr-defined]
-    by_hand = 0.3 * parts[0][1].raw(matrix) + 0.3 * said + 0.4 * parts[2][1].raw(matrix)
+    said, linear_said = chance(other.log_odds(matrix)[:, REASON_INTERVAL]), linear.predict(matrix)
+    by_hand = 0.3 * one.raw(matrix) + 0.3 * np.log(said / (1 - said)) + 0.4 * np.log(linear_said / (1 - linear_said))
     assert np.abs(blend.raw(matrix) - by_hand).max() < 1e-9
 
 
@@ -69,9 +64,7 @@ def test_an_age_that_nobody_had_at_training_is_compared_with_everybody(scorer: S
     assert learned.medians["users_28d"][0] is None
 
 
-def test_changing_one_feature_moves_its_own_reason_and_no_other_familys_value(
-    scorer: Scorer, tonight: pa.Table
-) -> None:
+def test_changing_one_feature_moves_its_own_reason_most(scorer: Scorer, tonight: pa.Table) -> None:
     """A name on the wrong value is the classic fault of explainers that know columns by place."""
     told = scorer.explain(tonight)
     assert told is not None
@@ -107,20 +100,21 @@ def test_the_cause_that_was_planted_is_the_first_reason_for_four_in_five_of_thos
 
 
 def test_five_refits_with_other_seeds_tell_mostly_the_same_three_families() -> None:
-    rows = feature_rows(400, seed=22)
-    data = dataset(3_000)
+    """Three families drive these outcomes; what remains is noise that a refit may hear otherwise."""
+    names, rng = list(FEATURE_NAMES), np.random.default_rng(4)
+    matrix = np.nan_to_num(Encoding.learn(table := feature_rows(2_500, seed=22)).matrix(table))
+    ranks = [
+        matrix[:, names.index(n)].argsort().argsort() / len(matrix) for n in ("users_28d", "employees", "booked_90d")
+    ]
+    day = rng.exponential(250 * np.exp(-3 * (np.sum(ranks, axis=0) - 1.5))).astype(int)
+    observed = np.full(len(day), 400)
     top = []
     for seed in range(5):
-        scorer = fit_scorer(data, DEFINITIONS, LABELS, QUICK.model_copy(update={"rounds": 60}), seed, CARD)
-        explanation = scorer.explain(rows)
-        assert explanation is not None
-        top.append(np.argsort(-np.abs(by_family(explanation.centred)), axis=1)[:, :3])
-    shared = [
-        len(set(a) & set(b)) / len(set(a) | set(b))
-        for one, other in combinations(top, 2)
-        for a, b in zip(one, other, strict=True)
-    ]
-    assert np.mean(shared) >= 0.6
+        hazard = fit_boosted(matrix, person_periods(day, days_or_never(day, day < 0), observed), QUICK, seed, names, [])
+        contributions = hazard.contributions(matrix[:300])
+        top.append(np.argsort(-np.abs(by_family(contributions - contributions.mean(axis=0))), axis=1)[:, :3])
+    pairs = [(set(a), set(b)) for x, y in combinations(top, 2) for a, b in zip(x, y, strict=True)]
+    assert np.mean([len(a & b) / len(a | b) for a, b in pairs]) >= 0.6
 
 
 def test_the_summary_is_the_mean_size_of_each_familys_sum_largest_first(scorer: Scorer, tonight: pa.Table) -> None:

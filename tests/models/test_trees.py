@@ -1,4 +1,4 @@
-"""A booster with one column held: the same raw scores, and TreeSHAP of what is left, held against Shapley's definition."""
+"""A booster with one column held: the same raw scores, and TreeSHAP of what is left equal to Shapley's definition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HELD = 3
 
 
 def grown(rounds: int, leaves: int, seed: int = 0) -> tuple[lgb.Booster, np.ndarray]:
-    """A booster on three numeric columns (the first with nulls), one that will be held, and one category; all interact."""
+    """A booster on three numeric columns (the first with nulls), one to be held, and one category; all interact."""
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(2_000, 5)).round(2)
     rows[:, HELD] = rng.choice([30.0, 90.0, 180.0], len(rows))
@@ -73,7 +73,7 @@ def _shapley(trees: list[Any], row: np.ndarray, column: int, columns: tuple[int,
 
 
 def _expected(node: dict[str, Any], row: np.ndarray, known: set[int]) -> float:
-    """What the tree says of a row of which only the `known` columns are known; else both sides by the rows behind them."""
+    """What the tree says of a row of which the `known` columns are known; at others both sides, by the rows behind."""
     if "leaf_value" in node:
         return float(node["leaf_value"])
     sides = node["left_child"], node["right_child"]
