@@ -38,7 +38,7 @@ def origins_picture(one: Rolled, path: Path) -> None:
         axis.set_ylim(bottom=0)
         axis.set_xticks(place, [f"{d}\n{int(t.rows.label.sum()):,} moved" for d, t in zip(days, one.each, strict=True)])
         axis.set_title(label, loc="left", fontsize=10, color=INK)
-    axes[0].legend(loc="lower left", fontsize=8, frameon=False)
+    axes[2].legend(loc="lower left", fontsize=8, frameon=False)
     rows = newest.rows
     title = f"Stability: {rows.target.replace('_', ' ')} within {rows.horizon} days, origin by origin"
     save(figure, title, "At each date the recipe knew only what had happened by then. Bars: 95 % intervals.", path)

@@ -54,7 +54,7 @@ def draw(rolled: Sequence[Rolled], said: Document, train: Document, artifacts: P
             deciles_picture(one, to(f"{stem}_deciles"))
         if len(one.each) > 1:
             origins_picture(one, to(f"{stem}_origins"))
-    if said["capacity"]:
+    if any(row["lift"] is not None for row in said["capacity"]):
         capacity_picture(said, to("capacity"))
     if curve := train.get("learning_curve"):
         learning_picture(curve, to("learning_curve"))

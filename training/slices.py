@@ -115,7 +115,7 @@ def _in_order(axis: str, value: Words) -> list[str]:
 
 
 def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replicates: int, seed: int) -> dict[str, Any]:
-    own = _part(pool.rows.candidates[CHAMPION], inside)
+    own = part_of(pool.rows.candidates[CHAMPION], inside)
     positives, figures = int(own.label.sum()), own.figures()
     account = np.unique(pool.rows.account[inside], return_inverse=True)[1]
     thin = positives < THIN
@@ -129,11 +129,13 @@ def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replic
         out[figure] = written(figures[figure])
         if figure in ("roc_auc", "pr_auc"):
             out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
-    beside = None if rival is None else _part(pool.rows.candidates[rival], inside).figures()["pr_auc"]
+    beside = None if rival is None else part_of(pool.rows.candidates[rival], inside).figures()["pr_auc"]
     return {**out, "thin": thin, "verdict": None if thin else verdict(own, beside)}
 
 
-def _part(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
+def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
+    """The same candidate on the rows `inside` (n,) alone."""
+
     def cut(values: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64] | None:
         return None if values is None else values[inside]
 
