@@ -1,8 +1,9 @@
 """Measures the product against the bars it set itself and writes docs/results.md: `python benchmarks/results.py`.
 
-Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is removed
-afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again; delete one to
-repeat it, all of them after a change of the product. `--page-only` makes the page anew from docs/results/results.json.
+Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is
+removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again: a run
+that was killed goes on. Delete one to repeat it, all of them after a change of the product. `--page-only` makes the page
+anew from docs/results/results.json.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ WORLDS = ("plain", "nonlinear", "drift", "faulty", "null", "tiny")
 REAL = ("online_retail_ii", "free_to_paid_365", "ravenstack")
 FIRST_SEED = 7
 KEPT = ROOT / "docs" / "results"
+Work = tuple[str, Callable[..., dict[str, Any]], tuple[Any, ...]]  # name of a run, what makes it, of what
 
 
 def main() -> None:
@@ -54,8 +56,8 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     asked.keep.mkdir(parents=True, exist_ok=True)
     seeds = {w: range(FIRST_SEED, FIRST_SEED + (asked.seeds if w == "plain" else 1)) for w in asked.worlds.split(",")}
     names = [f"{world}-{asked.accounts}-{seed}" for world, some in seeds.items() for seed in some]
-    work = [(name, run_world, (world, asked.accounts, seed)) for (name, (world, seed)) in
-            zip(names, ((w, s) for w, some in seeds.items() for s in some), strict=True)]  # fmt: skip
+    worlds = [(world, asked.accounts, seed) for world, some in seeds.items() for seed in some]
+    work: list[Work] = [(name, run_world, args) for name, args in zip(names, worlds, strict=True)]
     real = [name for name in asked.real.split(",") if name]
     work += [(name, run_real, (name, asked.data)) for name in real if (asked.data / name).is_dir()]
     missing = [item for item in work if not (asked.keep / f"{item[0]}.json").exists()]

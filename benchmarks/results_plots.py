@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def _ceiling(runs: Sequence[Run], path: Path) -> None:
     for number, name in enumerate(names):
         for place, world in enumerate(worlds):
             own = [run for run in runs if run["world"] == world]
-            found = over(own, lambda some, n=name: ratio(some, "all", n, CEILING, "pr_auc"))  # type: ignore[misc]
+            found = over(own, partial(ratio, group="all", one=name, other=CEILING, figure="pr_auc"))
             if found is None:
                 continue
             x = place + width * (number - (len(names) - 1) / 2)
@@ -86,7 +87,7 @@ def _calibration(plain: Sequence[Run], path: Path) -> None:
     place = np.arange(1, 11)
 
     def total(key: str) -> np.ndarray:
-        return np.sum([[row[key] for row in run["deciles"]] for run in plain], axis=0)
+        return np.asarray(np.sum([[row[key] for row in run["deciles"]] for run in plain], axis=0))
 
     seen, expected = total("observed"), total("expected")
     axis.bar(place, seen, width=0.72, color=PALE, edgecolor=QUIET, lw=0.6, label="seen")
