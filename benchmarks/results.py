@@ -1,9 +1,9 @@
 """Measures the product against the bars it set itself and writes docs/results.md: `python benchmarks/results.py`.
 
 Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is
-removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again: a run
-that was killed goes on. Delete one to repeat it, all of them after a change of the product. `--page-only` makes the page
-anew from docs/results/results.json.
+removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again, so a
+killed command goes on where it was. Delete one to repeat it, all of them after a change of the product. `--page-only`
+makes the page anew from docs/results/results.json.
 """
 
 from __future__ import annotations
