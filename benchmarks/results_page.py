@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, over, ratio
+from training.grade import THIN
 from training.heldout import CEILING, CHAMPION, words
 
 Document = Mapping[str, Any]
@@ -71,8 +72,8 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
     stretch = [bar for bar in measured if bar.reached == "stretch"]
     missed = [bar.name for bar in measured if bar.reached == "no"]
     lines = [
-        f"Of {len(found)} bars that were set before anything was measured, **{len(must)} are reached** and "
-        f"{len(stretch)} reach their stretch as well; {len(missed)} are missed and {len(found) - len(measured)} not "
+        f"Of {len(found)} bars that were set before anything was measured, **{len(must)} reached**, "
+        f"{len(stretch)} of them with their stretch; {len(missed)} missed and {len(found) - len(measured)} not "
         "measured."
     ]
     plain = _of(document, PLAIN)
@@ -88,8 +89,7 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
         )
     if missed:
         lines.append("Missed: " + "; ".join(missed) + ".")
-    if size := _small(document):
-        lines.append(size)
+    lines += [warning for warning in (_small(document), _thin(plain)) if warning]
     return "\n\n".join(lines)
 
 
@@ -104,6 +104,13 @@ def _small(document: Document) -> str:
         f"{'seed' if seeds == 1 else 'seeds'}: fewer accounts teach less and chance weighs more, so read them as a "
         "trial."
     )
+
+
+def _thin(plain: Sequence[Run]) -> str:
+    """A warning where chance decides a landmark."""
+    moved = {group: sum(run["groups"][group]["positives"] for run in plain) for group in LANDMARKS} if plain else {}
+    thin = [f"{group} ({count:,})" for group, count in moved.items() if count < THIN]
+    return f"> Thin: fewer than {THIN} moves in {', '.join(thin)}; there the figures are mostly chance." if thin else ""
 
 
 def _bars(found: Sequence[Bar]) -> str:
@@ -149,7 +156,8 @@ def _baselines(document: Document) -> list[str]:
             for group in ("all", *LANDMARKS)
         ]
         rows.append([_bold(name), *figures, *by_age])
-    head = ["ranked by", "ROC-AUC", "PR-AUC", "lift at 10 %", "money in top 10 %", "PR-AUC / ceiling", *LANDMARKS]
+    head = ["ranked by", "ROC-AUC", "PR-AUC", "lift at 10 %", "money in top 10 %", "PR-AUC / ceiling"]
+    head += [f"{landmark}, / ceiling" for landmark in LANDMARKS]
     moved = sum(run["groups"]["all"]["positives"] for run in plain)
     n = sum(run["groups"]["all"]["n"] for run in plain)
     return [
@@ -186,7 +194,7 @@ def _worlds(document: Document) -> str:
 
 
 def _real(document: Document) -> list[str]:
-    out = ["## Real and public data"]
+    out = ["## Real and public data"] if document["real"] else []
     for one in document["real"]:
         if "skipped" in one:
             out.append(f"**{one['name']}**: skipped: {one['skipped']}.")

@@ -42,9 +42,9 @@ def draw(document: Mapping[str, Any], folder: Path) -> None:
 def _gains(plain: Sequence[Run], path: Path) -> None:
     figure, axes = new_figure(2)
     for axis, what, label in ((axes[0], "accounts", "accounts that made the move"), (axes[1], "money", "money gained")):
-        for number, name in enumerate(n for n in SHOWN if all(n in run["gains"] for run in plain)):
+        for name in (n for n in SHOWN if all(n in run["gains"] for run in plain)):
             curves = np.array([run["gains"][name][what] for run in plain])
-            axis.plot(DEPTHS, curves.mean(axis=0), **style_of(name, number), label=words(name))
+            axis.plot(DEPTHS, curves.mean(axis=0), **style_of(name, SHOWN.index(name)), label=words(name))
             if len(plain) > 1 and name == CHAMPION:
                 axis.fill_between(
                     DEPTHS, curves.min(axis=0), curves.max(axis=0), color=CHAMPION_COLOUR, alpha=0.15, lw=0
@@ -70,7 +70,7 @@ def _ceiling(runs: Sequence[Run], path: Path) -> None:
                 continue
             x = place + width * (number - (len(names) - 1) / 2)
             label = words(name) if place == 0 else None
-            axis.bar(x, found.value, width * 0.92, color=style_of(name, number)["color"], label=label)
+            axis.bar(x, found.value, width * 0.92, color=style_of(name, SHOWN.index(name))["color"], label=label)
             if found.low < found.high:
                 spread = [[found.value - found.low], [found.high - found.value]]
                 axis.errorbar(x, found.value, yerr=spread, fmt="none", ecolor=INK, elinewidth=1)
@@ -106,13 +106,14 @@ def _origins(plain: Sequence[Run], path: Path) -> None:
     figure, (axis,) = new_figure(1, (7.0, 4.2))
     rows = [row for run in plain for row in run["origins"]]
     dates = sorted({row["as_of"] for row in rows})
-    for number, name in enumerate(dict.fromkeys(row["candidate"] for row in rows)):
+    for name in (n for n in SHOWN if n in {row["candidate"] for row in rows}):
+        style = style_of(name, SHOWN.index(name))
         found = [[r["pr_auc"] for r in rows if (r["as_of"], r["candidate"]) == (day, name)] for day in dates]
         value = [float(np.mean(one)) if one else np.nan for one in found]
-        axis.plot(dates, value, marker="o", ms=4, label=words(name), **style_of(name, number))
+        axis.plot(dates, value, marker="o", ms=4, label=words(name), **style)
         if len(plain) > 1:
             low, high = ([end(one) if one else np.nan for one in found] for end in (min, max))
-            axis.fill_between(dates, low, high, color=style_of(name, number)["color"], alpha=0.12, lw=0)
+            axis.fill_between(dates, low, high, color=style["color"], alpha=0.12, lw=0)
     axis.set_ylim(bottom=0)
     axis.set(ylabel="PR-AUC")
     axis.legend(loc="upper left", fontsize=8, frameon=False, ncols=2)
