@@ -42,16 +42,19 @@ DIGITS = 6
 
 
 def run_world(world: str, accounts: int, seed: int, folder: Path) -> dict[str, Any]:
-    """Simulates, ingests, trains and judges in `folder`. A vendor too small to train on says so: `refused`."""
+    """Simulates, ingests, trains and judges in `folder`. A vendor too small to train on, or to be
+    judged, says so: `refused`."""
     raw, workspace = folder / "raw", Workspace(folder / "workspace")
-    simulate(raw, SimulateParams(world=world, accounts=accounts, seed=seed))
+    invented = simulate(raw, SimulateParams(world=world, accounts=accounts, seed=seed))
     document = read_params(ROOT / "params.yaml")
     document["ingest"] = document["ingest"] | LOOSER.get(world, {})
-    about = {"world": world, "accounts": accounts, "seed": seed}
+    about = {"world": world, "accounts": invented["accounts"], "seed": seed}
     try:
         evaluation = _trained(raw, workspace, document)
     except TooFewPositives as error:
         return {**about, "refused": str(error)}
+    if not any((row["target"], row["horizon"]) == (TARGET, HORIZON) for row in evaluation["results"]):
+        return {**about, "refused": f"no date could be held out for {TARGET} within {HORIZON} days"}
     return {**about, **_judged(raw, workspace, evaluation, document)}
 
 

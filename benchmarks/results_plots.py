@@ -44,7 +44,7 @@ def _gains(plain: Sequence[Run], path: Path) -> None:
     for axis, what, label in ((axes[0], "accounts", "accounts that made the move"), (axes[1], "money", "money gained")):
         for name in (n for n in SHOWN if all(n in run["gains"] for run in plain)):
             curves = np.array([run["gains"][name][what] for run in plain])
-            axis.plot(DEPTHS, curves.mean(axis=0), **style_of(name, SHOWN.index(name)), label=words(name))
+            axis.plot(DEPTHS, curves.mean(axis=0), **style_of(name), label=words(name))
             if len(plain) > 1 and name == CHAMPION:
                 axis.fill_between(
                     DEPTHS, curves.min(axis=0), curves.max(axis=0), color=CHAMPION_COLOUR, alpha=0.15, lw=0
@@ -70,7 +70,7 @@ def _ceiling(runs: Sequence[Run], path: Path) -> None:
                 continue
             x = place + width * (number - (len(names) - 1) / 2)
             label = words(name) if place == 0 else None
-            axis.bar(x, found.value, width * 0.92, color=style_of(name, SHOWN.index(name))["color"], label=label)
+            axis.bar(x, found.value, width * 0.92, color=style_of(name)["color"], label=label)
             if found.low < found.high:
                 spread = [[found.value - found.low], [found.high - found.value]]
                 axis.errorbar(x, found.value, yerr=spread, fmt="none", ecolor=INK, elinewidth=1)
@@ -107,7 +107,7 @@ def _origins(plain: Sequence[Run], path: Path) -> None:
     rows = [row for run in plain for row in run["origins"]]
     dates = sorted({row["as_of"] for row in rows})
     for name in (n for n in SHOWN if n in {row["candidate"] for row in rows}):
-        style = style_of(name, SHOWN.index(name))
+        style = style_of(name)
         found = [[r["pr_auc"] for r in rows if (r["as_of"], r["candidate"]) == (day, name)] for day in dates]
         value = [float(np.mean(one)) if one else np.nan for one in found]
         axis.plot(dates, value, marker="o", ms=4, label=words(name), **style)

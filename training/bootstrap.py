@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from training import metrics
 from training.ranking import Floats, Ladder, Ranking
@@ -105,9 +106,10 @@ def bootstrap(
 ) -> dict[str, dict[str, Floats]]:
     """Candidate -> figure -> its value in each replicate, (replicates,), nan where a replicate does not define it."""
     blocks: dict[str, list[dict[str, Floats]]] = {name: [] for name in candidates}
-    for weight in replicate_weights(account, replicates, seed):
-        for name, scored in candidates.items():
-            blocks[name].append(scored.resampled(weight, called))
+    with threadpool_limits(1, "blas"):  # the products are thin: threads would wait for each other longer than they work
+        for weight in replicate_weights(account, replicates, seed):
+            for name, scored in candidates.items():
+                blocks[name].append(scored.resampled(weight, called))
     return {
         name: {figure: np.concatenate([block[figure] for block in found]) for figure in found[0]} if found else {}
         for name, found in blocks.items()

@@ -51,9 +51,14 @@ WORDS = {  # candidate -> what a reader calls it
     "activity_28d": "activity of the last 28 days",
     "pql": "product-qualified-lead points",
     "average": "average of trees and logistic",
+    "hazard": "boosted hazards",
     "direct": "direct classifier",
+    "tweedie": "the model, money by Tweedie",
+    "bg_nbd": "BG/NBD times mean spend",
     "tier_prior": "rate of the tier",
     "rfm": "recency, frequency, money",
+    "spend_rate": "lifetime spend by age",
+    "expansion_score": "the product's expansion score",
 }
 NO_BETTER_THAN_TRUE = (  # said where a candidate beats the ceiling beyond chance
     "No honest score does better than the true probabilities: a leak is likely, or the truth was made under other "

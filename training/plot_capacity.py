@@ -30,9 +30,9 @@ def capacity_picture(said: Document, path: Path) -> None:
     calls.set(xlabel="accounts called", ylabel="accounts")
     calls.set_title("Who of those called made the move", loc="left", fontsize=10, color=INK)
     calls.legend(loc="upper left", fontsize=8.5, frameon=False)
-    for number, name in enumerate(dict.fromkeys(row["candidate"] for row in rows)):
+    for name in dict.fromkeys(row["candidate"] for row in rows):
         of = [row for row in rows if row["candidate"] == name]
-        called, style = [row["called"] for row in of], style_of(name, number)
+        called, style = [row["called"] for row in of], style_of(name)
         low, high = ([row[f"revenue_captured_{end}"] or 0.0 for row in of] for end in ("worst", "best"))
         money.fill_between(called, low, high, color=style["color"], alpha=0.14, lw=0)
         share = [row["revenue_captured"] or 0.0 for row in of]
@@ -53,17 +53,19 @@ def learning_picture(curve: Sequence[Document], path: Path) -> None:
     figure, axes = new_figure(2, (10.4, 4.4))
     x = [row["accounts"] for row in points]
     figures = (("pr_auc", "PR-AUC, higher is better"), ("log_loss", "log-loss, lower is better"))
-    for axis, (what, label) in zip(axes, figures, strict=True):
+    for axis, (what, label), below in zip(axes, figures, (True, False), strict=True):
         axis.plot(x, [row[what] for row in points], "o-", color=CHAMPION_COLOUR, lw=2)
+        beside = (8, -12) if below else (8, 6)  # where a curve that improves leaves room
         for row in points:
             text = f"{row['positives']:,} moves"
-            axis.annotate(text, (row["accounts"], row[what]), (0, 7), textcoords="offset points", fontsize=7.5,
-                          ha="center", color=INK)  # fmt: skip
+            axis.annotate(
+                text, (row["accounts"], row[what]), beside, textcoords="offset points", fontsize=7.5, color=INK
+            )
         axis.set(xscale="log", xlabel="accounts trained on")
         axis.set_xticks(x, [f"{value:,}" for value in x])
         axis.minorticks_off()
         axis.set_title(label, loc="left", fontsize=10, color=INK)
-        axis.margins(x=0.12, y=0.18)
+        axis.margins(x=0.18, y=0.18)
     more = "A curve still rising to the right says that more accounts would help."
     save(figure, "Learning curve", f"The same recipe on fewer accounts, judged on the same rows. {more}", path)
 

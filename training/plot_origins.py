@@ -31,7 +31,7 @@ def origins_picture(one: Rolled, path: Path) -> None:
     place = np.arange(len(days))
     for axis, (what, label, chance) in zip(axes, FIGURES, strict=True):
         for number, name in enumerate(names):
-            _line(axis, one, name, what, place + 0.06 * (number - (len(names) - 1) / 2), number)
+            _line(axis, one, name, what, place + 0.06 * (number - (len(names) - 1) / 2))
         rates = [float(t.rows.label.mean()) if chance is None else chance for t in one.each]
         axis.plot(place, rates, color=QUIET, lw=1, ls=(0, (2, 3)), zorder=1)
         axis.set(xlim=(-0.4, len(days) - 0.6))
@@ -44,13 +44,13 @@ def origins_picture(one: Rolled, path: Path) -> None:
     save(figure, title, "At each date the recipe knew only what had happened by then. Bars: 95 % intervals.", path)
 
 
-def _line(axis: Any, one: Rolled, name: str, what: str, place: np.ndarray, number: int) -> None:
+def _line(axis: Any, one: Rolled, name: str, what: str, place: np.ndarray) -> None:
     known = [(x, table) for x, table in zip(place, one.each, strict=True) if name in table.figures]
     if not known:
         return
     x = [x for x, _ in known]
     value = np.array([table.figures[name][what] for _, table in known])
-    axis.plot(x, value, marker="o", ms=5 if name == CHAMPION else 3.5, label=words(name), **style_of(name, number))
+    axis.plot(x, value, marker="o", ms=5 if name == CHAMPION else 3.5, label=words(name), **style_of(name))
     if name == CHAMPION:
         bounds = [table.interval(name, what) or (v, v) for v, (_, table) in zip(value, known, strict=True)]
         spread = np.abs(np.array(bounds).T - value)

@@ -6,19 +6,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from training.heldout import CEILING, CHAMPION
+from training.heldout import CEILING, CHAMPION, WORDS
 
 INK, QUIET, PALE, CHAMPION_COLOUR, CEILING_COLOUR = "#1f2933", "#9aa5b1", "#e4e7eb", "#0b6e4f", "#b7791f"
-OTHERS = ("#3b6fb6", "#8f5bb5", "#c2557a", "#5d8aa8", "#a0742c", "#6b7f3a", "#7a7a7a", "#b0563b")
+OTHERS = ("#3b6fb6", "#8f5bb5", "#c2557a", "#29a0b1", "#6b7f3a", "#7a7a7a", "#d1673e", "#4b3f72")
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
 
 
-def style_of(name: str, place: int) -> dict[str, Any]:
-    """The line of a candidate; `place` picks the colour of one that is neither champion nor ceiling."""
+def style_of(name: str) -> dict[str, Any]:
+    """The line of a candidate, the same in every picture: the colours in the order of `WORDS`, then the same dashed.
+    Candidates without words of their own look alike."""
     if name == CHAMPION:
         return {"color": CHAMPION_COLOUR, "lw": 2.4, "zorder": 5}
     if name == CEILING:
         return {"color": CEILING_COLOUR, "lw": 1.6, "ls": "--", "zorder": 4}
-    return {"color": OTHERS[place % len(OTHERS)], "lw": 1.1, "alpha": 0.9, "zorder": 3}
+    others = [one for one in WORDS if one not in (CHAMPION, CEILING)]
+    turn, place = divmod(others.index(name) if name in others else len(others), len(OTHERS))
+    return {"color": OTHERS[place], "ls": DASHES[turn % len(DASHES)], "lw": 1.2, "alpha": 0.9, "zorder": 3}
 
 
 def new_figure(panels: int, size: tuple[float, float] | None = None, **grid: Any) -> tuple[Any, list[Any]]:

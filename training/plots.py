@@ -78,10 +78,10 @@ def _gains(rows: HeldOut, path: Path) -> None:
     gain = np.maximum(rows.increment, 0.0)
     order = _by_money(rows, gain)
     for axis, wanted, what in ((axes[0], rows.label, "accounts that made the move"), (axes[1], gain, "revenue gained")):
-        for place, name in enumerate(order):
+        for name in order:
             scored = rows.candidates[name]
             x, y = metrics.gains(wanted, scored.score if axis is axes[0] else scored.money_score)
-            axis.plot(100 * x, 100 * y, **style_of(name, place), label=words(name))
+            axis.plot(100 * x, 100 * y, **style_of(name), label=words(name))
             if name == CHAMPION:
                 held = 100 * float(np.interp(0.1, x, y))
                 axis.plot([10], [held], "o", ms=6, color=CHAMPION_COLOUR, zorder=6)
