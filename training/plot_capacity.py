@@ -70,13 +70,16 @@ def learning_picture(curve: Sequence[Document], path: Path) -> None:
     save(figure, "Learning curve", f"The same recipe on fewer accounts, judged on the same rows. {more}", path)
 
 
-def reasons_picture(families: Mapping[str, float], path: Path) -> None:
-    """How much each family of features moves the scores: mean absolute contribution in log-odds."""
-    ordered = sorted(families.items(), key=lambda item: item[1])
+def reasons_picture(summary: Document, path: Path) -> None:
+    """How much each family of features moves the scores. `summary`: `quantity`, `rows` explained, and `families`, rows
+    of family, mean_abs (absolute contribution in log-odds, mean over the accounts) and share of all of them."""
+    ordered = sorted(summary["families"], key=lambda row: row["mean_abs"])
     figure, (axis,) = new_figure(1, (7.0, 0.42 * len(ordered) + 1.6))
-    axis.barh([name for name, _ in ordered], [value for _, value in ordered], color=CHAMPION_COLOUR, height=0.62)
-    for place, (_, value) in enumerate(ordered):
-        axis.annotate(f"{value:.2f}", (value, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.barh([r["family"] for r in ordered], [r["mean_abs"] for r in ordered], color=CHAMPION_COLOUR, height=0.62)
+    for place, row in enumerate(ordered):
+        text = f"{row['mean_abs']:.2f} ({row['share']:.0%})"
+        axis.annotate(text, (row["mean_abs"], place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axis.margins(x=0.14)
     axis.set(xlabel="mean absolute contribution, log-odds")
     axis.spines["left"].set_color(QUIET)
-    save(figure, "What the scores rest on", "By family of features, over the accounts explained.", path)
+    save(figure, "What the scores rest on", f"By family of features, {summary['rows']:,} accounts explained.", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -198,8 +199,12 @@ def test_the_card_tells_baselines_calibration_money_slices_and_stability_in_that
 
 def test_a_learning_curve_and_reasons_are_drawn_where_they_were_left(tmp_path: Path) -> None:
     curve = [{"accounts": 100 * k, "positives": 5 * k, "pr_auc": 0.1 * k, "log_loss": 0.2 / k} for k in (1, 2, 4)]
+    families = [
+        {"family": name, "mean_abs": value, "share": 2 * value} for name, value in (("users", 0.4), ("fit", 0.1))
+    ]
+    summary = {"quantity": "log-odds", "rows": 300, "families": families}
     workspace = trained(tmp_path, heldout_rows(n=300), learning_curve=curve)
-    (workspace.artifacts / "reasons_summary.json").write_text('{"users": 0.4, "billing": 0.1}')
+    (workspace.artifacts / "reasons_summary.json").write_text(json.dumps(summary))
     evaluate(workspace, QUICK)
     drawn = {path.stem for path in (workspace.artifacts / "plots").iterdir()}
     assert {"learning_curve", "reasons"} <= drawn
