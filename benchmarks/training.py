@@ -3,7 +3,7 @@
 `python benchmarks/training.py --workspace DIR [--params FILE] [--trials N] [--json FILE]`
 
 DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew. `bare`
-is the wall time inside lgb.train, where the boosters are fitted; `wall` that of the whole stage: labels as known at each
+is the wall time inside lgb.train, where the boosters are fitted; `wall` that of the whole stage: labels as known at an
 origin, ridges, baselines, predictions, explanation of peers, files. `ratio` is wall / bare. Without --trials the search
 is off.
 """
