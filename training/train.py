@@ -210,8 +210,11 @@ def _judge_all(
     heldout = pa.concat_tables(blocks) if blocks else SCHEMA.empty_table()
     write_table(heldout, artifacts / "heldout.parquet")
     judged = sorted(set(heldout["as_of"].to_pylist()))
-    before = dict(zip(judged, [None, *judged[:-1]], strict=True))
-    tables = [describe(test.take(run.judged(test)), before[day]) for day in judged for test in [full.on(day)]]
+    tables = []
+    for day in judged:
+        test = full.on(day)
+        before = max((earlier for earlier in judged if earlier < day), default=None)
+        tables.append(describe(test.take(run.judged(test)), before))
     write_table(pa.concat_tables(tables) if tables else ACCOUNTS.empty_table(), artifacts / "heldout_accounts.parquet")
 
 
