@@ -5,8 +5,8 @@ first is told of more often the sooner the event came, so a row counts 1 / G(t),
 for more than t days, t the day its outcome was known (inverse-censoring weights, Vock et al. 2016).
 
 The weights hold only if whoever is cut off resembles somebody who is not. In a short history nobody as old as the
-oldest accounts was ever watched to the end, so of them early successes alone are known: measured on `plain`, it states 2.5
-times the truth where the hazards state 1.2. That is why it challenges and does not serve.
+oldest accounts was ever watched to the end, so of them early successes alone are known: on `plain` it states 2.5 times
+the truth where the hazards state 1.2. That is why it challenges and does not serve.
 """
 
 from __future__ import annotations

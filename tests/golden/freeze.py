@@ -12,12 +12,12 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import BoosterParams
 from models.boosted import Boosted, fit_boosted
+from models.boosting import BoosterParams
 from models.calibration import Calibration
 from models.hazard import EDGES, NEVER, Hazard, chance, incidence, person_periods
-from models.logistic import LogisticHazard, fit_logistic_hazard
 from models.increment import Amount, Line, fit_amount
+from models.logistic import LogisticHazard, fit_logistic_hazard
 
 FROZEN = Path(__file__).parent / "frozen"
 HORIZONS = (90, 180, 270, 360)

@@ -116,21 +116,21 @@ def test_a_rule_needs_no_canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("leaf", [b"leaf_value=", b"threshold="])
 def test_a_file_cut_in_the_middle_of_a_tree_kills_the_canary_and_is_refused_here(bundle: Path, leaf: bytes) -> None:
     """LightGBM ends the process on such a file: no exception could be caught."""
-    data = (bundle / "expansion.lgb.txt").read_bytes()
-    (bundle / "expansion.lgb.txt").write_bytes(data[: data.index(leaf) + 30])
+    data = (bundle / "expansion.0.lgb.txt").read_bytes()
+    (bundle / "expansion.0.lgb.txt").write_bytes(data[: data.index(leaf) + 30])
     seal(bundle)
     with pytest.raises(BundleRefused, match=r"bundle: (loading it killed a trial process|not readable)"):
         canary.prove(bundle)
 
 
 def test_a_file_that_loads_and_predicts_something_else_is_refused_with_what_differs(bundle: Path) -> None:
-    text = (bundle / "expansion.lgb.txt").read_text()
+    text = (bundle / "expansion.0.lgb.txt").read_text()
     line = next(line for line in text.split("\n") if line.startswith("leaf_value="))
     changed = " ".join(str(float(value) + 0.001) for value in line.removeprefix("leaf_value=").split())
     # LightGBM trusts the sizes of the trees before the text: without them it reads the other values
     kept = "\n".join(row for row in text.split("\n") if not row.startswith("tree_sizes="))
     other = lgb.Booster(model_str=kept.replace(line, f"leaf_value={changed}"))
-    (bundle / "expansion.lgb.txt").write_text(to_text(other))
+    (bundle / "expansion.0.lgb.txt").write_text(to_text(other))
     seal(bundle)
     Scorer.load(bundle)  # the hashes hold and nothing raises
     with pytest.raises(BundleRefused, match=r"expansion_180.*golden rows are not what was sealed"):
@@ -138,7 +138,7 @@ def test_a_file_that_loads_and_predicts_something_else_is_refused_with_what_diff
 
 
 def test_a_file_that_is_not_read_as_it_stands_is_refused_though_it_predicts_the_same(bundle: Path) -> None:
-    path = bundle / "expansion.lgb.txt"
+    path = bundle / "expansion.0.lgb.txt"
     text = path.read_text()
     line = next(line for line in text.split("\n") if line.startswith("leaf_count="))
     path.write_text(text.replace(line, line + " 7"))
@@ -159,9 +159,9 @@ def test_a_changed_golden_value_is_refused_too(bundle: Path) -> None:
 def test_what_the_hash_can_tell_is_refused_before_any_process_is_started(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bundle / "churn.lgb.txt").write_bytes(b"tree\n")
+    (bundle / "churn.0.lgb.txt").write_bytes(b"tree\n")
     monkeypatch.setattr(canary, "send", lambda folders: pytest.fail("a canary for a bundle that fails its hash"))
-    with pytest.raises(BundleRefused, match=r"churn\.lgb\.txt: not the file that was sealed"):
+    with pytest.raises(BundleRefused, match=r"churn\.0\.lgb\.txt: not the file that was sealed"):
         canary.prove(bundle)
 
 
