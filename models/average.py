@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,14 @@ class Average(Blend):
     level: float = 0.0  # added to the mean of the log-odds, which alone adds up to fewer events than its members do
 
     def log_odds(self, matrix: np.ndarray) -> np.ndarray:
-        return np.asarray(sum(weight * hazard.log_odds(matrix) for weight, hazard in self.parts)) + self.level
+        return self.of([hazard.log_odds(matrix) for _, hazard in self.parts])
+
+    def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
+        return self.of([hazard.at(matrix, interval) for _, hazard in self.parts])
+
+    def of(self, said: Sequence[np.ndarray]) -> np.ndarray:
+        """What it says where its parts, in their order, say this."""
+        return np.asarray(sum(weight * one for (weight, _), one in zip(self.parts, said, strict=True))) + self.level
 
     def raw(self, matrix: np.ndarray) -> np.ndarray:
         return super().raw(matrix) + self.level
@@ -36,7 +44,9 @@ def average(matrix: np.ndarray, taught: PersonPeriods, *hazards: Hazard) -> Haza
     if any(isinstance(hazard, Never) for hazard in hazards):
         return Never()
     mean = Average(tuple((1 / len(hazards), hazard) for hazard in hazards))
-    used, place = np.unique(taught.row, return_inverse=True)
-    whole = mean.log_odds(matrix[used])[place, taught.interval] - LOG_MONTHS[taught.interval]
+    whole = np.zeros(len(taught.row))
+    for interval in np.unique(taught.interval):
+        rows = np.flatnonzero(taught.interval == interval)
+        whole[rows] = mean.at(matrix[taught.row[rows]], int(interval)) - LOG_MONTHS[interval]
     level = total_shift(whole + np.log(taught.months), taught.label, taught.weight)
     return Average(mean.parts, level)

@@ -24,13 +24,13 @@ class Boosted:
     base: float
 
     def log_odds(self, matrix: np.ndarray) -> np.ndarray:
-        out = np.zeros((len(matrix), len(STARTS)))
+        return np.column_stack([self.at(matrix, k) for k in range(len(STARTS))])
+
+    def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
         if not len(matrix):
-            return out
-        for k, start in enumerate(STARTS):
-            rows = _with(matrix, start)
-            out[:, k] = _mean(self.boosters, rows, raw_score=True) + self.base + LOG_MONTHS[k]
-        return out
+            return np.zeros(0)
+        rows = _with(matrix, STARTS[interval])
+        return np.asarray(_mean(self.boosters, rows, raw_score=True) + self.base + LOG_MONTHS[interval])
 
     def raw(self, matrix: np.ndarray) -> np.ndarray:
         if not len(matrix):

@@ -17,6 +17,7 @@ import lightgbm as lgb
 import numpy as np
 
 from models.boosting import THREADS, BoosterParams, fit_booster
+from models.hazard import thin
 
 LEAST_OBSERVED = 0.05  # G below it is set to it, so that no row counts for more than twenty
 
@@ -54,9 +55,11 @@ def fit_direct(
         told = np.flatnonzero(weight > 0)
         if not 0 < label[told].sum() < len(told):
             continue
+        kept, stands_for = thin(label[told] > 0, seed)
+        told = told[kept]
         boosters[h] = fit_booster(
             matrix[told], label[told], "binary", params, seed,
-            names=names, categories=categories, weight=weight[told], monotone=params.monotone,
+            names=names, categories=categories, weight=weight[told] * stands_for, monotone=params.monotone,
         )  # fmt: skip
     return Direct(boosters)
 

@@ -14,6 +14,7 @@ import lightgbm as lgb
 import numpy as np
 
 from models.boosting import THREADS, BoosterParams, fit_booster
+from models.hazard import thin
 from models.logistic import Design, linear
 
 HORIZON_FEATURE = "log_horizon"
@@ -145,10 +146,18 @@ def fit_tweedie(
 ) -> lgb.Booster:
     """The challenger: E[gain] of every account at risk at once, one horizon. gain: (n,) money, losses as zero."""
     capped = np.minimum(gain, np.quantile(gain[gain > 0], WINSOR)) if (gain > 0).any() else gain
-    settings = {"tweedie_variance_power": TWEEDIE_POWER}
+    kept, stands_for = thin(gain > 0, seed)
     return fit_booster(
-        matrix, capped, "tweedie", params, seed, names=names, categories=categories, settings=settings
-    )  # fmt: skip
+        matrix[kept],
+        capped[kept],
+        "tweedie",
+        params,
+        seed,
+        names=names,
+        categories=categories,
+        weight=stands_for,
+        settings={"tweedie_variance_power": TWEEDIE_POWER},
+    )
 
 
 def _fit_line(matrix: np.ndarray, horizon: np.ndarray, target: np.ndarray, categories: list[int]) -> Line:

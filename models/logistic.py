@@ -105,10 +105,13 @@ class LogisticHazard:
     levels: tuple[float, ...]
 
     def log_odds(self, matrix: np.ndarray) -> np.ndarray:
-        return np.asarray(self.logistic.raw(matrix)[:, None] + np.array(self.levels) + LOG_MONTHS)
+        return np.asarray((self.logistic.raw(matrix)[:, None] + np.array(self.levels)) + LOG_MONTHS)
+
+    def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
+        return np.asarray(self.logistic.raw(matrix) + self.levels[interval] + LOG_MONTHS[interval])
 
     def raw(self, matrix: np.ndarray) -> np.ndarray:
-        return np.asarray(self.logistic.raw(matrix) + self.levels[REASON_INTERVAL] + LOG_MONTHS[REASON_INTERVAL])
+        return self.at(matrix, REASON_INTERVAL)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         return self.logistic.contributions(matrix)

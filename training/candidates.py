@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from models.boosting import THREADS, BoosterParams
 from models.direct import Direct, fit_direct
-from models.hazard import Hazard, chance, incidence
+from models.hazard import chance, incidence
 from models.increment import fit_tweedie
 from training.contest import Said, reference_probabilities, repeat_purchases, stating
 from training.dataset import Dataset
-from training.fit import LEARNERS, Fitted, fit_books_only
+from training.fit import LEARNERS, Fitted, LogOdds, fit_books_only
 from training.labels import LabelParams
 
 
@@ -20,11 +21,12 @@ from training.labels import LabelParams
 class Bench:
     """One origin being judged: what was known there, what it taught, and the accounts it scores.
 
-    `rows`: the matrix of `test`. `headline`: the horizon of the grade, at which the challengers are fitted as well.
+    `odds`: what every learner says of `test`, not calibrated. `rows`: the matrix of `test`. `headline`: the horizon of the grade, at which the challengers are fitted as well.
     """
 
     known: Dataset
     fitted: Fitted
+    odds: LogOdds
     test: Dataset
     rows: np.ndarray
     labels: LabelParams
@@ -39,17 +41,17 @@ class Bench:
         plain = reference_probabilities(self.fitted.matrix, outcome, self.rows, names)
         out = {name: stating(probability) for name, probability in plain.items()}
         for learner in LEARNERS:
-            out[learner] = stating(self._by(self.fitted.hazards[learner][target], horizon))
+            hazards, closing = chance(self.odds[learner][target]), self._closing
+            out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
         if (repeat := repeat_purchases(self.known, self.test, horizon)) is not None:
             out["bg_nbd"] = repeat
         if target == "expansion" and horizon == self.headline:
             out |= self._challengers(horizon, champion)
         return out
 
-    def _by(self, hazard: Hazard, horizon: int) -> np.ndarray:
-        """P(target within the horizon) of the test rows, not calibrated."""
-        hazards = chance(hazard.log_odds(self.rows))
-        return incidence(hazards, self.fitted.predict_closing(self.rows), (horizon,))[0][horizon]
+    @cached_property
+    def _closing(self) -> np.ndarray:
+        return self.fitted.predict_closing(self.rows)
 
     def _challengers(self, horizon: int, champion: Said) -> dict[str, Said]:
         """The learner blind to usage, the direct classifier, and Tweedie's money under the champion's probability."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from features import journey, revenue
 from features.catalogue import Definitions, fingerprint
-from models.average import average
+from models.average import Average, average
 from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.calibration import Calibration
@@ -27,6 +27,9 @@ BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"st
 LEARNERS = ("average", "hazard", "logistic")  # what may serve; the first where nothing speaks for another
 
 
+LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
+
+
 @dataclass(frozen=True)
 class Fitted:
     """All that one dataset taught: the hazard of each target by learner, of closing, and the amount.
@@ -39,6 +42,17 @@ class Fitted:
     hazards: dict[str, dict[str, Hazard]]
     churn: Hazard
     amount: Amount
+
+    def log_odds(self, rows: np.ndarray) -> LogOdds:
+        """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
+        out: LogOdds = {learner: {} for learner in LEARNERS}
+        for target in TARGETS:
+            trees, line, both = (self.hazards[name][target] for name in ("hazard", "logistic", "average"))
+            out["logistic"][target] = line.log_odds(rows)
+            out["hazard"][target] = out["logistic"][target] if trees is line else trees.log_odds(rows)
+            members = [out["hazard"][target], out["logistic"][target]]
+            out["average"][target] = both.of(members) if isinstance(both, Average) else members[1]
+        return out
 
     def predict_closing(self, rows: np.ndarray) -> np.ndarray:
         """(n, intervals) hazards."""

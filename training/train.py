@@ -37,7 +37,7 @@ from training.fit import Fitted, assemble, fit_all, taught_by
 from training.labels import LabelParams, make_labels
 from training.plan_check import check_plan
 from training.splits import Origin, origin_for, origins
-from training.trials import TREES_FROM, Choice, Trial, choose, matured
+from training.trials import SPAN, TREES_FROM, Choice, Trial, choose, matured
 from training.tune import Found, SearchParams, search, searched
 from warehouse import progress
 from warehouse.engine import connect
@@ -248,8 +248,9 @@ def _judge(
     everyone = full.on(day)
     rows = fitted.encoding.matrix(everyone.features)
     predicted = run.scorer(known, fitted, choice, {}).predict(rows)
-    run.trials.append(Trial.of(fitted, rows, day))
-    bench = Bench(known, fitted, everyone, rows, labels, run.params.booster, run.params.seed, headline)
+    odds = fitted.log_odds(rows)
+    run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day))
+    bench = Bench(known, fitted, odds, everyone, rows, labels, run.params.booster, run.params.seed, headline)
     for target in TARGETS:
         for h in origin.horizons:
             label = everyone.outcome(target, h)

@@ -18,7 +18,7 @@ from models.calibration import Calibration, fit_calibration, helps, losses
 from models.hazard import EDGES
 from models.increment import Amount
 from training.dataset import TARGETS, Dataset
-from training.fit import LEARNERS, Fitted
+from training.fit import LEARNERS, Fitted, LogOdds
 
 SPAN = EDGES[1]  # days: the first interval, whose hazard is the probability by then
 TREES_FROM = 120  # accounts that expanded; with fewer only the logistic may serve
@@ -35,12 +35,9 @@ class Trial:
     expected: np.ndarray
 
     @classmethod
-    def of(cls, fitted: Fitted, rows: np.ndarray, day: date) -> Trial:
-        said = {
-            learner: {target: hazard.log_odds(rows)[:, 0] for target, hazard in by_target.items()}
-            for learner, by_target in fitted.hazards.items()
-        }
-        return cls(day, said, fitted.amount.expected(rows, SPAN))
+    def of(cls, said: LogOdds, expected: np.ndarray, day: date) -> Trial:
+        first = {learner: {target: odds[:, 0] for target, odds in of.items()} for learner, of in said.items()}
+        return cls(day, first, expected)
 
 
 @dataclass(frozen=True)

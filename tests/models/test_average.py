@@ -75,3 +75,17 @@ def test_a_missing_booster_and_a_kind_from_the_future_are_refused(told: tuple[Fi
         hazard_from_json(said, "expansion", {})
     with pytest.raises(BundleRefused, match='expansion is of the kind "forest"'):
         hazard_from_json({"kind": "forest"}, "expansion", {})
+
+
+@pytest.mark.parametrize("name", ["average", "hazard", "logistic"])
+def test_one_interval_asked_alone_is_its_column(told: tuple[Fitted, np.ndarray], name: str) -> None:
+    rows, hazard = told[1], _learner(told, name)
+    for interval in range(len(LOG_MONTHS)):
+        assert np.array_equal(hazard.at(rows, interval), hazard.log_odds(rows)[:, interval])
+
+
+def test_what_all_learners_say_at_once_is_what_each_says(told: tuple[Fitted, np.ndarray]) -> None:
+    said = told[0].log_odds(told[1])
+    for learner, by_target in told[0].hazards.items():
+        for target, hazard in by_target.items():
+            assert np.array_equal(said[learner][target], hazard.log_odds(told[1])), (learner, target)
