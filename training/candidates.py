@@ -21,7 +21,8 @@ from training.labels import LabelParams
 class Bench:
     """One origin being judged: what was known there, what it taught, and the accounts it scores.
 
-    `odds`: what every learner says of `test`, not calibrated. `rows`: the matrix of `test`. `headline`: the horizon of the grade, at which the challengers are fitted as well.
+    `odds`: what every learner says of `test`, not calibrated. `rows`: the matrix of `test`. `headline`: the horizon of
+    the grade, at which the challengers are fitted as well.
     """
 
     known: Dataset
