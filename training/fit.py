@@ -34,7 +34,8 @@ LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and targ
 class Fitted:
     """All that one dataset taught: the hazard of each target by learner, of closing, and the amount.
 
-    `matrix`: of the snapshots it was taught by, in the columns of `encoding`.
+    `matrix`: of the snapshots it was taught by, in the columns of `encoding`. `trees`: false where every learner is the
+    logistic.
     """
 
     encoding: Encoding
@@ -42,6 +43,7 @@ class Fitted:
     hazards: dict[str, dict[str, Hazard]]
     churn: Hazard
     amount: Amount
+    trees: bool
 
     def log_odds(self, rows: np.ndarray) -> LogOdds:
         """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
@@ -78,7 +80,7 @@ def fit_all(data: Dataset, labels: LabelParams, params: BoosterParams, seed: int
     amount = fit_amount(
         matrix, _gains(data, labels), params, seed, names, categories, account_numbers(data)
     )  # fmt: skip
-    return Fitted(encoding, matrix, hazards, churn, amount)
+    return Fitted(encoding, matrix, hazards, churn, amount, trees)
 
 
 def assemble(

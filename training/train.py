@@ -249,7 +249,7 @@ def _judge(
     rows = fitted.encoding.matrix(everyone.features)
     predicted = run.scorer(known, fitted, choice, {}).predict(rows)
     odds = fitted.log_odds(rows)
-    run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day))
+    run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees))
     bench = Bench(known, fitted, odds, everyone, rows, labels, run.params.booster, run.params.seed, headline)
     for target in TARGETS:
         for h in origin.horizons:

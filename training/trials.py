@@ -28,16 +28,17 @@ LEAST_POSITIVES = 30  # in a window; fewer say too little about a learner, a lev
 @dataclass(frozen=True)
 class Trial:
     """What the models of one origin said of its accounts: log-odds of the first interval, (n,), by learner and target;
-    `expected`: money gained in it by an account that expands."""
+    `expected`: money gained in it by an account that expands. `trees`: whether there were enough to learn trees from."""
 
     day: date
     log_odds: dict[str, dict[str, np.ndarray]]
     expected: np.ndarray
+    trees: bool = True
 
     @classmethod
-    def of(cls, said: LogOdds, expected: np.ndarray, day: date) -> Trial:
+    def of(cls, said: LogOdds, expected: np.ndarray, day: date, trees: bool) -> Trial:
         first = {learner: {target: odds[:, 0] for target, odds in of.items()} for learner, of in said.items()}
-        return cls(day, first, expected)
+        return cls(day, first, expected, trees)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def matured(trials: Sequence[Trial], known: Dataset, until: date, held_days: int
 
 
 def choose(windows: Sequence[Window], fitted: Fitted, expanded: int) -> Choice:
-    """By the number of accounts that `expanded` in training, and by how earlier origins fared."""
+    """By the number of accounts that `expanded` in training, and by how earlier origins fared whose models were of the
+    same kind: the level of a ridge on a few dozen expansions says nothing of that of trees on hundreds."""
+    windows = [window for window in windows if window.trial.trees == (expanded >= TREES_FROM)]
     if expanded < TREES_FROM:
         learner, why = "logistic", f"{expanded} accounts expanded, fewer than {TREES_FROM}"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -60,6 +61,14 @@ def test_few_expansions_are_left_to_the_ridge_and_without_an_earlier_origin_the_
     assert few.learner == "logistic"
     assert few.why == f"{TREES_FROM - 1} accounts expanded, fewer than {TREES_FROM}"
     assert choose([], fitted, TREES_FROM).learner == "average"
+
+
+def test_models_of_another_kind_teach_nothing(fitted: Fitted) -> None:
+    ridges = [replace(one, trial=replace(one.trial, trees=False)) for one in (window(1, -0.5), window(2, -0.5))]
+    choice = choose(ridges, fitted, 500)
+    assert choice.calibration == {}
+    assert choice.amount is fitted.amount
+    assert choose(ridges, fitted, TREES_FROM - 1).calibration != {}
 
 
 def test_the_total_of_the_money_follows_the_newest_window(fitted: Fitted) -> None:
