@@ -28,7 +28,8 @@ LEAST_POSITIVES = 30  # in a window; fewer say too little about a learner, a lev
 @dataclass(frozen=True)
 class Trial:
     """What the models of one origin said of its accounts: log-odds of the first interval, (n,), by learner and target;
-    `expected`: money gained in it by an account that expands. `trees`: whether trees were learned, or the ridge alone."""
+    `expected`: money gained in it by an account that expands. `trees`: whether trees were learned, or the ridge alone.
+    """
 
     day: date
     log_odds: dict[str, dict[str, np.ndarray]]
