@@ -44,17 +44,10 @@ PREDICTIONS = (
 
 
 class EvaluateParams(Section):
-    """`bootstrap`: replicates of every interval. The rest is the gate of `promote`: positives that the held-out rows
-    need, the largest share of gain one feature may have, the ROC-AUC that is too good to be honest, and the allowed
-    range of expected over actual positives."""
+    """`bootstrap`: replicates of every interval, drawn from `seed`."""
 
     bootstrap: int = Field(default=300, ge=10)
     seed: int = 5
-    min_positives: int = 30
-    max_gain_share: float = 0.6
-    suspicious_auc: float = 0.99
-    calibration_low: float = 0.5
-    calibration_high: float = 2.0
 
 
 def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Probes that build features anew from bent facts: nothing that was not known and dated before as_of may change a bit."""
+"""Probes that build features anew from bent facts: what was not known and dated before as_of may not change a bit."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ class Sample:
         return features_of(facts, spine_of(self.accounts, day or self.day), self.definitions, self.build)
 
 
-def rebuilt(warehouse: Path, trained_on: pa.Table, days: Sequence[date], definitions: Definitions, build: Build) -> Probe:
+def rebuilt(
+    warehouse: Path, trained_on: pa.Table, days: Sequence[date], definitions: Definitions, build: Build
+) -> Probe:
     """R35 c: the rows that were trained on at `days`, against rows built from a warehouse cut at each."""
     found: dict[str, int] = {}
     rows = 0

@@ -130,8 +130,8 @@ def held_out_labels(heldout: pa.Table, labels: pa.Table, held_days: int, spans: 
     late = int((origin > days).sum())
     example = f", such as {both['account_id'][0]} of {both['as_of'][0]}" if len(both) else ""
     sentence = (
-        f"{len(both):,} of {len(heldout):,} held-out rows taught the model that is judged on them{example}, and {late:,} "
-        "stand before the end of its training; 0 may."
+        f"{len(both):,} of {len(heldout):,} held-out rows taught the model that is judged on them{example}, and "
+        f"{late:,} stand before the end of its training; 0 may."
     )
     return Probe("held_out_labels", not len(both) and not late, float(max(len(both), late)), 0.0, sentence)
 

@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 from models.boosting import THREADS, BoosterParams, fit_booster
 from models.encoding import Encoding
 
-# (all rows, their labels, which of them may be learned from) -> scores of the other rows. The labels of those are in its
-# hands, so a recipe that looks at them is found out.
+# (all rows, their labels, which of them may be learned from) -> scores of the other rows. The labels of those are in
+# its hands, so a recipe that looks at them is found out.
 Recipe = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 SMALL = BoosterParams(rounds=25, learning_rate=0.15, num_leaves=7, min_data_in_leaf=20, lambda_l2=5.0)
 
@@ -32,8 +32,7 @@ def small_booster(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
 
 @dataclass(frozen=True)
 class Ranked:
-    """ROC-AUC, and the standard deviation it has where labels are dealt out at random; both nan without both classes.
-    """
+    """ROC-AUC, and the standard deviation it has where labels are dealt at random; both nan without both classes."""
 
     auc: float
     chance: float

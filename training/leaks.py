@@ -48,7 +48,7 @@ class LeakParams(Section):
     repeats: int = Field(default=20, ge=5)
     max_auc: float = Field(default=0.95, gt=0.5, le=1)
     max_gain_share: float = Field(default=0.5, gt=0, le=1)
-    accepted_features: dict[str, Note] = {}
+    accepted_features: dict[str, Note] = Field(default={})
     seed: int = 5
 
 
@@ -127,9 +127,7 @@ def _of_labels(
         on_labels.account_overlap(tried.folds),
         on_labels.held_out_labels(own, data.labels, labels.held_days, outside),
         on_labels.reversed_join(on_labels.guards(data, horizon + labels.held_days)),
-        on_labels.tie_order(
-            *(headline[name].to_numpy().astype(np.float64) for name in ("label", "increment", "score")), tried.figures
-        ),
+        on_labels.tie_order(*_columns(headline), tried.figures),
     ]
 
 
@@ -153,6 +151,11 @@ def _drawn(data: Dataset, outcome: np.ndarray, params: LeakParams) -> tuple[date
     positive = positive[: params.accounts // 2]
     taken = np.sort(np.concatenate([positive, negative[: params.accounts - len(positive)]]))
     return day.item(), data.features["account_id"].take(pa.array(taken)).to_pylist(), outcome[taken]
+
+
+def _columns(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    label, increment, score = (rows[name].to_numpy().astype(np.float64) for name in ("label", "increment", "score"))
+    return label, increment, score
 
 
 def _one_an_account(data: Dataset, most: int, rng: np.random.Generator) -> np.ndarray:
