@@ -15,7 +15,7 @@ from models.encoding import Encoding
 # (all rows, their labels, which of them may be learned from) -> scores of the other rows. The labels of those are in
 # its hands, so a recipe that looks at them is found out.
 Recipe = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-SMALL = BoosterParams(rounds=25, learning_rate=0.15, num_leaves=7, min_data_in_leaf=20, lambda_l2=5.0)
+SMALL = BoosterParams(rounds=25, learning_rate=0.15, num_leaves=7, lambda_l2=1.0)
 
 
 def small_booster(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
@@ -24,7 +24,9 @@ def small_booster(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
     names, categories = list(encoding.names), encoding.category_columns
 
     def scores(matrix: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
-        booster = fit_booster(matrix[learn], label[learn], "binary", SMALL, seed, names=names, categories=categories)
+        leaf = min(20, max(5, int(learn.sum()) // 50))  # a sample of a small vendor must still be split
+        params = SMALL.model_copy(update={"min_data_in_leaf": leaf})
+        booster = fit_booster(matrix[learn], label[learn], "binary", params, seed, names=names, categories=categories)
         return np.asarray(booster.predict(matrix[~learn], num_threads=THREADS))
 
     return encoding.matrix(features), scores

@@ -75,9 +75,9 @@ def audit(
     train = json.loads((artifacts / "train.json").read_text(encoding="utf-8"))
     data = Dataset(read_table(artifacts / "features.parquet"), read_table(artifacts / "labels.parquet"))
     with progress.stage("leaks") as say:
-        probes = [*_of_facts(workspace, definitions, labels, data, params, tried)]
+        probes = [*of_facts(workspace, definitions, labels, data, params, tried)]
         say("labels")
-        probes += _of_labels(workspace, labels, data, params, tried, train["gain"])
+        probes += of_labels(workspace, labels, data, params, tried, train["gain"])
         failed = [probe.name for probe in probes if not probe.passed]
         say(f"{len(probes)} probes, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
     document = {
@@ -90,9 +90,10 @@ def audit(
     return document
 
 
-def _of_facts(
+def of_facts(
     workspace: Workspace, definitions: Definitions, labels: LabelParams, data: Dataset, params: LeakParams, tried: Tried
 ) -> list[Probe]:
+    """Every probe that builds features anew."""
     outcome = data.outcome("expansion", _horizon(data, labels))
     day, accounts, label = _drawn(data, outcome, params)
     days = sorted(set(data.features["as_of"].to_pylist()))
@@ -105,9 +106,10 @@ def _of_facts(
     return [whole, *of_features(sample)]
 
 
-def _of_labels(
+def of_labels(
     workspace: Workspace, labels: LabelParams, data: Dataset, params: LeakParams, tried: Tried, gain: list[Any]
 ) -> list[Probe]:
+    """Every probe of the tables and of what learns from them. `gain`: of train.json."""
     horizon = _horizon(data, labels)
     outcome = data.outcome("expansion", horizon)
     told = data.take(~np.isnan(outcome))

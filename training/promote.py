@@ -190,16 +190,15 @@ def _by_bundle(
     evaluation: Mapping[str, Any],
     params: GateParams,
 ) -> Duel | str:
-    artifacts = workspace.artifacts
-    if _json(artifacts / "train.json")["bundle_id"] != challenger.tags.get("bundle_id"):
-        return "the features of the challenger's run are no longer there"
     trained = _json(registry.run_folder(workspace, champion) / "train.json")["trained_as_of"]
     late = unseen(rows, date.fromisoformat(trained), params)
     if isinstance(late, str):
         return late
     try:
+        if _json(workspace.artifacts / "train.json")["bundle_id"] != challenger.tags["bundle_id"]:
+            return "the features of the challenger's run are no longer there"
+        features = read_table(workspace.artifacts / "features.parquet")
         scorer = Scorer.load(registry.fetch_bundle(workspace, CHAMPION))
-        features = read_table(artifacts / "features.parquet")
     except (BundleRefused, DataError) as error:
         return f"its bundle cannot score the features of today ({error})"
     return rescored(late, features, scorer, evaluation["headline_horizon"])

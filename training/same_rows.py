@@ -87,7 +87,8 @@ def judged_alike(challenger: pa.Table, champion: pa.Table, params: GateParams) -
     both = challenger.join(theirs, keys=list(KEYS), join_type="inner").sort_by([(n, "ascending") for n in KEYS])
     positives = int(pc.sum(both["label"]).as_py() or 0)
     if positives < params.min_positives:
-        return f"the two were judged on different rows ({positives} positives in common, {params.min_positives} are needed)"
+        needed = f"{positives} positives in common, {params.min_positives} are needed"
+        return f"the two were judged on different rows ({needed})"
     same = float(np.mean(both["label"].to_numpy() == both["own_label"].to_numpy()))
     if same < AGREE:
         return f"the two were judged on different rows ({1 - same:.0%} of those in common have another label)"
