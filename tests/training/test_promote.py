@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from models import registry
-from tests.training.judged import NOW, heldout_rows, trained, with_truth
+from tests.training.judged import NOW, audited, heldout_rows, trained, with_truth
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import EvaluateParams, evaluate
 from training.gate import GateParams
@@ -148,10 +148,63 @@ def test_a_challenger_judged_on_other_data_is_judged_alone_and_says_so(workspace
     assert {rule.name for rule in verdict.rules} == alone
 
 
+def test_new_data_that_keep_the_held_out_rows_are_compared_on_those_in_common(
+    workspace: Workspace, train: Train
+) -> None:
+    train(heldout_rows(skill=1.6))
+    fewer = heldout_rows(skill=2.0).filter(pc.less(heldout_rows()["account_id"], "account-01200"))
+    train(fewer, data_fingerprint="e" * 64)
+    verdict = promote(workspace, GATE, NOW)
+    assert "each one's recipe scored the same 1,200 rows" in verdict.basis
+
+
+def test_a_challenger_that_says_the_same_is_no_better_so_the_champion_stays(workspace: Workspace, train: Train) -> None:
+    train()
+    train(gain=[{"feature": "users_28d", "share": 0.32}])
+    with pytest.raises(PromotionRefused, match=r"log-loss on \d+ positives: \+0\.0000 .* must lie wholly below 0"):
+        promote(workspace, GATE, NOW)
+
+
 def test_the_same_data_held_out_differently_is_not_compared(workspace: Workspace, train: Train) -> None:
     train()
     train(heldout_rows(seed=4))
     assert "different rows" in promote(workspace, GATE, NOW).basis
+
+
+def test_a_version_that_was_not_audited_for_leaks_serves_nobody(workspace: Workspace) -> None:
+    trained(workspace.root)
+    (workspace.artifacts / "leaks.json").unlink()
+    evaluate(workspace, PARAMS)
+    done = register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    assert not done.promoted
+    assert done.version.tags["leak_audit"] == "absent"
+    with pytest.raises(PromotionRefused, match=r"has no leaks\.json") as refused:
+        promote(workspace, GATE, NOW)
+    assert refused.value.exit_code == 4
+    assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def test_a_failed_leak_audit_refuses_and_the_verdict_quotes_the_probe(workspace: Workspace) -> None:
+    bundle = json.loads((trained(workspace.root).artifacts / "train.json").read_text())["bundle_id"]
+    failed = audited(bundle, future_rows="events_28d (12 rows) change.")
+    (workspace.artifacts / "leaks.json").write_text(json.dumps(failed))
+    evaluate(workspace, PARAMS)
+    done = register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    rule = _rule(done.verdict.document(), "leak_audit")
+    assert (rule["passed"], rule["value"]) == (False, 1)
+    assert "future_rows: events_28d (12 rows) change." in rule["text"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+    kept = registry.run_folder(workspace, done.version)
+    assert json.loads((kept / "leaks.json").read_text()) == failed
+    assert json.loads((kept / "verdict.json").read_text())["passed"] is False
+
+
+def test_the_audit_of_another_bundle_is_not_registered(workspace: Workspace) -> None:
+    trained(workspace.root)
+    (workspace.artifacts / "leaks.json").write_text(json.dumps(audited("0" * 64)))
+    evaluate(workspace, PARAMS)
+    with pytest.raises(DataError, match=r"not of one run.*leaks\.json of bundle 000000000000"):
+        register_candidate(workspace, DOCUMENT, "abc123", NOW)
 
 
 def test_a_total_far_off_is_refused_beside_a_champion(workspace: Workspace, train: Train) -> None:
