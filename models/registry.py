@@ -33,6 +33,7 @@ KEPT = (  # of `artifacts/`, each run
 )
 ORIGIN = "by_origin/"  # prefix of figures that have one step an origin
 BATCH = 100  # params in one request, MLflow's limit
+METRICS = 1000  # likewise
 PARAM_LENGTH = 6000  # longest param value MLflow takes
 TAG_LENGTH = 8000  # longest value of a run's tag; a version's may be longer
 
@@ -41,7 +42,7 @@ TAG_LENGTH = 8000  # longest value of a run's tag; a version's may be longer
 class RunRecord:
     """What a training run was. `params`: the params document; `evaluation`: evaluation.json; `now` without a zone is
     UTC; `rows`: how many rows the model was trained on; `tags`: further tags of the version. `trials`: of the search,
-    each with number, params and value (null: it was pruned). `by_origin`: date -> figure -> value, oldest first."""
+    each with number, params and value (null: it was pruned)."""
 
     now: datetime
     git_sha: str
@@ -50,7 +51,6 @@ class RunRecord:
     rows: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
     trials: Sequence[Mapping[str, Any]] = ()
-    by_origin: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, r
     evaluation = record.evaluation
     tags = {"git_sha": record.git_sha, "bundle_sha256": sha256, "headline": evaluation["headline"]}
     tags |= {"data_fingerprint": evaluation["data_fingerprint"], "grade": evaluation["grade"]["word"], **record.tags}
-    tags |= {"origins": ", ".join(record.by_origin)}
+    tags |= {"origins": ", ".join(_origins(evaluation))}
     name = f"train {evaluation['trained_as_of']} {sha256[:8]}"
     experiment = _experiment(client, workspace)
     run = client.create_run(experiment, start_time=millis, tags=tags, run_name=name)
@@ -291,14 +291,16 @@ def _log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
 
 
 def _log_figures(client: Any, run_id: str, record: RunRecord, millis: int) -> None:
-    """The champion's figures, and those by origin with the origin's place, oldest 0, as step."""
+    """The champion's figures, and those of every origin with its place in the tag `origins`, oldest 0, as step."""
     from mlflow.entities import Metric
 
-    found = [Metric(key, value, millis, 0) for key, value in sorted(champion_figures(record.evaluation).items())]
-    for step, figures in enumerate(record.by_origin.values()):
+    days, evaluation = _origins(record.evaluation), record.evaluation
+    found = [Metric(key, value, millis, 0) for key, value in sorted(champion_figures(evaluation["results"]).items())]
+    for step, day in enumerate(days):
+        figures = champion_figures([row for row in evaluation["by_origin"] if row["as_of"] == day])
         found += [Metric(f"{ORIGIN}{key}", value, millis, step) for key, value in sorted(figures.items())]
-    for start in range(0, len(found), 10 * BATCH):
-        client.log_batch(run_id, metrics=found[start : start + 10 * BATCH])
+    for start in range(0, len(found), METRICS):
+        client.log_batch(run_id, metrics=found[start : start + METRICS])
 
 
 def _log_trial(client: Any, experiment: str, parent: str, trial: Mapping[str, Any], millis: int) -> None:
@@ -334,11 +336,11 @@ def _log_datasets(client: Any, run_id: str, record: RunRecord) -> None:
     from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
     evaluation = record.evaluation
-    judged = {f"{row['target']}_{row['horizon']}": row.get("n") for row in _champions(evaluation)}
+    judged = {f"{row['target']}_{row['horizon']}": row.get("n") for row in _champions(evaluation["results"])}
     inputs = []
     for name, context, profile in (
         ("warehouse", "training", {"num_rows": record.rows, "trained_as_of": evaluation["trained_as_of"]}),
-        ("heldout", "evaluation", {"rows": judged, "origins": list(record.by_origin)}),
+        ("heldout", "evaluation", {"rows": judged, "origins": _origins(evaluation)}),
     ):
         dataset = Dataset(
             name=name,
@@ -351,14 +353,19 @@ def _log_datasets(client: Any, run_id: str, record: RunRecord) -> None:
     client.log_inputs(run_id, inputs)
 
 
-def _champions(evaluation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [row for row in evaluation["results"] if row["candidate"] == "champion"]
+def _champions(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["candidate"] == "champion"]
 
 
-def champion_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _origins(evaluation: Mapping[str, Any]) -> list[str]:
+    """Dates at which the champion was judged, oldest first."""
+    return sorted({str(row["as_of"]) for row in _champions(evaluation["by_origin"])})
+
+
+def champion_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """`target_horizon/figure` -> value for every figure of the model that is a number; intervals stay in the file."""
     out = {}
-    for row in _champions(evaluation):
+    for row in _champions(rows):
         for key, value in row.items():
             if isinstance(value, int | float) and not isinstance(value, bool) and key != "horizon":
                 out[f"{row['target']}_{row['horizon']}/{key}"] = float(value)

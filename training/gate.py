@@ -136,7 +136,7 @@ def leak_audit(leaks: Document | None) -> Rule:
 def calibrated(rows: pa.Table, params: GateParams) -> list[Rule]:
     """Total and spread of the probabilities of the held-out `rows` within their ranges."""
     label, said = (rows[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
-    ratio = metrics.expected_over_actual(label, said) if len(label) else float("nan")
+    ratio = float(metrics.expected_over_actual(label, said))
     _, slope = metrics.calibration_line(label, said)
     total, spread = (params.calibration_low, params.calibration_high), (params.slope_low, params.slope_high)
     return [

@@ -14,17 +14,14 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from models import registry
 from models.errors import BundleRefused
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
-from training.bootstrap import Scored
 from training.errors import NothingToPromote, PromotionRefused
-from training.evaluate import TARGET, write_json
+from training.evaluate import write_json
 from training.gate import GateParams, Verdict, alone, calibrated, headline_rows
 from training.leaks import LEAKS
 from training.same_rows import Duel, beside, judged_alike, rescored, unseen
@@ -81,7 +78,6 @@ def register_candidate(
             "leak_audit": "absent" if leaks is None else "passed" if leaks["passed"] else "failed",
         },
         trials=train.get("search", {}).get("trials", ()),
-        by_origin=_by_origin(read_table(artifacts / "predictions.parquet"), evaluation["headline_horizon"]),
     )
     version = registry.register(workspace, artifacts / "candidate", artifacts, record)
     _audit(workspace, now, "register", version=version.version, bundle_sha256=version.bundle_sha256)
@@ -202,20 +198,6 @@ def _by_bundle(
     except (BundleRefused, DataError) as error:
         return f"its bundle cannot score the features of today ({error})"
     return rescored(late, features, scorer, evaluation["headline_horizon"])
-
-
-def _by_origin(predictions: pa.Table, horizon: int | None) -> dict[str, dict[str, float]]:
-    """Date of an origin -> figure of the champion on the headline rows of that date; undefined figures are left out."""
-    out: dict[str, dict[str, float]] = {}
-    rows = headline_rows(predictions, horizon or 0)
-    for day in sorted(set(rows["as_of"].to_pylist())):
-        own = rows.filter(pc.equal(rows["as_of"], pa.scalar(day, pa.date32())))
-        label, increment, said = (np.asarray(own[n].to_numpy(), float) for n in ("label", "increment", "probability"))
-        money = pc.coalesce(own["expected_increment"], own["probability"]).to_numpy()
-        figures = Scored(label, increment, said, money, said).figures()
-        kept = {f"{TARGET}_{horizon}/{name}": value for name, value in figures.items() if not np.isnan(value)}
-        out[day.isoformat()] = kept | {f"{TARGET}_{horizon}/positives": float(label.sum())}
-    return out
 
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:

@@ -149,7 +149,7 @@ def segments(duel: Duel, slices: pa.Table | None, params: GateParams) -> Rule:
         label = duel.label[own]
         if label.sum() < params.segment_positives:
             continue
-        mine, theirs = (metrics.log_loss(label, said[0][own]) for said in (duel.challenger, duel.champion))
+        mine, theirs = (float(metrics.log_loss(label, said[0][own])) for said in (duel.challenger, duel.champion))
         count += 1
         if (more := mine / theirs - 1) > worst:
             worst, place = more, name

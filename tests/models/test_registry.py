@@ -36,6 +36,10 @@ EVALUATION = {
         },
         {"target": "expansion", "horizon": 180, "candidate": "spend_90d", "roc_auc": 0.6},
     ],
+    "by_origin": [
+        {"target": "expansion", "horizon": 180, "candidate": "champion", "as_of": day, "roc_auc": auc}
+        for day, auc in (("2025-06-01", 0.8), ("2025-03-01", 0.7))
+    ],
 }
 
 
@@ -58,8 +62,7 @@ def _artifacts(folder: Path) -> Path:
 def _register(workspace: Workspace, text: str = "{}") -> RegisteredVersion:
     params = {"train": {"seed": 11, "booster": {"rounds": 100}}, "tiers": {"ladder": [{"name": "trial", "floor": 0}]}}
     trials = [{"number": n, "params": {"num_leaves": 7 + n}, "value": [0.31, 0.29, None][n]} for n in range(3)]
-    by_origin = {day: {"expansion_180/roc_auc": auc} for day, auc in (("2025-03-01", 0.7), ("2025-06-01", 0.8))}
-    record = RunRecord(NOW, "abc123", params, EVALUATION, 10, {"bundle_id": "b" * 64}, trials, by_origin)
+    record = RunRecord(NOW, "abc123", params, EVALUATION, 10, {"bundle_id": "b" * 64}, trials)
     return registry.register(
         workspace, _bundle(workspace.root / "new", text), _artifacts(workspace.root / "made"), record
     )
