@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from training import metrics
-from training.evaluate import TARGET
 from training.grade import NO_SKILL
+from training.headline import TARGET
 from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
 from warehouse.params import Section
 

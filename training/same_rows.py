@@ -20,8 +20,8 @@ import pyarrow.compute as pc
 from models.scorer import Scorer
 from training import metrics
 from training.bootstrap import LEVEL, Difference, Scored, bootstrap, difference
-from training.evaluate import CALLED, TARGET
 from training.gate import GateParams, Rule
+from training.headline import CALLED, TARGET
 from training.probe import KEYS
 from training.ranking import Floats
 
