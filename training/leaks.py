@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
@@ -77,6 +78,7 @@ def audit(
     with progress.stage("leaks") as say:
         probes = [*of_facts(workspace, definitions, labels, data, params, tried)]
         say("labels")
+        tried = replace(tried, folds=[*tried.folds, *_search_folds(train, workspace)])
         probes += of_labels(workspace, labels, data, params, tried, train["gain"])
         failed = [probe.name for probe in probes if not probe.passed]
         say(f"{len(probes)} probes, {len(failed)} failed{': ' if failed else ''}{', '.join(failed)}")
@@ -88,6 +90,18 @@ def audit(
     }
     (artifacts / LEAKS).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return document
+
+
+def _search_folds(train: dict[str, Any], workspace: Workspace) -> Folds:
+    """The accounts that the search for settings may have looked at, against those held out. Told anew from the ids, as
+    `training.tune` tells them, so that a change of either is noticed; none without a search."""
+    search = train.get("params", {}).get("train", {}).get("search") or {}
+    if not search.get("trials"):
+        return
+    judged = set(read_table(workspace.artifacts / "heldout.parquet", ["account_id"])["account_id"].to_pylist())
+    known = set(read_table(workspace.artifacts / "features.parquet", ["account_id"])["account_id"].to_pylist())
+    bound = search["accounts"] * 10_000
+    yield {name for name in known if zlib.crc32(name.encode()) % 10_000 < bound}, judged
 
 
 def of_facts(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -77,7 +77,7 @@ def register_candidate(
             "bundle_id": train["bundle_id"],
             "leak_audit": "absent" if leaks is None else "passed" if leaks["passed"] else "failed",
         },
-        trials=train.get("search", {}).get("trials", ()),
+        trials=_trials(train),
     )
     version = registry.register(workspace, artifacts / "candidate", artifacts, record)
     _audit(workspace, now, "register", version=version.version, bundle_sha256=version.bundle_sha256)
@@ -198,6 +198,12 @@ def _by_bundle(
     except (BundleRefused, DataError) as error:
         return f"its bundle cannot score the features of today ({error})"
     return rescored(late, features, scorer, evaluation["headline_horizon"])
+
+
+def _trials(train: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The trials that train.json tells of, as `search` or as `search.trials`; none without a search."""
+    found = train.get("search") or ()
+    return found.get("trials", ()) if isinstance(found, Mapping) else found
 
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date
@@ -22,7 +23,7 @@ from training.leak_learner import Recipe, small_booster
 from training.leaks import LeakParams, Tried, audit, of_labels
 from warehouse.errors import DataError, ParamsError
 from warehouse.params import section
-from warehouse.store import Workspace
+from warehouse.store import Workspace, read_table, write_table
 
 Probes = dict[str, dict[str, Any]]
 
@@ -147,6 +148,20 @@ def test_held_out_rows_that_taught_the_model_are_caught_by_their_keys(
     n = probe["value"]
     assert f"{n if taught else 0:,.0f} of {n:,.0f} held-out rows taught" in probe["sentence"]
     assert (f"{n:,.0f} stand before" in probe["sentence"]) == late
+
+
+def test_held_out_accounts_that_the_search_for_settings_looked_at_are_caught(workspace: Workspace) -> None:
+    path = workspace.artifacts / "train.json"
+    train = json.loads(path.read_text())
+    path.write_text(json.dumps(train | {"params": {"train": {"search": {"trials": 20, "accounts": 0.5}}}}))
+    probe = audited(workspace)["account_overlap"]
+    assert not probe["passed"]
+    assert 0 < probe["value"] < 160
+    heldout = workspace.artifacts / "heldout.parquet"
+    rows = read_table(heldout)
+    unseen = [zlib.crc32(name.encode()) % 10_000 >= 5_000 for name in rows["account_id"].to_pylist()]
+    write_table(rows.filter(pa.array(unseen)), heldout)
+    assert audited(workspace)["account_overlap"]["passed"]
 
 
 def test_a_recipe_that_looks_at_the_labels_it_is_judged_by_is_caught(workspace: Workspace) -> None:
