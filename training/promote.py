@@ -186,6 +186,8 @@ def _by_bundle(
     evaluation: Mapping[str, Any],
     params: GateParams,
 ) -> Duel | str:
+    if champion.tags["fingerprint"] != challenger.tags["fingerprint"]:
+        return "its bundle was made for other features or another ladder"
     trained = _json(registry.run_folder(workspace, champion) / "train.json")["trained_as_of"]
     late = unseen(rows, date.fromisoformat(trained), params)
     if isinstance(late, str):

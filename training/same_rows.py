@@ -27,7 +27,7 @@ from training.ranking import Floats
 
 MONEY = f"revenue_captured_{CALLED}"
 FEW_LEVEL = 0.9  # of the interval of the log-loss where positives are few
-AGREE = 0.99  # share of common rows of which both must have seen the same label; corrections come late
+AGREE = 0.9  # share of the rows positive for either that must be so for both; corrections come late
 BANDS = {"tenure_days": (90, 180, 365), "employees": (10, 50, 250)}  # lower bounds of the second band and so on
 OWN = ("probability", "expected_increment")
 Said = tuple[Floats, Floats]  # (n,) probability and (n,) score that ranks money
@@ -75,6 +75,8 @@ def rescored(rows: pa.Table, features: pa.Table, champion: Scorer, horizon: int)
     if not all(found[name].equals(rows[name]) for name in KEYS):
         return "features.parquet does not hold the held-out rows"
     said = champion.predict(champion.encoding.matrix(found))
+    if f"{TARGET}_{horizon}" not in said:
+        return f"its bundle says nothing at {horizon} days"
     own = said[f"{TARGET}_{horizon}"], said[f"increment_{horizon}"]
     return Duel(
         rows, _said(rows), own, f"its bundle scored the same {len(rows):,} held-out rows anew, all unseen by it"
@@ -89,9 +91,10 @@ def judged_alike(challenger: pa.Table, champion: pa.Table, params: GateParams) -
     if positives < params.min_positives:
         needed = f"{positives} positives in common, {params.min_positives} are needed"
         return f"the two were judged on different rows ({needed})"
-    same = float(np.mean(both["label"].to_numpy() == both["own_label"].to_numpy()))
+    mine, own = both["label"].to_numpy(), both["own_label"].to_numpy()
+    same = float(np.mean((mine == own)[(mine == 1) | (own == 1)]))  # of all rows it would hide what few positives tell
     if same < AGREE:
-        return f"the two were judged on different rows ({1 - same:.0%} of those in common have another label)"
+        return f"the two were judged on different rows ({1 - same:.0%} of the positives have another label)"
     if both["probability"].null_count or both["own_probability"].null_count:
         return "one of the two states no probability"
     champions = both.select([f"own_{name}" for name in OWN]).rename_columns(list(OWN))

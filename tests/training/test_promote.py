@@ -165,6 +165,13 @@ def test_a_challenger_that_says_the_same_is_no_better_so_the_champion_stays(work
         promote(workspace, GATE, NOW)
 
 
+def test_a_bundle_made_for_another_ladder_does_not_score_the_rows_of_todays(workspace: Workspace, train: Train) -> None:
+    train(trained_as_of="2025-06-01")
+    train(heldout_rows(seed=4), fingerprint="e" * 64)
+    basis = promote(workspace, GATE, NOW).basis
+    assert "its bundle was made for other features or another ladder; and the two were judged on different" in basis
+
+
 def test_the_same_data_held_out_differently_is_not_compared(workspace: Workspace, train: Train) -> None:
     train()
     train(heldout_rows(seed=4))

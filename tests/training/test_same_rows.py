@@ -68,6 +68,7 @@ def test_the_champions_bundle_scores_each_account_on_its_own_features_whatever_t
     assert found.champion[0].tolist() == (np.arange(300) / 1000).tolist()
     assert found.challenger[0].tolist() == held["probability"].to_pylist()
     assert "300 held-out rows anew" in found.basis
+    assert rescored(held, features, cast(Scorer, bundle), 90) == "its bundle says nothing at 90 days"
     gone = rescored(held, features.slice(0, 10), cast(Scorer, bundle), 180)
     assert gone == "features.parquet does not hold the held-out rows"
 
@@ -77,6 +78,19 @@ def test_rows_are_matched_by_account_and_date_and_labels_must_agree() -> None:
     assert duel(rows(skill=1.0), swapped).champion[0].tolist() == rows()["probability"].to_pylist()
     assert "another label" in str(judged_alike(rows(), rows(seed=1), GATE))
     assert "0 positives in common" in str(judged_alike(rows(), rows(day=DAY + timedelta(days=30)), GATE))
+
+
+def test_another_ladder_moves_few_labels_and_most_positives() -> None:
+    """Few expand, so over all rows 99 % would agree although half of the positives do not."""
+    rare = rows(20_000, base=-7.0)
+    label = rare["label"].to_numpy().copy()
+    assert label.mean() < 0.02
+    label[np.flatnonzero(label)[::2]] = 0
+    other = rare.set_column(rare.column_names.index("label"), "label", pa.array(label))
+    assert "50% of the positives have another label" in str(judged_alike(rare, other, GATE))
+    label[np.flatnonzero(rare["label"].to_numpy())[::2][3:]] = 1
+    corrected = rare.set_column(rare.column_names.index("label"), "label", pa.array(label))
+    assert isinstance(judged_alike(rare, corrected, GATE), Duel)
 
 
 @pytest.mark.parametrize(("few", "words"), [(200, "95 % interval"), (100_000, "90 % interval")])
