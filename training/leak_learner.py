@@ -65,3 +65,10 @@ def halves(accounts: list[str], seed: int) -> np.ndarray:
     """(n,) bool: the half of the accounts that may be learned from; every row of an account is on one side."""
     names, number = np.unique(np.array(accounts, dtype=object).astype(str), return_inverse=True)
     return np.asarray((np.random.default_rng(seed).permutation(len(names)) % 2 == 0)[number])
+
+
+def one_an_account(accounts: list[str], most: int, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers, sorted: a random row of each of at most `most` random accounts."""
+    order = rng.permutation(len(accounts))
+    first = np.unique(np.array(accounts, dtype=object)[order].astype(str), return_index=True)[1]
+    return np.sort(order[rng.permutation(first)[:most]])

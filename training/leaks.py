@@ -27,7 +27,7 @@ from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 from training.leak_facts import Build, facts_of
 from training.leak_features import Sample, of_features, rebuilt
-from training.leak_learner import Recipe, small_booster
+from training.leak_learner import Recipe, one_an_account, small_booster
 from training.probe import KEYS, Probe
 from warehouse import progress
 from warehouse.engine import connect
@@ -128,7 +128,7 @@ def of_labels(
     outcome = data.outcome("expansion", horizon)
     told = data.take(~np.isnan(outcome))
     label, rng = outcome[~np.isnan(outcome)], np.random.default_rng(params.seed)
-    one = _one_an_account(told, params.rows, rng)
+    one = one_an_account(told.features["account_id"].to_pylist(), params.rows, rng)
     matrix, recipe = tried.learner(told.features.take(pa.array(one)), params.seed)
     heldout = read_table(workspace.artifacts / "heldout.parquet")
     own = heldout.filter(pc.equal(heldout["candidate"], "champion"))
@@ -139,7 +139,7 @@ def of_labels(
         on_labels.shuffled_labels(matrix, label[one], rows, recipe, params.repeats, params.seed),
         on_labels.single_feature(told.features, label, params.max_auc, params.accepted_features),
         on_labels.gain_share(gain, params.max_gain_share, params.accepted_features),
-        on_labels.label_component(data, outcome, params.seed),
+        on_labels.label_component(data, outcome, params.accepted_features, params.seed),
         on_labels.account_overlap(tried.folds),
         on_labels.held_out_labels(own, data.labels, labels.held_days, outside),
         on_labels.reversed_join(on_labels.guards(data, horizon + labels.held_days)),
@@ -172,14 +172,6 @@ def _drawn(data: Dataset, outcome: np.ndarray, params: LeakParams) -> tuple[date
 def _columns(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     label, increment, score = (rows[name].to_numpy().astype(np.float64) for name in ("label", "increment", "score"))
     return label, increment, score
-
-
-def _one_an_account(data: Dataset, most: int, rng: np.random.Generator) -> np.ndarray:
-    """Row numbers, sorted: a random snapshot of each of at most `most` random accounts."""
-    order = rng.permutation(len(data))
-    accounts = np.array(data.features["account_id"].to_pylist(), dtype=object)[order].astype(str)
-    first = np.unique(accounts, return_index=True)[1]
-    return np.sort(order[rng.permutation(first)[:most]])
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -18,6 +18,7 @@ import pytest
 from tests.training import leaky_vendor as planted
 from tests.training.leaky_vendor import DEFINITIONS, LABELS, PARAMS, built_by, dataset, hold_out, told_by, vendor
 from training import leak_labels
+from training.dataset import Dataset
 from training.leak_facts import Build
 from training.leak_learner import Recipe, small_booster
 from training.leaks import LeakParams, Tried, audit, of_labels
@@ -100,6 +101,24 @@ def test_a_part_of_the_label_among_the_features_is_caught(workspace: Workspace) 
     probes = of_tables(workspace)
     assert "label_component" in failed(probes)
     assert "booked_90d has rank correlation 1.000 with increment_180" in probes["label_component"]["sentence"]
+    noted = PARAMS.model_copy(update={"accepted_features": {"booked_90d": "Kim, 3 May: planted by a test"}})
+    again = of_tables(workspace, params=noted)["label_component"]
+    assert again["passed"]
+    assert "Kim, 3 May: planted by a test" in again["sentence"]
+
+
+def test_many_snapshots_of_a_few_accounts_are_not_taken_for_a_part_of_the_label(workspace: Workspace) -> None:
+    data = dataset(workspace)
+    label = data.outcome("expansion", 180)
+    few = np.isin(data.features["account_id"].to_pylist(), sorted(positive(data))[:10])
+    probe = leak_labels.label_component(data, np.where(few, label, 0.0), {}, 0)
+    assert (probe.passed, probe.value) == (True, None)
+    assert "10 accounts expand, 30 are needed" in probe.sentence
+
+
+def positive(data: Dataset) -> set[str]:
+    """Accounts that expand within 180 days of some snapshot."""
+    return set(data.features["account_id"].filter(pa.array(data.outcome("expansion", 180) == 1)).to_pylist())
 
 
 def test_a_feature_that_tells_the_label_alone_is_stopped_until_a_note_accepts_it(workspace: Workspace) -> None:
@@ -172,7 +191,7 @@ def test_a_recipe_that_looks_at_the_labels_it_is_judged_by_is_caught(workspace: 
 
         def scores(matrix: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
             mean: np.ndarray = (np.bincount(group, label) / np.bincount(group))[group]
-            return mean[~learn]
+            return np.asarray(mean[~learn])
 
         return small_booster(features, seed)[0], scores
 
