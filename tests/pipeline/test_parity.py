@@ -110,7 +110,8 @@ def test_http_computes_the_same_feature_rows(trained: Vendor, at_night: pa.Table
     )
     with connect() as con:
         load_rows(con, rows, IngestParams(), NOW)
-        live_rows = build_features(con, spine, scorer.definitions)
+        peers = pq.read_table(live(trained) / "peers.parquet")  # of accounts that the caller does not know
+        live_rows = build_features(con, spine, scorer.definitions, peers=peers)
     nightly = at_night.filter(pc.is_in(at_night["account_id"], pa.array(ids))).combine_chunks()
     assert live_rows.combine_chunks().equals(nightly)
 

@@ -248,7 +248,7 @@ def _with_positives(workspace: Workspace, root: Path, keep: int | None) -> Works
 
 
 def test_where_nothing_foretells_anything_the_report_says_no_skill(tmp_path: Path) -> None:
-    workspace = prepared(tmp_path, "null", accounts=2_000)
+    workspace = prepared(tmp_path, "null", accounts=4_000)
     train(workspace, DEFINITIONS, LABELS, TrainParams(booster=PARAMS.booster))
     document = evaluate(workspace, EvaluateParams(bootstrap=80))
     assert document["grade"]["word"] == "no skill"
