@@ -15,7 +15,7 @@ folded_users.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 
 from features.measures import KEYS, MASKED, QUARTER_DAYS, SERVED, Cell, Measure
@@ -50,7 +50,7 @@ class Column:
     sql: str
     op: str
     type: str
-    rows: str = field(default="days")
+    rows: str = "days"
 
 
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
