@@ -79,11 +79,11 @@ def check(
     from training.check_page import page
     from training.check_report import check as run
     from training.check_terminal import show
-    from training.evaluate import EvaluateParams
+    from training.gate import GateParams
     from warehouse.params import read_params, section
 
     document = read_params(params)
-    report = run(raw, document, _now(), section(document, "evaluate", EvaluateParams).min_positives)
+    report = run(raw, document, _now(), section(document, "gate", GateParams).min_positives)
     _show(report.to_json(), True, []) if as_json else show(report, sys.stdout)
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
@@ -144,7 +144,8 @@ def register(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 @app.command()
 def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Make the challenger champion if the gate lets it; exit code 4 and nothing moved if not."""
-    from training.evaluate import EvaluateParams
+    from training.errors import PromotionRefused
+    from training.gate import GateParams
     from training.promote import promote as run
     from warehouse.lock import exclusive
     from warehouse.params import section, workspace_params
@@ -152,7 +153,12 @@ def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False
     space = _workspace(workspace)
     document = workspace_params(space.root, params)
     with exclusive(space.root, "promote"):
-        verdict = run(space, section(document, "evaluate", EvaluateParams), _now())
+        try:
+            verdict = run(space, section(document, "gate", GateParams), _now())
+        except PromotionRefused as refused:
+            if as_json:
+                _show(refused.verdict, True, [])
+            raise
     _show(verdict.document(), as_json, [f"version {verdict.version} is champion. `expansion score` publishes with it."])
 
 

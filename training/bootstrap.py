@@ -116,13 +116,13 @@ def bootstrap(
     }
 
 
-def interval(values: Floats, value: float) -> Interval | None:
-    """The central 95 % of the replicates, widened to hold `value` itself where their skew leaves it outside. Replicates
-    without a value are left out; None when the value is undefined or so are most replicates."""
+def interval(values: Floats, value: float, level: float = LEVEL) -> Interval | None:
+    """The central share `level` of the replicates, widened to hold `value` itself where their skew leaves it outside.
+    Replicates without a value are left out; None when the value is undefined or so are most replicates."""
     known = values[~np.isnan(values)]
     if np.isnan(value) or 2 * len(known) <= len(values):
         return None
-    low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
     return min(float(low), value), max(float(high), value)
 
 
@@ -142,7 +142,7 @@ class Difference:
         return self.ci[1] < 0
 
 
-def difference(one: Floats, other: Floats, value: float) -> Difference | None:
+def difference(one: Floats, other: Floats, value: float, level: float = LEVEL) -> Difference | None:
     """The paired difference `one` - `other` of two figures over the same replicates; None where undefined."""
-    found = interval(one - other, value)
+    found = interval(one - other, value, level)
     return None if found is None else Difference(value, found)

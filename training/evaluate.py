@@ -43,9 +43,7 @@ PREDICTIONS = (
 class EvaluateParams(Section):
     """`bootstrap`: replicates of every interval. `called`: accounts called in the headline; `capacities`: those of the
     capacity view. `contact_cost` (money), `margin` and `uplift` (share of a gain that a contact brings, an assumption
-    until contacts are random): what a call costs and may earn. The rest is the gate of `promote`: positives that the
-    held-out rows need, the largest share of gain one feature may have, the ROC-AUC that is too good to be honest, and
-    the allowed range of expected over actual positives."""
+    until contacts are random): what a call costs and may earn."""
 
     bootstrap: int = Field(default=300, ge=10)
     seed: int = 5
@@ -54,11 +52,6 @@ class EvaluateParams(Section):
     contact_cost: float = Field(default=20.0, ge=0)
     margin: float = Field(default=0.8, gt=0, le=1)
     uplift: float = Field(default=0.1, gt=0, le=1)
-    min_positives: int = 30
-    max_gain_share: float = 0.6
-    suspicious_auc: float = 0.99
-    calibration_low: float = 0.5
-    calibration_high: float = 2.0
 
 
 def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = None) -> dict[str, Any]:
