@@ -81,11 +81,11 @@ def check(
     from training.check_page import page
     from training.check_report import check as run
     from training.check_terminal import show
-    from training.evaluate import EvaluateParams
+    from training.gate import GateParams
     from warehouse.params import read_params, section
 
     document = read_params(params)
-    report = run(raw, document, _now(), section(document, "evaluate", EvaluateParams).min_positives)
+    report = run(raw, document, _now(), section(document, "gate", GateParams).min_positives)
     _show(report.to_json(), True, []) if as_json else show(report, sys.stdout)
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
@@ -151,7 +151,8 @@ def register(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 @app.command()
 def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Make the challenger champion if the gate lets it; exit code 4 and nothing moved if not."""
-    from training.evaluate import EvaluateParams
+    from training.errors import PromotionRefused
+    from training.gate import GateParams
     from training.promote import promote as run
     from warehouse.lock import exclusive
     from warehouse.params import section, workspace_params
@@ -159,7 +160,12 @@ def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False
     space = _workspace(workspace)
     document = workspace_params(space.root, params)
     with exclusive(space.root, "promote"):
-        verdict = run(space, section(document, "evaluate", EvaluateParams), _now())
+        try:
+            verdict = run(space, section(document, "gate", GateParams), _now())
+        except PromotionRefused as refused:
+            if as_json:
+                _show(refused.verdict, True, [])
+            raise
     _show(verdict.document(), as_json, [f"version {verdict.version} is champion. `expansion score` publishes with it."])
 
 
@@ -259,15 +265,15 @@ def leads(
 
 @app.command()
 def explain(account: str, workspace: Root = HERE, as_json: Json = False) -> None:
-    """One account of the current release: probabilities by horizon, money, stage and every reason."""
+    """One account of the current release: probabilities by horizon, money, stage, every reason, and why it moved."""
     from serving import leads, release
-    from serving.terminal import lead_lines
+    from serving.terminal import change_lines, lead_lines
     from warehouse.errors import UsageError
 
     found = leads.account(release.open_current(workspace / "releases"), account)
     if found is None:
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
-    _show(found, as_json, lead_lines(found))
+    _show(found, as_json, lead_lines(found) + change_lines(found))
 
 
 @app.command()
@@ -303,13 +309,12 @@ def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = Fa
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live and what is registered, both verified file by file, and whether they are one bundle."""
     from models import registry
-    from models.scorer import Scorer
     from serving import release
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
     if champion is not None:
-        Scorer.load(champion[0])  # refused if made for other features than ours
+        release.load_scorer(champion[0])  # refused if damaged, or made for other features than ours
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
         "aliases": registry.aliases(space),

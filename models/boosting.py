@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightgbm as lgb
@@ -11,18 +12,21 @@ from pydantic import Field
 from warehouse.params import Section
 
 THREADS = 2
+MONOTONE = ("users_28d", "breadth_28d", "specialist_28d", "limit_hits_28d")
 
 
 class BoosterParams(Section):
-    """Small, regularised trees: the setting that generalises forward in time on few positives."""
+    """Small, strongly regularised trees: the setting that generalises forward in time on few positives."""
 
     rounds: int = Field(default=150, ge=1)
     learning_rate: float = Field(default=0.05, gt=0, le=1)
     num_leaves: int = Field(default=11, ge=2)
     min_data_in_leaf: int = Field(default=60, ge=1)
-    lambda_l2: float = Field(default=10.0, ge=0)
-    feature_fraction: float = Field(default=0.5, gt=0, le=1)
+    lambda_l2: float = Field(default=50.0, ge=0)
+    feature_fraction: float = Field(default=0.2, gt=0, le=1)
     bagging_fraction: float = Field(default=0.8, gt=0, le=1)
+    seeds: int = Field(default=3, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
+    monotone: tuple[str, ...] = MONOTONE  # features that may only speak for expansion the more there is of them
 
 
 def fit_booster(
@@ -36,9 +40,12 @@ def fit_booster(
     categories: list[int],
     offset: np.ndarray | None = None,
     weight: np.ndarray | None = None,
+    monotone: tuple[str, ...] = (),
+    settings: Mapping[str, Any] | None = None,
 ) -> lgb.Booster:
-    """A booster on float64 rows. `offset` (raw-score scale) is not part of the saved model: the caller adds it back."""
-    settings: dict[str, Any] = {
+    """A booster on float64 rows. `offset` (raw-score scale) is not part of the saved model: the caller adds it back.
+    In the features named in `monotone`, as far as they are there, it never falls. `settings`: LightGBM's own."""
+    chosen: dict[str, Any] = {
         "objective": objective,
         "learning_rate": params.learning_rate,
         "num_leaves": params.num_leaves,
@@ -56,14 +63,20 @@ def fit_booster(
         "num_threads": THREADS,
         "verbosity": -1,
     }
+    if rising := set(monotone) & set(names):
+        chosen["monotone_constraints"] = [int(name in rising) for name in names]
+        chosen["monotone_constraints_method"] = "intermediate"
     data = lgb.Dataset(
         matrix, label, weight=weight, init_score=offset, feature_name=names, categorical_feature=categories
     )
-    return lgb.train(settings, data, num_boost_round=params.rounds)
+    return lgb.train(chosen | dict(settings or {}), data, num_boost_round=params.rounds)
 
 
-def gain_shares(booster: lgb.Booster) -> dict[str, float]:
-    """Share of total split gain by feature name; sums to 1, or is empty for a model without a split."""
-    gain = booster.feature_importance("gain")
-    total = float(gain.sum())
-    return {name: float(g) / total for name, g in zip(booster.feature_name(), gain, strict=True)} if total else {}
+def gain_shares(boosters: Iterable[lgb.Booster]) -> dict[str, float]:
+    """Share of total split gain by feature name over all boosters; sums to 1, or is empty without a split."""
+    gain: dict[str, float] = {}
+    for booster in boosters:
+        for name, value in zip(booster.feature_name(), booster.feature_importance("gain"), strict=True):
+            gain[name] = gain.get(name, 0.0) + float(value)
+    total = sum(gain.values())
+    return {name: value / total for name, value in gain.items()} if total else {}

@@ -1,5 +1,10 @@
 """Why a score is what it is: contributions summed by family, told in the words of the catalogue.
 
+One declared quantity is explained: the log-odds of expanding in interval REASON_INTERVAL of `models.hazard`, before
+calibration, which moves level and spread of all accounts alike and changes no order.
+Contributions are exact TreeSHAP (and, of a linear part, its terms) against peers of the same age, so they sum to the
+account's log-odds less the mean log-odds of its peers.
+
 Correlated features share credit arbitrarily (Kumar et al. 2020), so families are ranked, and each speaks through the
 feature that contributed most to it. "Associated with", never "because".
 """
@@ -7,82 +12,153 @@ feature that contributed most to it. "Associated with", never "because".
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from features.catalogue import CATALOGUE
 from features.feature import Feature
+from models.peers import Peers, age_band
 
-AGE_BANDS = (0, 30, 90, 180, 365)  # days since sign-up at which a band of peers begins
 MOST_UP, MOST_DOWN = 3, 2
-SMALLEST_SHARE = 0.05  # of the summed absolute contributions; a smaller reason against is noise to a reader
+SMALLEST_SHARE = 0.05  # of the summed absolute contributions of the families; less is noise to a reader
+FAMILIES: tuple[str, ...] = tuple(sorted({feature.family for feature in CATALOGUE}))
+MEMBER = np.array([[feature.family == family for family in FAMILIES] for feature in CATALOGUE])
+
+
+class Part(Protocol):
+    """A model whose log-odds are a constant plus its contributions."""
+
+    def raw(self, matrix: np.ndarray) -> np.ndarray:
+        """(n,) log-odds."""
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """(n, features) log-odds; `raw` less their sum is the same for every row."""
 
 
 @dataclass(frozen=True)
-class Peers:
-    """Median of each numeric feature among training snapshots of the same age band; null where all were null."""
+class Blend:
+    """Parts averaged in log-odds, each with its weight: itself a part."""
 
-    medians: dict[str, list[float | None]]
+    parts: tuple[tuple[float, Part], ...]
 
-    @classmethod
-    def learn(cls, table: pa.Table) -> Peers:
-        band = age_band(table)
-        medians: dict[str, list[float | None]] = {}
-        for feature in CATALOGUE:
-            if feature.category:
-                continue
-            values = np.asarray(table[feature.name].to_numpy(zero_copy_only=False), dtype=np.float64)
-            medians[feature.name] = [_median(values[band == b]) for b in range(len(AGE_BANDS))]
-        return cls(medians)
+    def raw(self, matrix: np.ndarray) -> np.ndarray:
+        return np.asarray(sum(weight * part.raw(matrix) for weight, part in self.parts))
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        return np.asarray(sum(weight * part.contributions(matrix) for weight, part in self.parts))
 
 
-def age_band(table: pa.Table) -> np.ndarray:
-    """(n,) index of the age band of each row."""
-    tenure = np.asarray(table["tenure_days"].to_numpy(zero_copy_only=False))
-    return np.asarray(np.searchsorted(AGE_BANDS, tenure, side="right") - 1)
+@dataclass(frozen=True)
+class Explanation:
+    """Of n rows: `log_odds` (n,) of the explained hazard before calibration; `contributions` (n, features)
+    that sum to those less one constant of the bundle; `centred`, the same less the mean of each row's peers."""
+
+    log_odds: np.ndarray
+    contributions: np.ndarray
+    centred: np.ndarray
+
+
+def by_family(contributions: np.ndarray) -> np.ndarray:
+    """(n, families) sums, columns as in FAMILIES."""
+    # not a matrix product: its order of summing, hence its last bit, would depend on how many rows there are
+    return np.column_stack([contributions[:, members].sum(axis=1) for members in MEMBER.T])
+
+
+def voices(contributions: np.ndarray) -> np.ndarray:
+    """(n, families) place in the catalogue of the feature that a family speaks through: the largest contribution with
+    the sign of the family's sum."""
+    sign = np.where(by_family(contributions) < 0, -1.0, 1.0)
+    out = np.empty(sign.shape, dtype=np.int64)
+    for f in range(len(FAMILIES)):
+        members = np.flatnonzero(MEMBER[:, f])
+        out[:, f] = members[np.argmax(sign[:, f, None] * contributions[:, members], axis=1)]
+    return out
+
+
+def summary(contributions: np.ndarray) -> dict[str, Any]:
+    """What reasons are made of over many accounts: mean absolute contribution in log-odds of each family and of each
+    feature, largest first. Of a family, `share` is its part of the families' total."""
+    families = np.abs(by_family(contributions)).mean(axis=0) if len(contributions) else np.zeros(len(FAMILIES))
+    features = np.abs(contributions).mean(axis=0) if len(contributions) else np.zeros(len(CATALOGUE))
+    total = max(float(families.sum()), 1e-12)
+    return {
+        "quantity": "log-odds of expanding in the explained interval, less the mean of peers of the same age",
+        "rows": len(contributions),
+        "families": [
+            {"family": FAMILIES[f], "mean_abs": float(families[f]), "share": float(families[f] / total)}
+            for f in np.argsort(-families, kind="stable")
+        ],
+        "features": [
+            {"feature": CATALOGUE[i].name, "family": CATALOGUE[i].family, "mean_abs": float(features[i])}
+            for i in np.argsort(-features, kind="stable")
+        ],
+    }
 
 
 def tell(contributions: np.ndarray, table: pa.Table, peers: Peers, currency: str) -> list[str]:
-    """One JSON list a row: the 3 largest reasons for (fewer where fewer families speak for it) and up to 2 against.
+    """One JSON list a row: up to 3 largest families for and up to 2 against, none below SMALLEST_SHARE.
 
     Args:
-        contributions: (n, features) in log-odds, columns in catalogue order.
+        contributions: (n, features) in log-odds less those of peers, columns in catalogue order.
         table: the feature rows they explain.
     """
-    families = sorted({feature.family for feature in CATALOGUE})
-    member = np.array([[feature.family == family for family in families] for feature in CATALOGUE], dtype=float)
-    sums = contributions @ member
-    total = np.maximum(np.abs(sums).sum(axis=1), 1e-12)
-    columns = [table[feature.name].to_pylist() for feature in CATALOGUE]
-    bands = age_band(table)
-    out = []
-    for i in range(len(contributions)):
-        told: list[dict[str, Any]] = []
-        for sign, most in ((1, MOST_UP), (-1, MOST_DOWN)):
-            ranked = [f for f in np.argsort(-sign * sums[i], kind="stable") if sign * sums[i, f] > 0][:most]
-            for f in ranked:
-                share = abs(sums[i, f]) / total[i]
-                if sign < 0 and share < SMALLEST_SHARE:
-                    continue
-                best = int(np.argmax(np.where(member[:, f] > 0, sign * contributions[i], -np.inf)))
-                feature = CATALOGUE[best]
-                peer = None if feature.category else peers.medians[feature.name][bands[i]]
-                told.append(
-                    {
-                        "text": sentence(feature, columns[best][i], peer, currency),
-                        "feature": feature.name,
-                        "family": feature.family,
-                        "direction": "up" if sign > 0 else "down",
-                        "value": columns[best][i],
-                        "peer": peer,
-                        "share": round(float(share), 4),
-                    }
-                )
-        out.append(json.dumps(told, ensure_ascii=False, allow_nan=False))
-    return out
+    sums, speaker = by_family(contributions), voices(contributions)
+    share = np.abs(sums) / np.maximum(np.abs(sums).sum(axis=1, keepdims=True), 1e-12)
+    sides = [
+        (side, _largest(sign * sums, share, most)) for side, sign, most in (("up", 1, MOST_UP), ("down", -1, MOST_DOWN))
+    ]
+    told: list[list[str]] = [[] for _ in range(len(sums))]
+    phrases = Phrases(table, peers, currency)
+    for side, (rows, families) in sides:
+        spoken = phrases.of(rows, speaker[rows, families])
+        shares = np.round(share[rows, families], 4).tolist()
+        for row, (head, tail), part in zip(rows.tolist(), spoken, shares, strict=True):
+            told[row].append(f'{head}, "direction": "{side}", {tail}, "share": {part}}}')
+    return [f"[{', '.join(pieces)}]" for pieces in told]
+
+
+def _largest(signed: np.ndarray, share: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and families of the `most` largest positive sums a row that have the share to be told, largest first."""
+    order = np.argsort(-signed, axis=1, kind="stable")[:, :most]
+    picked = np.take_along_axis((signed > 0) & (share >= SMALLEST_SHARE), order, axis=1)
+    rows, places = np.nonzero(picked)
+    return rows, order[rows, places]
+
+
+class Phrases:
+    """The reasons of a table as JSON, each pair of feature and value worded once an age band."""
+
+    def __init__(self, table: pa.Table, peers: Peers, currency: str) -> None:
+        self._table, self._peers, self._currency = table, peers, currency
+        self._bands = age_band(table)
+
+    def of(self, rows: np.ndarray, features: np.ndarray) -> Sequence[tuple[str, str]]:
+        """For each row and place in the catalogue, the JSON before and after the direction."""
+        out: list[tuple[str, str]] = [("", "")] * len(rows)
+        for place in np.unique(features):
+            feature, at = CATALOGUE[place], np.flatnonzero(features == place)
+            values = self._table[feature.name].take(pa.array(rows[at])).to_pylist()
+            known: dict[tuple[Any, int], tuple[str, str]] = {}
+            for i, value, band in zip(at.tolist(), values, self._bands[rows[at]].tolist(), strict=True):
+                if (value, band) not in known:
+                    known[value, band] = self._worded(feature, value, band)
+                out[i] = known[value, band]
+        return out
+
+    def _worded(self, feature: Feature, value: float | str | None, band: int) -> tuple[str, str]:
+        peer = None if feature.category else self._peers.medians[feature.name][band]
+        head = {
+            "text": sentence(feature, value, peer, self._currency),
+            "feature": feature.name,
+            "family": feature.family,
+        }
+        tail = {"value": value, "peer": peer}
+        written = (json.dumps(part, ensure_ascii=False, allow_nan=False) for part in (head, tail))
+        return next(written)[:-1], next(written)[1:-1]
 
 
 def sentence(feature: Feature, value: float | str | None, peer: float | None, currency: str) -> str:
@@ -92,12 +168,12 @@ def sentence(feature: Feature, value: float | str | None, peer: float | None, cu
     if isinstance(value, str):
         return f"{feature.high}: {value}"
     phrase = feature.high if peer is None or value > peer or (value == peer and value > 0) else feature.low
-    beside = "" if peer is None else f" (typical for its age: {_shown(peer, feature.unit, currency, bare=True)})"
-    return f"{phrase}: {_shown(value, feature.unit, currency)}{beside}"
+    beside = "" if peer is None else f" (typical for its age: {shown(peer, feature.unit, currency, bare=True)})"
+    return f"{phrase}: {shown(value, feature.unit, currency)}{beside}"
 
 
-def _shown(value: float, unit: str, currency: str, bare: bool = False) -> str:
-    """`bare`: the number alone, where the unit has just been said."""
+def shown(value: float, unit: str, currency: str, bare: bool = False) -> str:
+    """A value as a person reads it. `bare`: the number alone, where the unit has just been said."""
     if unit == "log ratio":
         return f"x {np.exp(value):.1f}"
     if unit == "share":
@@ -108,8 +184,3 @@ def _shown(value: float, unit: str, currency: str, bare: bool = False) -> str:
     if unit.startswith("money"):
         return f"{number} {currency}{unit.removeprefix('money')}"
     return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
-
-
-def _median(values: np.ndarray) -> float | None:
-    known = values[~np.isnan(values)]
-    return float(np.median(known)) if len(known) else None

@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,21 +21,29 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import BundleRefused
+from models.manifest import verify
 from warehouse.errors import UsageError
 from warehouse.store import Workspace
 
 MODEL = "expansion"
 EXPERIMENT = "expansion"
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-KEPT = ("evaluation.json", "train.json", "predictions.parquet", "model_card.md", "plots")  # of `artifacts/`, each run
+KEPT = (  # of `artifacts/`, each run
+    *("evaluation.json", "train.json", "leaks.json", "predictions.parquet", "heldout_accounts.parquet"),
+    *("model_card.md", "plots"),
+)
+ORIGIN = "by_origin/"  # prefix of figures that have one step an origin
 BATCH = 100  # params in one request, MLflow's limit
+METRICS = 1000  # likewise
 PARAM_LENGTH = 6000  # longest param value MLflow takes
+TAG_LENGTH = 8000  # longest value of a run's tag; a version's may be longer
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """What a training run was. `params`: the params document; `evaluation`: evaluation.json; `now` without a zone is
-    UTC; `rows`: how many rows the model was trained on; `tags`: further tags of the version."""
+    UTC; `rows`: how many rows the model was trained on; `tags`: further tags of the version. `trials`: of the search,
+    each with number, params and value (null: it was pruned)."""
 
     now: datetime
     git_sha: str
@@ -43,6 +51,7 @@ class RunRecord:
     evaluation: Mapping[str, Any]
     rows: int = 0
     tags: Mapping[str, str] = field(default_factory=dict)
+    trials: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -127,13 +136,16 @@ def set_alias(workspace: Workspace, name: str, version: int) -> None:
     move_aliases(workspace, {name: version})
 
 
-def set_tags(workspace: Workspace, version: int, tags: Mapping[str, str]) -> None:
-    """Adds tags to the version and to its run."""
+def set_tags(workspace: Workspace, version: int, tags: Mapping[str, str], paper: Path | None = None) -> None:
+    """Adds tags to the version and, if not too long for it, to its run, which also keeps the file `paper`."""
     with _client(workspace) as client:
         run_id = client.get_model_version(MODEL, str(version)).run_id
         for key, value in tags.items():
             client.set_model_version_tag(MODEL, str(version), key, value)
-            client.set_tag(run_id, key, value)
+            if len(value) <= TAG_LENGTH:
+                client.set_tag(run_id, key, value)
+        if paper is not None:
+            client.log_artifact(run_id, str(paper))
 
 
 def history(workspace: Workspace) -> list[RegisteredVersion]:
@@ -204,8 +216,6 @@ def bundle_sha256(folder: Path) -> str:
     Raises:
         BundleRefused: the manifest is missing or unreadable, or a file is missing, added or changed.
     """
-    from models.scorer import verify  # brings LightGBM along, which reading the ledger does not need
-
     return verify(folder)
 
 
@@ -241,33 +251,68 @@ def _client(workspace: Workspace) -> Iterator[Any]:
 
 
 def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, record: RunRecord, sha256: str) -> str:
-    """One finished run with everything a person compares runs by; returns its id."""
-    from mlflow.entities import Metric, Param
-
+    """One finished run with everything a person compares runs by, its trials nested in it; returns its id."""
     now = record.now if record.now.tzinfo else record.now.replace(tzinfo=UTC)
     millis = int(now.timestamp() * 1000)
     evaluation = record.evaluation
     tags = {"git_sha": record.git_sha, "bundle_sha256": sha256, "headline": evaluation["headline"]}
     tags |= {"data_fingerprint": evaluation["data_fingerprint"], "grade": evaluation["grade"]["word"], **record.tags}
+    tags |= {"origins": ", ".join(_origins(evaluation))}
     name = f"train {evaluation['trained_as_of']} {sha256[:8]}"
-    run = client.create_run(_experiment(client, workspace), start_time=millis, tags=tags, run_name=name)
+    experiment = _experiment(client, workspace)
+    run = client.create_run(experiment, start_time=millis, tags=tags, run_name=name)
     run_id: str = run.info.run_id
     try:
-        params = [Param(key, value[:PARAM_LENGTH]) for key, value in sorted(flat(record.params).items())]
-        for start in range(0, len(params), BATCH):
-            client.log_batch(run_id, params=params[start : start + BATCH])
-        figures = champion_figures(evaluation)
-        client.log_batch(run_id, metrics=[Metric(key, value, millis, 0) for key, value in sorted(figures.items())])
-        _log_dataset(client, run_id, record)
+        _log_params(client, run_id, flat(record.params))
+        _log_figures(client, run_id, record, millis)
+        _log_datasets(client, run_id, record)
         for kept in KEPT:
-            if (artifacts / kept).exists():
+            if (artifacts / kept).is_dir():
+                client.log_artifacts(run_id, str(artifacts / kept), kept)
+            elif (artifacts / kept).exists():
                 client.log_artifact(run_id, str(artifacts / kept))
         client.log_artifacts(run_id, str(bundle), "bundle")
+        for trial in record.trials:
+            _log_trial(client, experiment, run_id, trial, millis)
     except BaseException:
         client.set_terminated(run_id, status="FAILED", end_time=millis)
         raise
     client.set_terminated(run_id, end_time=millis)
     return run_id
+
+
+def _log_params(client: Any, run_id: str, params: Mapping[str, str]) -> None:
+    from mlflow.entities import Param
+
+    said = [Param(key, value[:PARAM_LENGTH]) for key, value in sorted(params.items())]
+    for start in range(0, len(said), BATCH):
+        client.log_batch(run_id, params=said[start : start + BATCH])
+
+
+def _log_figures(client: Any, run_id: str, record: RunRecord, millis: int) -> None:
+    """The champion's figures, and those of every origin with its place in the tag `origins`, oldest 0, as step."""
+    from mlflow.entities import Metric
+
+    days, evaluation = _origins(record.evaluation), record.evaluation
+    found = [Metric(key, value, millis, 0) for key, value in sorted(champion_figures(evaluation["results"]).items())]
+    for step, day in enumerate(days):
+        figures = champion_figures([row for row in evaluation["by_origin"] if row["as_of"] == day])
+        found += [Metric(f"{ORIGIN}{key}", value, millis, step) for key, value in sorted(figures.items())]
+    for start in range(0, len(found), METRICS):
+        client.log_batch(run_id, metrics=found[start : start + METRICS])
+
+
+def _log_trial(client: Any, experiment: str, parent: str, trial: Mapping[str, Any], millis: int) -> None:
+    """One trial of the search as a run nested in its training run."""
+    from mlflow.entities import Metric
+    from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+
+    tags = {MLFLOW_PARENT_RUN_ID: parent}
+    run = client.create_run(experiment, start_time=millis, tags=tags, run_name=f"trial {trial['number']}")
+    _log_params(client, run.info.run_id, flat(trial["params"]))
+    if trial["value"] is not None:
+        client.log_batch(run.info.run_id, metrics=[Metric("value", float(trial["value"]), millis, 0)])
+    client.set_terminated(run.info.run_id, end_time=millis)
 
 
 def _experiment(client: Any, workspace: Workspace) -> str:
@@ -283,28 +328,43 @@ def _experiment(client: Any, workspace: Workspace) -> str:
     return str(again.experiment_id if again else client.create_experiment(moved, artifact_location=location))
 
 
-def _log_dataset(client: Any, run_id: str, record: RunRecord) -> None:
-    """The training data by digest alone: MLflow would otherwise want a frame in memory to hash again."""
+def _log_datasets(client: Any, run_id: str, record: RunRecord) -> None:
+    """What was trained on and what was judged on, by digest alone: MLflow would otherwise want a frame in memory to
+    hash again. Both are made of one warehouse, whose fingerprint is their digest."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
+    from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT
 
-    fingerprint = str(record.evaluation["data_fingerprint"])
-    source = json.dumps({"trained_as_of": record.evaluation["trained_as_of"]})
-    dataset = Dataset(
-        name="warehouse",
-        digest=fingerprint[:36],
-        source_type="local",
-        source=source,
-        profile=json.dumps({"num_rows": record.rows}),
-    )
-    client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+    evaluation = record.evaluation
+    judged = {f"{row['target']}_{row['horizon']}": row.get("n") for row in _champions(evaluation["results"])}
+    inputs = []
+    for name, context, profile in (
+        ("warehouse", "training", {"num_rows": record.rows, "trained_as_of": evaluation["trained_as_of"]}),
+        ("heldout", "evaluation", {"rows": judged, "origins": _origins(evaluation)}),
+    ):
+        dataset = Dataset(
+            name=name,
+            digest=str(evaluation["data_fingerprint"])[:36],  # as long as MLflow takes
+            source_type="local",
+            source=json.dumps({"data_fingerprint": evaluation["data_fingerprint"]}),
+            profile=json.dumps(profile),
+        )
+        inputs.append(DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, context)]))
+    client.log_inputs(run_id, inputs)
 
 
-def champion_figures(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _champions(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [row for row in rows if row["candidate"] == "champion"]
+
+
+def _origins(evaluation: Mapping[str, Any]) -> list[str]:
+    """Dates at which the champion was judged, oldest first."""
+    return sorted({str(row["as_of"]) for row in _champions(evaluation["by_origin"])})
+
+
+def champion_figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """`target_horizon/figure` -> value for every figure of the model that is a number; intervals stay in the file."""
     out = {}
-    for row in evaluation["results"]:
-        if row["candidate"] != "champion":
-            continue
+    for row in _champions(rows):
         for key, value in row.items():
             if isinstance(value, int | float) and not isinstance(value, bool) and key != "horizon":
                 out[f"{row['target']}_{row['horizon']}/{key}"] = float(value)

@@ -1,16 +1,17 @@
 """The bundle: features in, scores out. Text and JSON files under one manifest; nothing is unpickled, nothing is run.
 
-    bundle/ card.json definitions.json encoding.json peers.json model.json
-            expansion.lgb.txt high_value.lgb.txt churn.lgb.txt amount.lgb.txt   manifest.json (written last)
+    bundle/ card.json definitions.json encoding.json golden.json peers.json model.json
+            expansion.0.lgb.txt expansion.1.lgb.txt ... high_value.0.lgb.txt ... churn.0.lgb.txt amount.lgb.txt
+            manifest.json (written last)
 
-A rule bundle (`method` "rule") has no booster: it serves where there are too few expansions to learn from.
+Which hazard serves is said by `learner` of the card: hazard (boosters), logistic, or their average. A rule bundle
+(`method` "rule") has no model: it serves where there are too few expansions to learn from.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,17 @@ import pyarrow as pa
 
 from features.catalogue import Definitions, fingerprint
 from models.baselines import FALLBACK_RULE, rule_score
+from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.hazard import Hazard, incidence
-from models.increment import Amount
-from models.reasons import Peers, tell
+from models.files import boosters_of, hazard_from_json
+from models.golden import golden
+from models.hazard import Hazard, chance, incidence
+from models.increment import Amount, Line
+from models.manifest import seal, verify
+from models.peers import Peers, age_band, band_means, medians, sample
+from models.reasons import Explanation, Part, tell
+from models.trees import to_text
 
 HAZARDS = ("expansion", "high_value", "churn")
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
@@ -33,7 +40,7 @@ YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 @dataclass(frozen=True)
 class Scorer:
     """A model or a rule that turns feature rows into scores. `card`: what people and services read of it (see
-    docs/architecture.md). `shift`: calibration of the expansion hazards in log-odds."""
+    docs/architecture.md). `calibration`: of the hazards of a target; absent, they are taken as they are."""
 
     card: dict[str, Any]
     definitions: Definitions
@@ -41,15 +48,54 @@ class Scorer:
     peers: Peers
     hazards: dict[str, Hazard] = field(default_factory=dict)
     amount: Amount = Amount(None, 1.0, 1.0, 1.0)  # noqa: RUF009 - frozen
-    shift: float = 0.0
+    calibration: dict[str, Calibration] = field(default_factory=dict)
     bundle_id: str = ""
 
     @property
     def horizons(self) -> tuple[int, ...]:
         return tuple(self.card["horizons"])
 
-    def score(self, features: pa.Table) -> pa.Table:
+    @property
+    def explained(self) -> Part:
+        """What reasons explain: the log-odds of expanding in interval REASON_INTERVAL, before calibration."""
+        return self.hazards["expansion"]
+
+    def beside(self, training: pa.Table) -> Scorer:
+        """The same scorer with the snapshots it was trained on as the peers its reasons are told against."""
+        bands = age_band(training)
+        rows = sample(bands)
+        matrix = self.encoding.matrix(training.take(pa.array(rows)))
+        means = band_means(self.explained.contributions(matrix), bands[rows])
+        peers = Peers(
+            medians(training),
+            np.array(means).T.tolist(),
+            [float(mean) for mean in band_means(self.explained.raw(matrix), bands[rows])],
+        )
+        return replace(self, peers=peers)
+
+    @property
+    def boosters(self) -> dict[str, lgb.Booster]:
+        """Every booster by the name of its file; empty for a rule."""
+        named = {
+            f"{name}.{number}": booster
+            for name, hazard in self.hazards.items()
+            for number, booster in enumerate(boosters_of(hazard))
+        }
+        return named | ({"amount": self.amount.booster} if self.amount.booster is not None else {})
+
+    def explain(self, features: pa.Table) -> Explanation | None:
+        """Log-odds and contributions of each row; null for a rule, which has neither."""
+        if self.card["method"] == "rule":
+            return None
+        matrix = self.encoding.matrix(features)
+        contributions = self.explained.contributions(matrix)
+        centred = self.peers.centre(contributions, age_band(features))
+        return Explanation(self.explained.raw(matrix), contributions, centred)
+
+    def score(self, features: pa.Table, explanation: Explanation | None = None) -> pa.Table:
         """One row an account (columns: docs/architecture.md, "Scores"), in the order of `features`.
+
+        `explanation` is what `explain` says of these features, for a caller who has it already.
 
         Probabilities and expected increments are null for a rule, and at or above the target tier. Expected increments
         are money in [as_of, as_of + h). `score` is never null: higher means call first.
@@ -70,12 +116,13 @@ class Scorer:
             "tenure_days": pa.array(tenure),
             "confidence": np.where((tenure < YOUNG_DAYS) | (seen == 0), "low", "ok"),
         }
-        columns |= self._predictions(features, tier)
+        explanation = explanation or self.explain(features)
+        columns |= self._predictions(features, tier, explanation)
         return pa.table(columns)
 
-    def _predictions(self, features: pa.Table, tier: np.ndarray) -> dict[str, Any]:
+    def _predictions(self, features: pa.Table, tier: np.ndarray, explanation: Explanation | None) -> dict[str, Any]:
         n, horizons = len(tier), self.horizons
-        if self.card["method"] == "rule":
+        if explanation is None:
             empty = pa.nulls(n, pa.float64())
             names = [f"{what}_{h}" for h in horizons for what in ("probability", "high_value", "churn", "increment")]
             score = rule_score(features)
@@ -97,17 +144,17 @@ class Scorer:
             columns[f"high_value_{h}"] = pa.array(predicted[f"high_value_{h}"], mask=high)
             columns[f"churn_{h}"] = pa.array(predicted[f"churn_{h}"])
             columns[f"increment_{h}"] = pa.array(predicted[f"increment_{h}"], mask=top)
-        contributions = self.hazards["expansion"].contributions(matrix)
-        columns["reasons"] = pa.array(tell(contributions, features, self.peers, ladder.currency), pa.string())
+        told = tell(explanation.centred, features, self.peers, ladder.currency)
+        columns["reasons"] = pa.array(told, pa.string())
         return columns
 
     def predict(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
         """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,)."""
         out: dict[str, np.ndarray] = {}
-        churn = self.hazards["churn"].by_interval(matrix)
+        churn = chance(self.hazards["churn"].log_odds(matrix))
         for target in ("high_value", "expansion"):
-            hazard = self.hazards[target].by_interval(matrix, self.shift)
-            by_target, by_churn = incidence(hazard, churn, self.horizons)
+            log_odds = self.calibration.get(target, Calibration())(self.hazards[target].log_odds(matrix))
+            by_target, by_churn = incidence(chance(log_odds), churn, self.horizons)
             for h in self.horizons:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
@@ -120,21 +167,21 @@ class Scorer:
     def save(self, folder: Path) -> str:
         """Writes the bundle into the empty or absent `folder`; returns its id."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, hazard in self.hazards.items():
-            if hazard.booster is not None:
-                hazard.booster.save_model(str(folder / f"{name}.lgb.txt"))
-        if self.amount.booster is not None:
-            self.amount.booster.save_model(str(folder / "amount.lgb.txt"))
+        for name, booster in self.boosters.items():
+            (folder / f"{name}.lgb.txt").write_text(to_text(booster))
+        line = self.amount.line
         model = {
-            "bases": {name: hazard.base for name, hazard in self.hazards.items()},
-            "shift": self.shift,
-            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day")},
+            "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
+            "calibration": {name: found.to_json() for name, found in self.calibration.items()},
+            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day", "share")},
+            "line": None if line is None else line.to_json(),
         }
         parts = {
             "card": self.card,
             "definitions": self.definitions.to_params(),
             "encoding": self.encoding.to_json(),
-            "peers": self.peers.medians,
+            "golden": golden(self),
+            "peers": self.peers.to_json(),
             "model": model,
         }
         for name, said in parts.items():
@@ -158,15 +205,16 @@ class Scorer:
                 "Retrain, or run the version that made it."
             )
         model = json.loads((folder / "model.json").read_text())
-        boosters = {path.name: lgb.Booster(model_file=str(path)) for path in sorted(folder.glob("*.lgb.txt"))}
+        boosters = {p.name.removesuffix(".lgb.txt"): lgb.Booster(model_file=str(p)) for p in folder.glob("*.lgb.txt")}
+        line = None if model["line"] is None else Line.from_json(model["line"])
         return cls(
             card=said["card"],
             definitions=definitions,
             encoding=Encoding.from_json(said["encoding"]),
-            peers=Peers(json.loads((folder / "peers.json").read_text())),
-            hazards={n: Hazard(boosters.get(f"{n}.lgb.txt"), base) for n, base in model["bases"].items()},
-            amount=Amount(boosters.get("amount.lgb.txt"), **model["amount"]),
-            shift=model["shift"],
+            peers=Peers(**json.loads((folder / "peers.json").read_text())),
+            hazards={name: hazard_from_json(text, name, boosters) for name, text in model["hazards"].items()},
+            amount=Amount(boosters.get("amount"), **model["amount"], line=line),
+            calibration={name: Calibration(**found) for name, found in model["calibration"].items()},
             bundle_id=bundle_id,
         )
 
@@ -186,52 +234,7 @@ def rule_scorer(definitions: Definitions, horizons: tuple[int, ...], default_hor
         "fingerprint": fingerprint(definitions),
         "data_fingerprint": None,
     }
-    return Scorer(card, definitions, Encoding((), {}), Peers({}))
-
-
-def seal(folder: Path) -> str:
-    """Writes the manifest over all files of `folder`; returns the bundle id, the SHA-256 of the manifest."""
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
-    raw = _manifest(files)
-    (folder / "manifest.json").write_bytes(raw)
-    return hashlib.sha256(raw).hexdigest()
-
-
-def verify(folder: Path) -> str:
-    """The bundle id, once every file is as the manifest says and none is extra, missing or a link."""
-    manifest = folder / "manifest.json"
-    if manifest.is_symlink() or not manifest.is_file():
-        raise BundleRefused(f"{folder}: no manifest.json, so not a whole bundle. Fetch or train it again.")
-    raw = manifest.read_bytes()
-    try:
-        expected = json.loads(raw)["files"]
-        canonical = isinstance(expected, dict) and _manifest(expected) == raw  # one id for one content
-    except (ValueError, KeyError, TypeError) as error:
-        raise BundleRefused(f"{manifest}: not a manifest. Fetch or train the bundle again.") from error
-    if not canonical:
-        raise BundleRefused(f"{manifest}: not the manifest that was sealed. Fetch or train the bundle again.")
-    found = {path.name for path in folder.iterdir() if path.name != "manifest.json"}
-    if found != set(expected):
-        raise BundleRefused(f"{folder}: files {sorted(found ^ set(expected))} are missing or extra. Fetch it again.")
-    for name, digest in expected.items():
-        path = folder / name
-        if (
-            path.is_symlink()
-            or not path.is_file()
-            or not name.endswith((".json", ".lgb.txt"))
-            or _digest(path) != digest
-        ):
-            raise BundleRefused(f"{path}: not the file that was sealed (SHA-256 or size differs). Fetch it again.")
-    return hashlib.sha256(raw).hexdigest()
-
-
-def _manifest(files: dict[str, Any]) -> bytes:
-    return json.dumps({"schema_version": 1, "files": files}, indent=1, sort_keys=True).encode()
-
-
-def _digest(path: Path) -> dict[str, Any]:
-    data = path.read_bytes()
-    return {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    return Scorer(card, definitions, Encoding((), {}), Peers())
 
 
 def _rule_reasons(features: pa.Table) -> list[str]:

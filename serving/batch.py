@@ -6,6 +6,7 @@ The same warehouse, bundle and date give the same scores, hence the same release
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from features.upkeep import update
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
+from serving.scoring import Here, Tonight
+from serving.why import Explained
 from warehouse.params import Section
 from warehouse.store import Workspace
 
@@ -74,23 +77,29 @@ def score(
     scorer = release.load_scorer(bundle)
     if master is None:
         update(workspace, scorer.definitions)
-    with open_vendor(workspace) as con:
-        spine = everyone(con, as_of)
-        if spine.num_rows == 0:
-            raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
-        if master is None:
-            scores = scorer.score(features_at(con, workspace, spine, scorer.definitions))
-        else:
-            from serving.distributed import score_on_spark  # pyspark is an extra
+    with ExitStack() as cluster:  # kept until the release is out, which may have another bundle explain tonight's rows
+        with open_vendor(workspace) as con:
+            spine = everyone(con, as_of)
+            if spine.num_rows == 0:
+                raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
+            tonight: Tonight
+            if master is None:
+                tonight = Here(features_at(con, workspace, spine, scorer.definitions))
+            else:
+                from serving.distributed import on_spark  # pyspark is an extra
 
-            roll_up_revenue(con, scorer.definitions)  # of which peers are made
-            scores = score_on_spark(master, workspace, scorer, bundle, as_of)
-        peers = peers_at(con, as_of)
-        about = _account_columns(con, scores["account_id"])
-    refuse_non_finite(scores)
-    ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
-    document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
-    return release.write(workspace.releases, ranked, bundle, document, force, peers)
+                roll_up_revenue(con, scorer.definitions)  # of which peers are made
+                tonight = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
+            scores, kept = tonight.scored(scorer, bundle)
+            peers = peers_at(con, as_of)
+            about = _account_columns(con, scores["account_id"])
+        refuse_non_finite(scores)
+        ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
+        document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
+        explained = None
+        if kept is not None:
+            explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
+        return release.write(workspace.releases, ranked, bundle, document, force, peers, explained)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""What moved between two nights: band, tier, stage and rank of each account, old beside new."""
+"""What moved between two nights: band, tier, stage and rank of each account, old beside new, and why."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+
+from serving.why import Why
 
 WATCHED = ("band", "tier", "stage")  # a move in one of these dates the account anew; a rank alone moves every night
 SCHEMA = pa.schema(
@@ -15,18 +17,19 @@ SCHEMA = pa.schema(
         *((f"{which}_{name}", pa.string()) for name in WATCHED for which in ("old", "new")),
         ("old_rank", pa.int64()),
         ("new_rank", pa.int64()),
+        ("why", pa.string()),
     ]
 )
 
 
 def compare(
-    scores: pa.Table, before: dict[str, Any] | None, as_of: date
+    scores: pa.Table, before: dict[str, Any] | None, as_of: date, why: dict[str, Why]
 ) -> tuple[pa.Table, dict[str, tuple[Any, ...]]]:
     """Tonight's `scores` against `before`, account_id -> row of the earlier release (None: there is none).
 
     Returns the accounts that moved (new accounts have null old values; without an earlier release the table is empty),
-    and for every account its changed_on, previous band, tier, stage and rank. changed_on is the as_of of the first
-    release that shows the account's present band, tier and stage.
+    and for every account its changed_on, previous band, tier, stage and rank, and the answer of `why` (or the word for
+    its absence). changed_on is the as_of of the first release that shows the account's present band, tier and stage.
     """
     moved: list[dict[str, Any]] = []
     history: dict[str, tuple[Any, ...]] = {}
@@ -36,9 +39,11 @@ def compare(
         was = [None] * len(WATCHED) if old is None else [old[name] for name in WATCHED]
         old_rank = None if old is None else old["rank"]
         same = old is not None and was == now_watched
-        history[account] = (old["changed_on"] if same and old is not None else as_of.isoformat(), *was, old_rank)
+        changed_on = old["changed_on"] if same and old is not None else as_of.isoformat()
+        history[account] = (changed_on, *was, old_rank, why[account].said, why[account].absent)
         if before is not None and not (same and rank == old_rank):
             pairs = {f"old_{n}": v for n, v in zip(WATCHED, was, strict=True)}
             pairs |= {f"new_{n}": v for n, v in zip(WATCHED, now_watched, strict=True)}
-            moved.append({"account_id": account, "as_of": as_of, **pairs, "old_rank": old_rank, "new_rank": rank})
+            ranks = {"old_rank": old_rank, "new_rank": rank}
+            moved.append({"account_id": account, "as_of": as_of, **pairs, **ranks, "why": why[account].first})
     return pa.Table.from_pylist(moved, schema=SCHEMA), history

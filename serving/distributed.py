@@ -2,35 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark
 from models.scorer import Scorer
+from serving.scoring import explaining, said, told
 from warehouse import progress
 from warehouse.spark import connect_spark, map_batches
 from warehouse.store import Workspace
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
 
-def score_on_spark(master: str, workspace: Workspace, scorer: Scorer, bundle: Path, as_of: date) -> pa.Table:
-    """What `scorer.score` says of every account, in order of account_id. The executors load the bundle from `bundle`,
-    which they must be able to read; a rule, whose score is a rank among all accounts, is scored here."""
-    with progress.stage("spark") as say, connect_spark(master) as session:
-        frame = features_on_spark(session, workspace, as_of, scorer.definitions, say)
-        if scorer.card["method"] == "rule":
-            return scorer.score(brought_home(frame))
-        schema = scorer.score(frame.limit(1).toArrow()).schema
+KEPT = "kept."  # before the names of what is kept, where it travels beside the scores
+Says = Callable[[Scorer, pa.Table], pa.Table]
+
+
+@contextmanager
+def on_spark(master: str, workspace: Workspace, definitions: Definitions, as_of: date) -> Iterator[Spread]:
+    """Tonight's features on the cluster of `master`, as long as the context lasts. The executors load bundles from
+    their folders, which they must be able to read."""
+    with connect_spark(master) as session:
+        with progress.stage("spark") as say:
+            frame = features_on_spark(session, workspace, as_of, definitions, say)
+        yield Spread(frame)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The feature rows over the executors of a cluster; a `serving.scoring.Tonight`."""
+
+    frame: DataFrame
+
+    def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
+        if scorer.card["method"] == "rule":  # whose score is a rank among all accounts
+            return said(scorer, brought_home(self.frame))
+        table = self._mapped(scorer, bundle, _side_by_side)
+        kept = [name for name in table.column_names if name.startswith(KEPT)]
+        scores = table.drop_columns(kept)
+        return scores, _encoded(table.select(kept).rename_columns([name.removeprefix(KEPT) for name in kept]))
+
+    def explained(self, bundle: Path) -> pa.Table | None:
+        scorer = explaining(bundle)
+        return None if scorer is None else _encoded(self._mapped(scorer, bundle, _kept))
+
+    def _mapped(self, scorer: Scorer, bundle: Path, says: Says) -> pa.Table:
+        """What `says` of every row, by the bundle that the executors load, sorted by account_id."""
+        schema = says(scorer, self.frame.limit(1).toArrow()).schema
         folder = str(bundle.resolve())
 
         def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             for batch in batches:
-                yield from _scorer(folder).score(pa.Table.from_batches([batch])).cast(schema).to_batches()
+                yield from says(_scorer(folder), pa.Table.from_batches([batch])).cast(schema).to_batches()
 
-        return map_batches(frame, work, schema).sort_by("account_id")
+        return map_batches(self.frame, work, schema).sort_by("account_id")
+
+
+def _side_by_side(scorer: Scorer, features: pa.Table) -> pa.Table:
+    """Scores and, under names of their own, what is kept of them: one pass over the boosters makes both."""
+    scores, kept = said(scorer, features)
+    assert kept is not None
+    for name, column in zip(kept.column_names, _plain(kept).columns, strict=True):
+        scores = scores.append_column(KEPT + name, column)
+    return scores
+
+
+def _kept(scorer: Scorer, features: pa.Table) -> pa.Table:
+    return _plain(told(scorer, features))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Words instead of dictionaries, which Spark does not know."""
+    fields = [pa.field(f.name, pa.string()) if pa.types.is_dictionary(f.type) else f for f in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    """What `_plain` undid."""
+    table = table.combine_chunks()
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) and field.name != "account_id":
+            table = table.set_column(place, field.name, table[place].combine_chunks().dictionary_encode())
+    return table
 
 
 @cache

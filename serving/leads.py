@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from serving.database import sort_key
+from serving.database import WHY_COLUMNS, sort_key
 from serving.errors import ApiError
 from serving.release import Release
 from serving.schemas import LeadQuery
@@ -57,7 +57,11 @@ def find(release: Release, query: LeadQuery) -> Page:
 def account(release: Release, account_id: str, horizon: int | None = None) -> dict[str, Any] | None:
     """All that the release says about one account; None if it holds no such account."""
     row = release.database.execute("SELECT * FROM scores WHERE account_id = ?", (account_id,)).fetchone()
-    return None if row is None else lead(release, row, horizon_of(release, horizon))
+    if row is None:
+        return None
+    why, absent = (row[name] for name in WHY_COLUMNS)
+    about = {"why_changed": None if why is None else json.loads(why), "why_changed_absent": absent}
+    return lead(release, row, horizon_of(release, horizon)) | about
 
 
 def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
@@ -67,7 +71,8 @@ def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
 
 def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     """A row with the Scorer's columns (a mapping), its numbers by horizon gathered in `horizons`, reasons parsed."""
-    names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name != "sort_value"]  # noqa: SIM118
+    aside = ("sort_value", *WHY_COLUMNS)
+    names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in aside]  # noqa: SIM118
     horizons = [
         {
             "days": days,

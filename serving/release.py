@@ -1,7 +1,8 @@
 """Immutable release folders: write, verify, swap, open, go back.
 
     releases/2026-03-02-1f0c9a3b7d21-8e44d0c2b917/    as_of, bundle, scores
-        bundle/  scores.parquet  peers.parquet  scores.sqlite  changes.parquet  run.json  manifest.json (last)
+        bundle/  scores.parquet  peers.parquet  scores.sqlite  changes.parquet  contributions.parquet (a model's)
+        run.json  manifest.json (last)
     releases/current  -> the one that is served
     releases/previous -> the one before it
 
@@ -32,6 +33,7 @@ from serving.database import open_database, write_database
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
 from serving.manifest import check_manifest, file_sha256, write_manifest
+from serving.why import Earlier, Explained, columns_kept, explain_change
 from warehouse.store import read_table, write_table
 
 if TYPE_CHECKING:
@@ -85,12 +87,13 @@ def write(
     run: dict[str, Any],
     force: bool = False,
     peers: pa.Table | None = None,
+    explained: Explained | None = None,
 ) -> Path:
     """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them, and
     with `peers` (features/peers.py), what single histories are set beside when they are scored by request.
 
-    `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. Returns the folder that is current now. If
-    an intact release of the same content is there already, it stays as it is.
+    `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. `explained` is null for a rule. Returns the
+    folder that is current now. If an intact release of the same content is there already, it stays as it is.
 
     Raises:
         ReleaseRefused: the live release has a later as_of and `force` is not set, or the bundle holds a link.
@@ -110,7 +113,7 @@ def write(
         failpoint("scores_written")
         name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
         if not _intact(releases / name):
-            _finish(work, scores, run, _earlier(releases, as_of), name)
+            _finish(work, scores, run, explained, _earlier(releases, as_of), name)
             _move_in(work, releases / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -156,9 +159,15 @@ def open_current(releases: Path) -> Release:
 
 
 def load_scorer(bundle: Path) -> Scorer:
-    """The scorer of a bundle folder that has been verified."""
+    """The scorer of a bundle folder, loaded once a canary process has survived it.
+
+    Raises:
+        BundleRefused: it is damaged, or was made for other features.
+    """
+    from models.canary import prove
     from models.scorer import Scorer
 
+    prove(bundle)
     return Scorer.load(bundle)
 
 
@@ -212,10 +221,15 @@ def sweep(releases: Path) -> None:
         link.unlink()
 
 
-def _finish(work: Path, scores: pa.Table, run: dict[str, Any], earlier: Path | None, name: str) -> None:
+def _finish(
+    work: Path, scores: pa.Table, run: dict[str, Any], explained: Explained | None, earlier: Path | None, name: str
+) -> None:
     """Everything after the scores: changes, database, run, and the manifest last; synced and verified."""
     as_of = date.fromisoformat(run["as_of"])
-    moved, history = compare(scores, _rows_by_account(earlier), as_of)
+    if explained is not None:
+        write_table(explained.contributions, work / "contributions.parquet")
+    why = explain_change(scores, explained, _as_explained(earlier, run["bundle_id"]))
+    moved, history = compare(scores, _rows_by_account(earlier), as_of, why)
     write_table(moved, work / "changes.parquet")
     failpoint("changes_written")
     write_database(scores, history, work / "scores.sqlite")
@@ -301,6 +315,22 @@ def _rows_by_account(folder: Path | None) -> dict[str, Any] | None:
         return {row["account_id"]: row for row in con.execute(query)}
     finally:
         con.close()
+
+
+def _as_explained(folder: Path | None, bundle_id: str) -> Earlier | None:
+    """What the intact release `folder` kept of its explanations, beside tonight's `bundle_id`."""
+    if folder is None:
+        return None
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    kept = folder / "contributions.parquet"
+    table = read_table(kept) if kept.exists() else None
+    return Earlier(
+        as_of=date.fromisoformat(run["as_of"]),
+        bundle=folder / "bundle",
+        same_bundle=run["bundle_id"] == bundle_id,
+        method=run.get("method", "model"),
+        contributions=table if table is not None and columns_kept(table.column_names) else None,
+    )
 
 
 def _target(releases: Path, link: str) -> Path | None:

@@ -128,7 +128,31 @@ class LeadsAnswer(Source):
     next_cursor: str | None
 
 
+class Change(Closed):
+    """What one family of features, "new model" or the "rest" added to the log-odds since the earlier release."""
+
+    family: str
+    change: float
+    text: str
+
+
+class WhyChanged(Closed):
+    """Against the release of `since`: the change of the explained log-odds, which `changes` add up to, and of the
+    probability at `horizon` days (null at the top tier, or where the last release spoke of another horizon)."""
+
+    since: date
+    log_odds: float
+    horizon: int
+    probability: float | None
+    changes: list[Change]
+
+
 class AccountAnswer(Lead):
+    """`why_changed_absent` says why there is no `why_changed`: nothing to compare with, or a rule, which has no
+    log-odds; `not_kept` means that the earlier release was written by a version that kept none."""
+
+    why_changed: WhyChanged | None
+    why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept"] | None
     release: str
     bundle_id: str
     stale: bool

@@ -18,6 +18,16 @@ def lead_lines(item: dict[str, Any]) -> list[str]:
     return [f"{item['rank']:>4}. {item['account_id']}  {place}", f"      {chances}{extra}", *reasons]
 
 
+def change_lines(item: dict[str, Any]) -> list[str]:
+    """Why the score of an account moved since the release, a line a term; empty where none is told."""
+    why = item["why_changed"]
+    if why is None:
+        return []
+    chance = "" if why["probability"] is None else f", probability {100 * why['probability']:+.1f} points"
+    head = f"      since {why['since']}: log-odds {why['log_odds']:+.2f}{chance}"
+    return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in why["changes"])]
+
+
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
     """Rows of the same keys, as right-aligned columns under their names."""
     names = list(rows[0]) if rows else []

@@ -2,7 +2,7 @@
 
 An account drawn twice brings all its rows twice, so a replicate is a whole-number weight a row and no row is copied.
 Every candidate sees the same replicates, so differences between candidates are paired. Sorting happens once a
-candidate; a replicate costs two cumulative sums.
+candidate, and all replicates of it climb their ladders together.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from training import metrics
 from training.ranking import Floats, Ladder, Ranking
 
 LEVEL = 0.95
-PERCENTS = (1, 5, 10)  # of the accounts, where lift and revenue captured are read
+PERCENTS = (1, 5, 10, 20)  # of the accounts, where lift and revenue captured are read
+FIRST = 100  # accounts called, in the figures that end in `_called`
+BLOCK = 4_000_000  # weights held at once
 Interval = tuple[float, float]
 Figures = dict[str, float]
 
@@ -25,73 +28,101 @@ Figures = dict[str, float]
 @dataclass(frozen=True)
 class Scored:
     """One candidate on the held-out rows, sorted once. All arrays (n,); `label` 0 or 1, `increment` signed money,
-    `score` ranks for the event, `money_score` for money; `probability` None for what is only a ranking."""
+    `score` ranks for the event, `money_score` for money; `probability` and `expected` (money) None where none is
+    stated."""
 
     label: Floats
     increment: Floats
     score: Floats
     money_score: Floats
     probability: Floats | None = None
+    expected: Floats | None = None
     _by_score: Ranking = field(init=False, repr=False)
     _by_money: Ranking = field(init=False, repr=False)
     _gain: Floats = field(init=False, repr=False)
+    _sums: Floats | None = field(init=False, repr=False)  # label, probability, squared error and log-loss, (4, n)
 
     def __post_init__(self) -> None:
         by_score = Ranking.of(self.score)
         same = self.money_score is self.score or np.array_equal(self.money_score, self.score)
-        object.__setattr__(self, "_by_score", by_score)
-        object.__setattr__(self, "_by_money", by_score if same else Ranking.of(self.money_score))
-        object.__setattr__(self, "_gain", np.maximum(self.increment, 0.0))
+        gain = np.maximum(self.increment, 0.0)
+        object.__setattr__(self, "_by_score", by_score.holding(self.label))
+        object.__setattr__(self, "_by_money", (by_score if same else Ranking.of(self.money_score)).holding(gain))
+        object.__setattr__(self, "_gain", gain)
+        said, label = self.probability, self.label
+        sums = None if said is None else np.stack([label, said, (said - label) ** 2, metrics.log_losses(label, said)])
+        object.__setattr__(self, "_sums", sums)
 
-    def figures(self, weight: Floats | None = None) -> Figures:
-        """Every headline figure under `weight` (n,); nan where undefined, and for a probability that is not there."""
+    def figures(self, called: int = FIRST) -> Figures:
+        """Every headline figure of the rows as they are; nan where undefined, and for a probability that is not there.
+        The figures that end in `_called` are of the first `called` accounts."""
+        return {figure: float(value) for figure, value in self.resampled(None, called).items()}
+
+    def resampled(self, weight: Floats | None, called: int = FIRST) -> dict[str, Floats]:
+        """`figures` once for each sample of `weight`, see `training.metrics`."""
         events = Ladder.of(self._by_score, self.label, weight)
         money = Ladder.of(self._by_money, self._gain, weight)
         out = {"roc_auc": metrics.roc_auc_of(events), "pr_auc": metrics.pr_auc_of(events)}
         for percent in PERCENTS:
             out[f"lift_{percent}"] = metrics.share_of(events, percent) * 100 / percent
             out[f"revenue_captured_{percent}"] = metrics.share_of(money, percent)
-        said = self.probability
-        for name, metric in (
-            ("brier_skill", metrics.brier_skill),
-            ("log_loss", metrics.log_loss),
-            ("expected_over_actual", metrics.expected_over_actual),
-        ):
-            out[name] = float("nan") if said is None else metric(self.label, said, weight)
-        return out
+        out["recall_called"] = metrics.share_at(events, called)
+        out["revenue_captured_called"] = metrics.share_at(money, called)
+        return out | self._probability_figures(weight, events.mass, out["roc_auc"])
+
+    def _probability_figures(self, weight: Floats | None, mass: Floats, like: Floats) -> dict[str, Floats]:
+        if self._sums is None:
+            nothing = np.full_like(like, np.nan)
+            return {"brier_skill": nothing, "log_loss": nothing, "expected_over_actual": nothing}
+        totals = self._sums.sum(axis=1) if weight is None else self._sums @ weight  # one pass over the weights
+        positives, expected, squared, loss = totals
+        error, rate = metrics.ratio(squared, mass), metrics.ratio(positives, mass)
+        return {
+            "brier_skill": metrics.brier_skill_of(error, rate),
+            "log_loss": metrics.ratio(loss, mass),
+            "expected_over_actual": metrics.ratio(expected, positives),
+        }
 
 
 def replicate_weights(account: npt.NDArray[np.integer], replicates: int, seed: int) -> Iterator[Floats]:
-    """`replicates` times a weight a row, (n,): how often the row's account came up when as many accounts as there are
-    were drawn with replacement. `account` (n,) numbers the accounts from 0."""
+    """`replicates` samples of the rows, a block of (n, some of them) at a time: how often the row's account came up
+    when as many accounts as there are were drawn with replacement. `account` (n,) numbers the accounts from 0."""
     count = int(account.max()) + 1 if len(account) else 0
     rng = np.random.default_rng(seed)
-    for _ in range(replicates):
-        drawn = np.bincount(rng.integers(0, count, count), minlength=count) if count else np.zeros(0)
-        yield drawn.astype(np.float64)[account]
+    block = max(1, BLOCK // max(len(account), 1))
+    for start in range(0, replicates, block):
+        drawn = np.zeros((count, min(block, replicates - start)))
+        for column in drawn.T if count else ():
+            column[:] = np.bincount(rng.integers(0, count, count), minlength=count)
+        yield drawn[account]
 
 
 def bootstrap(
-    candidates: Mapping[str, Scored], account: npt.NDArray[np.integer], replicates: int, seed: int
+    candidates: Mapping[str, Scored],
+    account: npt.NDArray[np.integer],
+    replicates: int,
+    seed: int,
+    called: int = FIRST,
 ) -> dict[str, dict[str, Floats]]:
     """Candidate -> figure -> its value in each replicate, (replicates,), nan where a replicate does not define it."""
-    rows: dict[str, list[Figures]] = {name: [] for name in candidates}
-    for weight in replicate_weights(account, replicates, seed):
-        for name, scored in candidates.items():
-            rows[name].append(scored.figures(weight))
+    blocks: dict[str, list[dict[str, Floats]]] = {name: [] for name in candidates}
+    with threadpool_limits(1, "blas"):  # the products are thin: threads would wait for each other longer than they work
+        for weight in replicate_weights(account, replicates, seed):
+            for name, scored in candidates.items():
+                blocks[name].append(scored.resampled(weight, called))
     return {
-        name: {figure: np.array([row[figure] for row in found]) for figure in found[0]} if found else {}
-        for name, found in rows.items()
+        name: {figure: np.concatenate([block[figure] for block in found]) for figure in found[0]} if found else {}
+        for name, found in blocks.items()
     }
 
 
-def interval(values: Floats, value: float) -> Interval | None:
-    """The central 95 % of the replicates, widened to hold `value` itself where their skew leaves it outside. Replicates
-    without a value are left out; None when the value is undefined or so are most replicates."""
+def interval(values: Floats, value: float, level: float = LEVEL) -> Interval | None:
+    """The central share `level` of the replicates, widened to hold `value` itself where their skew leaves it outside.
+    Replicates without a value are left out; None when the value is undefined or so are most replicates."""
     known = values[~np.isnan(values)]
     if np.isnan(value) or 2 * len(known) <= len(values):
         return None
-    low, high = np.percentile(known, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
     return min(float(low), value), max(float(high), value)
 
 
@@ -111,7 +142,7 @@ class Difference:
         return self.ci[1] < 0
 
 
-def difference(one: Floats, other: Floats, value: float) -> Difference | None:
+def difference(one: Floats, other: Floats, value: float, level: float = LEVEL) -> Difference | None:
     """The paired difference `one` - `other` of two figures over the same replicates; None where undefined."""
-    found = interval(one - other, value)
+    found = interval(one - other, value, level)
     return None if found is None else Difference(value, found)

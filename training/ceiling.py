@@ -95,17 +95,23 @@ def divergence(true: Floats, said: Floats) -> float:
     return float((rel_entr(true, said) + rel_entr(1 - true, 1 - said)).mean()) if len(true) else float("nan")
 
 
-def ceiling_document(tables: Sequence[Measured]) -> dict[str, Any]:
-    """What evaluation.json says of the ceiling: `share_of_ceiling` and `beyond_ceiling`. Empty where none stands, so
-    that a vendor without a simulator's truth reads nothing of it."""
-    judged = [table for table in tables if CEILING in table.rows.candidates]
+def ceiling_document(newest: Sequence[Measured], pooled: Sequence[Measured] = ()) -> dict[str, Any]:
+    """What evaluation.json says of the ceiling: `share_of_ceiling` and `beyond_ceiling` at the newest origins, and
+    `pooled_share_of_ceiling`. Empty where none stands, so that a vendor without a simulator's truth reads nothing of
+    it."""
+    judged = [table for table in newest if CEILING in table.rows.candidates]
     if not judged:
         return {}
     beyond = [finding for table in judged for finding in findings(table)]
     return {
-        "share_of_ceiling": [_shares(table, name) for table in judged for name in table.listed if name != CEILING],
+        "share_of_ceiling": _all_shares(judged),
+        "pooled_share_of_ceiling": _all_shares([table for table in pooled if CEILING in table.rows.candidates]),
         "beyond_ceiling": sorted(beyond, key=lambda finding: finding["candidate"] != CHAMPION),
     }
+
+
+def _all_shares(tables: Sequence[Measured]) -> list[dict[str, Any]]:
+    return [_shares(table, name) for table in tables for name in table.listed if name != CEILING]
 
 
 def findings(table: Measured) -> list[dict[str, Any]]:
@@ -150,7 +156,7 @@ def _beside(rows: HeldOut, truth: pa.Table, path: Path, spoiled: bool) -> HeldOu
     probability, increment = (_with_mean(column.to_numpy(), silent) for column in said.values())
     _possible(place, rows.target, rows, probability, (probability >= 0) & (probability <= 1), "lies outside [0, 1]")
     _possible(place, "increment", rows, increment, np.isfinite(increment), "is not finite")
-    ceiling = Scored(rows.label, rows.increment, probability, increment, probability)
+    ceiling = Scored(rows.label, rows.increment, probability, increment, probability, increment)
     candidates = {**rows.candidates, CEILING: ceiling}
     return replace(rows, candidates=candidates, spoiled=spoiled, without_truth=int(silent.sum()))
 

@@ -86,7 +86,7 @@ def check(raw: Path, document: Mapping[str, Any], now: datetime, held_needed: in
 
     Args:
         document: the params, all sections. now: the moment of the run; a naive one is in UTC.
-        held_needed: positives that the gate wants held out (`evaluate.min_positives`).
+        held_needed: positives that the gate wants held out (`gate.min_positives`).
 
     Raises:
         ContractBroken: there is nothing to report on: a table or column is missing, a file is unreadable, no account.

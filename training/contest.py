@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from features.catalogue import CATEGORIES
-from models.baselines import RULES
-from models.logistic import fit_logistic
+from models.baselines import RULES, mean_spend, purchases
+from models.encoding import Encoding
+from models.logistic import PENALTY, fit_logistic
+from models.repeat import fit_bgnbd
 from training.dataset import Dataset
 
 SCHEMA = pa.schema(
@@ -31,6 +34,46 @@ SCHEMA = pa.schema(
 )
 
 
+ACCOUNTS = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("as_of", pa.date32()),
+        ("tenure_days", pa.float64()),
+        ("tier", pa.int8()),
+        *((name, pa.string()) for name in ("stage", "channel", "country", "industry")),
+        ("employees", pa.float64()),
+        ("active", pa.bool_()),
+        ("new", pa.bool_()),
+    ]
+)
+ACTIVE_DAYS = 90  # an event within so many days makes an account active
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a candidate says of n accounts: `score` ranks them, `money` ranks by money, `probability` and `expected`
+    (money) are stated or null."""
+
+    score: np.ndarray
+    money: np.ndarray
+    probability: np.ndarray | None = None
+    expected: np.ndarray | None = None
+
+    def of(self, mask: np.ndarray) -> Said:
+        stated, gain = self.probability, self.expected
+        return Said(
+            self.score[mask],
+            self.money[mask],
+            None if stated is None else stated[mask],
+            None if gain is None else gain[mask],
+        )
+
+
+def stating(probability: np.ndarray, expected: np.ndarray | None = None) -> Said:
+    """A candidate that ranks by its probability, and money by its expected increment if it states one."""
+    return Said(probability, probability if expected is None else expected, probability, expected)
+
+
 def contest(
     target: str,
     horizon: int,
@@ -38,24 +81,17 @@ def contest(
     test: Dataset,
     label: np.ndarray,
     increment: np.ndarray,
-    champion: tuple[np.ndarray, np.ndarray],
-    others: dict[str, np.ndarray],
+    candidates: Mapping[str, Said],
 ) -> Iterator[pa.Table]:
-    """One block of rows a candidate, all over the same accounts.
+    """One block of rows a candidate, all over the same accounts; the rules of thumb are added here.
 
     Args:
         test: held-out snapshots, all of one as_of.
         label: (n,) 0/1. increment: (n,) realised signed money.
-        champion: (n,) probability and (n,) expected increment.
-        others: (n,) probability by candidate that states one; the rules of thumb are added here.
     """
-    probability, expected = champion
-    rows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]]
-    rows = {"champion": (probability, expected, probability, expected)}
-    rows |= {name: (p, p, p, None) for name, p in others.items()}
-    rows |= {name: (s, s, None, None) for name, s in ((n, rule(test.features)) for n, rule in RULES.items())}
+    rules = {name: rule(test.features) for name, rule in RULES.items()}
     n = len(test)
-    for name, (score, money, stated, gain) in rows.items():
+    for name, said in {**candidates, **{name: Said(score, score) for name, score in rules.items()}}.items():
         yield pa.table(
             {
                 "account_id": test.features["account_id"],
@@ -64,10 +100,10 @@ def contest(
                 "target": pa.array([target] * n),
                 "horizon": pa.array([horizon] * n, pa.int16()),
                 "candidate": pa.array([name] * n),
-                "score": score,
-                "money_score": money,
-                "probability": pa.array(stated, pa.float64()) if stated is not None else pa.nulls(n, pa.float64()),
-                "expected_increment": pa.array(gain, pa.float64()) if gain is not None else pa.nulls(n, pa.float64()),
+                "score": said.score,
+                "money_score": said.money,
+                "probability": _or_null(said.probability, n),
+                "expected_increment": _or_null(said.expected, n),
                 "label": pa.array(label.astype(np.int8)),
                 "increment": increment,
             },
@@ -75,14 +111,27 @@ def contest(
         )
 
 
+def describe(test: Dataset, before: date | None) -> pa.Table:
+    """Who the held-out accounts of one origin are, by the columns of ACCOUNTS. `before`: the origin before this one;
+    null: none. `new`: not signed up before it."""
+    features = test.features
+    tenure = np.asarray(features["tenure_days"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    last = np.asarray(features["days_since_last_event"].to_numpy(zero_copy_only=False), dtype=np.float64)
+    day = features["as_of"].to_numpy().astype("datetime64[D]")
+    since = np.zeros(len(test)) if before is None else (day - np.datetime64(before)).astype(np.float64)
+    columns = {name: features[name] for name in ACCOUNTS.names if name in features.column_names}
+    columns |= {"tier": features["tier"].cast(pa.int8()), "active": last <= ACTIVE_DAYS, "new": tenure <= since}
+    return pa.table({name: columns[name] for name in ACCOUNTS.names}, schema=ACCOUNTS)
+
+
 def reference_probabilities(
     train: np.ndarray, label: np.ndarray, test: np.ndarray, names: tuple[str, ...]
 ) -> dict[str, np.ndarray]:
-    """Candidates that state a probability without trees, for one target and horizon; empty without both classes in
+    """Candidates that state a probability without behaviour, for one target and horizon; empty without both classes in
     training.
 
-    base_rate: the training rate for everyone. logistic: ridge on all numeric features. position: ridge on the place on
-    the ladder and the age alone, which tell neither what an account did nor how it got there.
+    base_rate: the training rate for everyone. tier_prior: that of the tier. position: ridge on the place on the ladder
+    and the age alone, which tell neither what an account did nor how it got there.
 
     Args:
         train, test: matrices of the encoding with columns `names`. label: (n,) 0/1, NaN where a row tells nothing.
@@ -90,14 +139,40 @@ def reference_probabilities(
     told = ~np.isnan(label)
     if not told.any() or label[told].min() == label[told].max():
         return {}
-    numeric = [i for i, name in enumerate(names) if name not in CATEGORIES]
-    out = {"base_rate": np.full(len(test), label[told].mean())}
-    for name, design in (
-        ("logistic", lambda rows: rows[:, numeric]),
-        ("position", lambda rows: _position(rows, names)),
-    ):
-        out[name] = fit_logistic(design(train[told]), label[told]).predict(design(test))
+    rate = float(label[told].mean())
+    tier = names.index("tier")
+    tiers = {step: label[told & (train[:, tier] == step)] for step in np.unique(test[:, tier])}
+    rates = {step: (of.sum() + rate) / (len(of) + 1) for step, of in tiers.items()}  # one account's worth of the rate
+    ridge = fit_logistic(_position(train[told], names), label[told])
+    return {
+        "base_rate": np.full(len(test), rate),
+        "tier_prior": np.array([rates[step] for step in test[:, tier]]),
+        "position": ridge.predict(_position(test, names)),
+    }
+
+
+def plain_references(encoding: Encoding, train: np.ndarray, label: np.ndarray, test: np.ndarray) -> dict[str, Said]:
+    """`reference_probabilities` and the ridge logistic on all features, for an outcome that no hazard was fitted to."""
+    out = {n: stating(p) for n, p in reference_probabilities(train, label, test, encoding.names).items()}
+    told = ~np.isnan(label)
+    if out:
+        ridge = fit_logistic(train[told], label[told], encoding.category_columns, PENALTY)
+        out["logistic"] = stating(ridge.predict(test))
     return out
+
+
+def repeat_purchases(train: Dataset, test: Dataset, horizon: int) -> Said | None:
+    """BG/NBD times the mean invoice, from each training account's newest snapshot; null where too few buy again."""
+    newest = pc.max(train.features["as_of"]).as_py()
+    model = fit_bgnbd(purchases(train.on(newest).features)) if newest is not None else None
+    if model is None:
+        return None
+    money = model.expected(purchases(test.features), horizon) * mean_spend(test.features)
+    return Said(money, money)
+
+
+def _or_null(values: np.ndarray | None, n: int) -> pa.Array:
+    return pa.nulls(n, pa.float64()) if values is None else pa.array(values, pa.float64())
 
 
 def _position(rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:

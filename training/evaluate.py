@@ -1,18 +1,17 @@
 """Judges the candidate on rows it never saw: every figure beside every baseline, with intervals, a grade and pictures.
 
-Stage `evaluate`: reads `artifacts/heldout.parquet` and `artifacts/train.json`; writes `artifacts/evaluation.json`,
-`predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes. Where a raw folder with a
-simulator's truth is given, the truth stands among the candidates as the ceiling.
+Stage `evaluate`: reads `artifacts/heldout.parquet`, `heldout_accounts.parquet` and `train.json`; writes
+`artifacts/evaluation.json`, `predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes.
+Where a raw folder with a simulator's truth is given, the truth stands among the candidates as the ceiling.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,21 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
-from training import metrics
-from training.bootstrap import LEVEL, Scored, bootstrap
+from training.bootstrap import FIRST, bootstrap
+from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
-from training.grade import NOTHING_HELD_OUT, Evidence, grade
-from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train, words
-from training.measured import Measured, pair, written
+from training.document import document, ece, judged_first
+from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
+from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
+from training.measured import Measured
+from training.rolling import Rolled, by_target, pooled
+from training.slices import ACCOUNTS, read_facts, slices
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_table
 
-SCHEMA_VERSION = 1
-TARGET = "expansion"  # the product's own target, which the grade and the headline speak of
-CALLED = 10  # per cent of the accounts called in the headline sentence
-LIFETIME = "spend_lifetime"  # the rule of thumb that the headline is held against, where it stands in the table
-# resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
-WITHOUT_INTERVAL = ("ece", "kl_to_truth")
-COMPARED = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10", "brier_skill", "log_loss")
+__all__ = ["CALLED", "TARGET", "EvaluateParams", "evaluate", "measure", "truth_in", "write_json"]
+
 PREDICTIONS = (
     *("account_id", "as_of", "target", "horizon", "probability"),
     *("expected_increment", "label", "increment", "origin"),
@@ -44,17 +41,17 @@ PREDICTIONS = (
 
 
 class EvaluateParams(Section):
-    """`bootstrap`: replicates of every interval. The rest is the gate of `promote`: positives that the held-out rows
-    need, the largest share of gain one feature may have, the ROC-AUC that is too good to be honest, and the allowed
-    range of expected over actual positives."""
+    """`bootstrap`: replicates of every interval. `called`: accounts called in the headline; `capacities`: those of the
+    capacity view. `contact_cost` (money), `margin` and `uplift` (share of a gain that a contact brings, an assumption
+    until contacts are random): what a call costs and may earn."""
 
     bootstrap: int = Field(default=300, ge=10)
     seed: int = 5
-    min_positives: int = 30
-    max_gain_share: float = 0.6
-    suspicious_auc: float = 0.99
-    calibration_low: float = 0.5
-    calibration_high: float = 2.0
+    called: int = Field(default=FIRST, ge=1)
+    capacities: tuple[int, ...] = (25, 50, 100, 200, 400)
+    contact_cost: float = Field(default=20.0, ge=0)
+    margin: float = Field(default=0.8, gt=0, le=1)
+    uplift: float = Field(default=0.1, gt=0, le=1)
 
 
 def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = None) -> dict[str, Any]:
@@ -73,90 +70,77 @@ def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = 
     ladder = train.get("params", {}).get("tiers", {}).get("ladder", [])
     floors = [float(tier["floor"]) for tier in ladder]
     heldout = with_ceiling(read_heldout(artifacts / "heldout.parquet"), truth, floors)
-    tables = [measure(rows, params) for rows in heldout]
-    document = _document(tables, train, params)
+    groups = list(by_target(heldout))
+    headlines = [headline_of(heldout, target, train) for target in sorted({rows.target for rows in heldout})]
+    rolled = [_rolled(parts, params, parts[-1] in headlines) for parts in groups]
+    said = document(rolled, train, params.bootstrap, params.seed, params.called)
+    said |= _at_headline(judged_first(rolled, train), artifacts, params)
+    said |= ceiling_document([one.newest for one in rolled], [one.pooled for one in rolled])
     write_table(predictions(heldout), artifacts / "predictions.parquet")
-    shown = [headline_of(heldout, target, train) for target in targets(heldout)]
-    plots = draw([rows for rows in shown if rows is not None], artifacts)
-    write_card(document, train, plots, artifacts / "model_card.md")
-    write_json(document, artifacts / "evaluation.json")
-    return document
+    shown = [one for one in rolled if one.newest.rows in headlines]
+    plots = draw(shown, said, train, artifacts)
+    write_card(said, train, plots, artifacts / "model_card.md")
+    write_json(said, artifacts / "evaluation.json")
+    return said
 
 
-def measure(rows: HeldOut, params: EvaluateParams) -> Measured:
-    """All figures of all candidates on the rows, once as they are and once a replicate."""
+def measure(rows: HeldOut, params: EvaluateParams, drawn: Collection[str] | None = None) -> Measured:
+    """All figures of all candidates on the rows as they are, and in each replicate of those `drawn` (None: of all)."""
     figures = {
-        name: {**scored.figures(), "ece": _ece(scored), **truth_figures(rows, scored)}
+        name: {
+            **scored.figures(params.called),
+            "ece": ece(scored),
+            **truth_figures(rows, scored),
+        }
         for name, scored in rows.candidates.items()
     }
-    return Measured(rows, figures, bootstrap(rows.candidates, rows.account, params.bootstrap, params.seed))
+    resampled = {name: scored for name, scored in rows.candidates.items() if drawn is None or name in drawn}
+    replicates = bootstrap(resampled, rows.account, params.bootstrap, params.seed, params.called)
+    return Measured(rows, figures, replicates)
 
 
-def targets(heldout: Sequence[HeldOut]) -> list[str]:
-    return sorted({rows.target for rows in heldout})
+def _rolled(parts: Sequence[HeldOut], params: EvaluateParams, headline: bool) -> Rolled:
+    """Every candidate is resampled at the newest origin, and at a headline over all origins together; elsewhere the
+    champion and, at a headline, whom it is held against: resampling is what judging costs."""
+    pool, newest = pooled(parts), measure(parts[-1], params)
+    rivals = {strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{CALLED}"), CEILING}
+    few = {CHAMPION, *(rivals if headline else ())} - {None}
+    older = [measure(rows, params, few) for rows in parts[:-1]]
+    together = measure(pool.rows, params, None if headline else {CHAMPION, CEILING}) if older else newest
+    return Rolled([*older, newest], pool, together)
 
 
-def headline_of(heldout: Sequence[HeldOut], target: str, train: Mapping[str, Any]) -> HeldOut | None:
-    """The rows by which `target` is judged: the default horizon, else the longest below it, else the shortest. None
-    when nothing of that target was held out."""
-    found = sorted((rows for rows in heldout if rows.target == target), key=lambda rows: rows.horizon)
-    within = [rows for rows in found if rows.horizon <= train["default_horizon"]]
-    return within[-1] if within else next(iter(found), None)
-
-
-def evidence_of(table: Measured) -> Evidence:
-    """What the grade looks at."""
-    champion, rules = table.figures[CHAMPION], table.rules
-    leads = {
-        name: {f: lead for f in ("roc_auc", "pr_auc", "log_loss") if (lead := table.lead(name, f)) is not None}
-        for name in table.rows.candidates
-        if name not in (CHAMPION, CEILING)  # the ceiling is no rival: a model owes it nothing
+def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) -> dict[str, Any]:
+    """Slices, capacity view and decision of the target and horizon that speaks for the model."""
+    if first is None:
+        return {"slices": [], "capacity": [], "decision": None}
+    rows, rule = first.newest.rows, strongest_rule(first.pooled, "pr_auc")
+    beside = {rival_of(first.newest, f"revenue_captured_{CALLED}"), rule, CEILING}
+    named = [name for name in first.newest.listed if name == CHAMPION or name in beside]
+    counts = sorted({*params.capacities, params.called})
+    economics = Economics(params.contact_cost, params.margin, params.uplift)
+    facts = read_facts(artifacts / ACCOUNTS, first.pool)
+    return {
+        "slices": slices(first.pool, facts, rule, params.bootstrap, params.seed),
+        "capacity": capacity_view(rows, named, counts, economics),
+        "decision": decision(rows, economics),
     }
-    best = [table.figures[name]["pr_auc"] for name in rules]
-    return Evidence(
-        positives=int(table.rows.label.sum()),
-        roc_auc=_known(champion["roc_auc"]),
-        roc_auc_ci=table.interval(CHAMPION, "roc_auc"),
-        pr_auc=_known(champion["pr_auc"]),
-        best_rule_pr_auc=_known(max(best)) if best else None,
-        rules=rules,
-        leads=leads,
-    )
 
 
-def headline(table: Measured | None) -> str:
-    """The finding in one sentence a buyer understands; None: nothing was held out."""
-    if table is None:
-        return "The history is too short to hold any account out, so nothing was judged."
-    figure, horizon = f"revenue_captured_{CALLED}", table.rows.horizon
-    value, around = table.figures[CHAMPION][figure], table.interval(CHAMPION, figure)
-    if math.isnan(value) or around is None:
-        return f"No expansion revenue fell in the {horizon} days that were held out, so none could be captured."
-    strongest = max(table.rules, key=lambda name: table.figures[name][figure], default=None)
-    rival = LIFETIME if LIFETIME in table.figures else strongest
-    against = ""
-    if rival is not None:
-        against = f", against {table.figures[rival][figure]:.0%} by {words(rival)}"
-    return (
-        f"Calling the top {CALLED} % would have held {value:.0%} of the expansion revenue of the next {horizon} days "
-        f"(95 % interval {around[0]:.0%} to {around[1]:.0%}){against}."
-    )
-
-
-def predictions(heldout: Sequence[HeldOut]) -> pa.Table:
+def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
     """What the champion said of each held-out row beside what happened; null where it says nothing."""
     schema = pa.schema([(name, COLUMNS[name]) for name in PREDICTIONS])
     parts = [schema.empty_table()]
     for rows in heldout:
-        said = rows.candidates[CHAMPION].probability
+        said = rows.candidates[CHAMPION]
         n = len(rows.label)
         values = {
             "account_id": pa.array(rows.account_id, pa.string()),
             "as_of": pa.array([rows.as_of] * n, pa.date32()),
             "target": pa.array([rows.target] * n, pa.string()),
             "horizon": pa.array([rows.horizon] * n, pa.int16()),
-            "probability": pa.nulls(n, pa.float64()) if said is None else pa.array(said, from_pandas=True),
-            "expected_increment": pa.array(rows.expected, from_pandas=True),
+            "probability": pa.nulls(n, pa.float64()) if said.probability is None else pa.array(said.probability),
+            "expected_increment": pa.nulls(n, pa.float64()) if said.expected is None else pa.array(said.expected),
             "label": pa.array(rows.label.astype(np.int8)),
             "increment": pa.array(rows.increment),
             "origin": pa.array([rows.origin] * n, pa.date32()),
@@ -165,70 +149,11 @@ def predictions(heldout: Sequence[HeldOut]) -> pa.Table:
     return pa.concat_tables(parts).combine_chunks()
 
 
-def write_json(document: Mapping[str, Any], path: Path) -> None:
+def write_json(said: Mapping[str, Any], path: Path) -> None:
     """Whole or not at all; no NaN, which is not JSON."""
     partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(said, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
-
-
-def _document(tables: Sequence[Measured], train: Mapping[str, Any], params: EvaluateParams) -> dict[str, Any]:
-    rows = headline_of([table.rows for table in tables], TARGET, train)
-    judged = next((table for table in tables if table.rows is rows), None)
-    given = grade(evidence_of(judged) if judged else NOTHING_HELD_OUT)
-    copied = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        **{key: train[key] for key in copied},
-        "headline_horizon": rows.horizon if rows else None,
-        "bootstrap": {"replicates": params.bootstrap, "seed": params.seed, "level": LEVEL, "unit": "account"},
-        "grade": {"word": given.word, "why": given.why},
-        "headline": headline(judged),
-        "results": [_result(table, name) for table in tables for name in table.listed],
-        "comparisons": [row for table in tables for name in table.listed[1:] for row in _comparisons(table, name)],
-        **ceiling_document(tables),
-    }
-
-
-def _result(table: Measured, candidate: str) -> dict[str, Any]:
-    rows, figures = table.rows, table.figures[candidate]
-    positives = int(rows.label.sum())
-    out: dict[str, Any] = {
-        "target": rows.target,
-        "horizon": rows.horizon,
-        "as_of": rows.as_of.isoformat(),
-        "origin": rows.origin.isoformat(),
-        "candidate": candidate,
-        "n": len(rows.label),
-        "positives": positives,
-        "base_rate": written(positives / len(rows.label)),
-    }
-    if candidate == CEILING and rows.spoiled:
-        out["without_truth"] = rows.without_truth
-    for figure, value in figures.items():
-        out[figure] = written(value)
-        if figure not in WITHOUT_INTERVAL:
-            out[f"{figure}_ci"] = pair(table.interval(candidate, figure))
-    return out
-
-
-def _comparisons(table: Measured, candidate: str) -> list[dict[str, Any]]:
-    """The champion less `candidate`, a figure a row; an undefined one is left out."""
-    found = [(figure, table.lead(candidate, figure)) for figure in COMPARED]
-    place = {"target": table.rows.target, "horizon": table.rows.horizon, "candidate": candidate}
-    return [
-        {**place, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
-        for figure, lead in found
-        if lead is not None
-    ]
-
-
-def _ece(scored: Scored) -> float:
-    return math.nan if scored.probability is None else metrics.ece(scored.label, scored.probability)
-
-
-def _known(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -240,9 +165,9 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     params = section(read_params(args.params), "evaluate", EvaluateParams)
     with stage("evaluate") as report:
-        document = evaluate(Workspace(args.workspace), params, truth_in(args.raw))
-        report(f"grade: {document['grade']['word']}")
-    print(document["headline"], file=sys.stderr)
+        said = evaluate(Workspace(args.workspace), params, truth_in(args.raw))
+        report(f"grade: {said['grade']['word']}")
+    print(said["headline"], file=sys.stderr)
     return 0
 
 

@@ -3,47 +3,101 @@ what is served."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from features import journey, revenue
 from features.catalogue import Definitions, fingerprint
+from models.average import Average, average
+from models.boosted import fit_boosted
 from models.boosting import BoosterParams
+from models.calibration import Calibration
 from models.encoding import Encoding
-from models.hazard import Hazard, fit_hazard, incidence
+from models.hazard import Hazard, PersonPeriods, chance, incidence, person_periods
 from models.increment import Amount, fit_amount
-from models.reasons import Peers
+from models.logistic import fit_logistic_hazard
+from models.peers import Peers
 from models.scorer import Scorer
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
+LEARNERS = ("average", "hazard", "logistic")  # what may serve; the first where nothing speaks for another
 
 
-def fit_scorer(
-    data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
-) -> Scorer:
-    """Hazards of both targets and of closure, and the amount, from the rows of `data`.
+LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
 
-    `card` says what the run knows (grade, trained_as_of, data_fingerprint, ...); horizons, tiers, currency and
-    fingerprint are added.
+
+@dataclass(frozen=True)
+class Fitted:
+    """All that one dataset taught: the hazard of each target by learner, of closing, and the amount.
+
+    `matrix`: of the snapshots it was taught by, in the columns of `encoding`. `trees`: false where every learner is the
+    logistic.
     """
+
+    encoding: Encoding
+    matrix: np.ndarray
+    hazards: dict[str, dict[str, Hazard]]
+    churn: Hazard
+    amount: Amount
+    trees: bool
+
+    def log_odds(self, rows: np.ndarray) -> LogOdds:
+        """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
+        out: LogOdds = {learner: {} for learner in LEARNERS}
+        for target in TARGETS:
+            trees, line, both = (self.hazards[name][target] for name in ("hazard", "logistic", "average"))
+            out["logistic"][target] = line.log_odds(rows)
+            out["hazard"][target] = out["logistic"][target] if trees is line else trees.log_odds(rows)
+            members = [out["hazard"][target], out["logistic"][target]]
+            out["average"][target] = both.of(members) if isinstance(both, Average) else members[1]
+        return out
+
+    def predict_closing(self, rows: np.ndarray) -> np.ndarray:
+        """(n, intervals) hazards."""
+        return chance(self.churn.log_odds(rows))
+
+
+def fit_all(data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True) -> Fitted:
+    """Every model from the rows of `data`; without `trees` the average and the hazard are the logistic as well, for
+    data that could not carry more."""
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
-    hazards = {target: _hazard(data, matrix, target, params, seed, encoding) for target in TARGETS}
-    hazards["churn"] = fit_hazard(
-        matrix,
-        data.days("churn_day"),
-        data.days("expansion_day"),
-        data.days("observed_days"),
-        params.model_copy(update={"rounds": max(20, params.rounds // 2)}),
-        seed,
-        list(encoding.names),
-        encoding.category_columns,
-    )
+    names, categories = list(encoding.names), encoding.category_columns
+    hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in LEARNERS}
+    for target in TARGETS:
+        taught = taught_by(data, target).thinned(seed)
+        linear = fit_logistic_hazard(matrix, taught, categories)
+        boosted = fit_boosted(matrix, taught, params, seed, names, categories) if trees else linear
+        hazards["logistic"][target], hazards["hazard"][target] = linear, boosted
+        hazards["average"][target] = average(matrix, taught, boosted, linear) if trees else linear
+    closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
+    few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
+    churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories)
+    amount = fit_amount(
+        matrix, _gains(data, labels), params, seed, names, categories, account_numbers(data)
+    )  # fmt: skip
+    return Fitted(encoding, matrix, hazards, churn, amount, trees)
+
+
+def assemble(
+    fitted: Fitted,
+    data: Dataset,
+    definitions: Definitions,
+    labels: LabelParams,
+    card: dict[str, Any],
+    learner: str = LEARNERS[0],
+    calibration: dict[str, Calibration] | None = None,
+    amount: Amount | None = None,
+) -> Scorer:
+    """The bundle of one learner. `card` says what the run knows (grade, trained_as_of, data_fingerprint, ...); learner,
+    horizons, tiers, currency and fingerprint are added. `amount` takes the place of the fitted one."""
     said = {
         "method": "model",
+        "learner": learner,
         "horizons": list(labels.horizons),
         "default_horizon": labels.default_horizon,
         "tiers": [tier.model_dump() for tier in definitions.tiers.ladder],
@@ -51,14 +105,22 @@ def fit_scorer(
         "fingerprint": fingerprint(definitions),
         **card,
     }
-    amount = _amount(data, matrix, labels, params, seed, encoding)
-    return Scorer(said, definitions, encoding, Peers.learn(data.features), hazards, amount)
+    hazards = {**fitted.hazards[learner], "churn": fitted.churn}
+    scorer = Scorer(said, definitions, fitted.encoding, Peers(), hazards, amount or fitted.amount, calibration or {})
+    return scorer.beside(data.features)
+
+
+def fit_scorer(
+    data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
+) -> Scorer:
+    """The recipe without anything learned from earlier origins: the average, not calibrated."""
+    return assemble(fit_all(data, labels, params, seed), data, definitions, labels, card)
 
 
 def fit_books_only(
     data: Dataset, test: Dataset, labels: LabelParams, params: BoosterParams, seed: int
 ) -> dict[str, np.ndarray]:
-    """The same learner blind to behaviour: money, tenure and firmographics alone.
+    """The default learner blind to behaviour: money, tenure and firmographics alone.
 
     Returns:
         P(expansion by h) of the test rows, as `expansion_{h}`.
@@ -67,34 +129,35 @@ def fit_books_only(
     blind = np.array([name not in BOOKS for name in encoding.names])
     matrix, rows = encoding.matrix(data.features), encoding.matrix(test.features)
     matrix[:, blind], rows[:, blind] = np.nan, np.nan
-    hazard = _hazard(data, matrix, "expansion", params, seed, encoding).by_interval(rows)
-    expand, _ = incidence(hazard, np.zeros_like(hazard), labels.horizons)
+    names, categories = list(encoding.names), encoding.category_columns
+    taught, one = taught_by(data, "expansion").thinned(seed), params.model_copy(update={"seeds": 1})
+    boosted = fit_boosted(matrix, taught, one, seed, names, categories)
+    hazard = average(matrix, taught, boosted, fit_logistic_hazard(matrix, taught, categories))
+    hazards = chance(hazard.log_odds(rows))
+    expand, _ = incidence(hazards, np.zeros_like(hazards), labels.horizons)
     return {f"expansion_{h}": p for h, p in expand.items()}
 
 
-def _hazard(
-    data: Dataset, matrix: np.ndarray, target: str, params: BoosterParams, seed: int, encoding: Encoding
-) -> Hazard:
-    at_risk = data.flag(f"{target}_at_risk")
-    return fit_hazard(
-        matrix[at_risk],
-        data.days(f"{target}_day")[at_risk],
-        data.days("churn_day")[at_risk],
-        data.days("observed_days")[at_risk],
-        params,
-        seed,
-        list(encoding.names),
-        encoding.category_columns,
+def taught_by(data: Dataset, target: str) -> PersonPeriods:
+    """Rows that teach the hazard of the target; their `row` is the place in `data`."""
+    at_risk = np.flatnonzero(data.flag(f"{target}_at_risk"))
+    found = person_periods(
+        data.days(f"{target}_day")[at_risk], data.days("churn_day")[at_risk], data.days("observed_days")[at_risk]
     )
+    return PersonPeriods(at_risk[found.row], found.interval, found.label, found.months, found.weight)
 
 
-def _amount(
-    data: Dataset, matrix: np.ndarray, labels: LabelParams, params: BoosterParams, seed: int, encoding: Encoding
-) -> Amount:
+def account_numbers(data: Dataset) -> np.ndarray:
+    """(n,) number of each row's account, from 0; rows are sorted by account."""
+    codes = data.features["account_id"].combine_chunks().dictionary_encode()
+    return np.asarray(codes.indices.to_numpy(zero_copy_only=False))
+
+
+def _gains(data: Dataset, labels: LabelParams) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     gains = {}
     for h in labels.horizons:
         money = data.money(f"increment_{h}")
         rows = np.flatnonzero((data.outcome("expansion", h) == 1) & ~np.isnan(money))
         if len(rows):
             gains[h] = (rows, money[rows])
-    return fit_amount(matrix, gains, params, seed, list(encoding.names), encoding.category_columns)
+    return gains

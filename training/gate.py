@@ -1,9 +1,10 @@
 """The rules a challenger must pass before anybody is served by it. Pure: documents and rows in, rules with figures out.
 
-Alone, a challenger must show skill on enough positives and must not look like a leak; where a simulator's truth is
-known, doing better than that looks like one. Beside a champion judged on the same rows it must also hold no less of the
-money and put no worse probabilities on what happened, each beyond doubt; and its total must be about right. On
-different rows a comparison would compare the rows, so none is made.
+Alone, a challenger must show skill on enough positives and must not look like a leak: its leak audit has passed, no
+feature carries it alone, and where a simulator's truth is known it does no better than that. Beside a champion it must
+also be calibrated and, where both can be scored on the same rows (`training.same_rows`), put better probabilities on
+what happened beyond doubt, hold no less of the money, and fail no segment. On different rows a comparison would compare
+the rows, so none is made.
 """
 
 from __future__ import annotations
@@ -15,15 +16,36 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field
 
-from training.bootstrap import Scored, bootstrap, difference
-from training.evaluate import CALLED, TARGET, EvaluateParams
+from training import metrics
 from training.grade import NO_SKILL
+from training.headline import TARGET
 from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
+from warehouse.params import Section
 
 Document = Mapping[str, Any]
-NOT_JUDGED: Document = {"roc_auc": None, "positives": 0, "expected_over_actual": None}
-MONEY = f"revenue_captured_{CALLED}"
+NOT_JUDGED: Document = {"roc_auc": None, "positives": 0}
+
+
+class GateParams(Section):
+    """The numbers of the rules. Alone: positives that must be held out, the largest share of gain one feature may
+    have, the ROC-AUC that is too good to be honest. Beside a champion: the ranges of expected over actual positives and
+    of the calibration slope; below `few_positives` the log-loss must win in its 90 % interval, else in its 95 % one; a
+    segment with `segment_positives` may have at most `max_segment_loss` more log-loss than under the champion."""
+
+    min_positives: int = Field(default=30, ge=1)
+    max_gain_share: float = Field(default=0.6, gt=0, le=1)
+    suspicious_auc: float = Field(default=0.99, gt=0.5, le=1)
+    calibration_low: float = Field(default=0.5, gt=0)
+    calibration_high: float = Field(default=2.0, gt=0)
+    slope_low: float = Field(default=0.5, gt=0)
+    slope_high: float = Field(default=2.0, gt=0)
+    few_positives: int = Field(default=200, ge=1)
+    segment_positives: int = Field(default=30, ge=1)
+    max_segment_loss: float = Field(default=0.1, ge=0)
+    bootstrap: int = Field(default=300, ge=10)
+    seed: int = 5
 
 
 @dataclass(frozen=True)
@@ -57,8 +79,8 @@ class Verdict:
         return {**asdict(self), "rules": [asdict(rule) for rule in self.rules]}
 
 
-def alone(evaluation: Document, train: Document, params: EvaluateParams) -> list[Rule]:
-    """The rules every challenger must pass."""
+def alone(evaluation: Document, train: Document, leaks: Document | None, params: GateParams) -> list[Rule]:
+    """The rules every challenger must pass. `leaks`: leaks.json; None: there is none."""
     row, word = headline_row(evaluation) or NOT_JUDGED, evaluation["grade"]["word"]
     none: dict[str, Any] = {"feature": "none", "share": 0.0}
     top = max(train["gain"], key=lambda item: item["share"], default=none)
@@ -84,6 +106,7 @@ def alone(evaluation: Document, train: Document, params: EvaluateParams) -> list
             auc,
             f"ROC-AUC for {place} is {_shown(auc)}; above {params.suspicious_auc} a leak is likely.",
         ),
+        leak_audit(leaks),
     ]
     return rules + ([beyond_ceiling(evaluation)] if "beyond_ceiling" in evaluation else [])
 
@@ -99,35 +122,27 @@ def beyond_ceiling(evaluation: Document) -> Rule:
     return Rule("beyond_ceiling", not found, len(found), text)
 
 
-def calibrated(evaluation: Document, params: EvaluateParams) -> Rule:
-    """Expected over actual positives within the allowed range."""
-    ratio = (headline_row(evaluation) or NOT_JUDGED)["expected_over_actual"]
-    passed = ratio is not None and params.calibration_low <= ratio <= params.calibration_high
-    allowed = f"{params.calibration_low} to {params.calibration_high}"
-    text = f"Expected over actual positives is {_shown(ratio)}; allowed is {allowed}."
-    return Rule("calibration", passed, ratio, text)
+def leak_audit(leaks: Document | None) -> Rule:
+    """Every probe of leaks.json passed. A version without one has not been audited, so nobody is served by it."""
+    if leaks is None:
+        text = "The version has no leaks.json, so it was not audited. Run `expansion train`, which audits."
+        return Rule("leak_audit", False, None, text)
+    failed = [probe for probe in leaks["probes"] if not probe["passed"]]
+    said = " ".join(f"{probe['name']}: {probe['sentence']}" for probe in failed)
+    text = f"{len(failed)} of {len(leaks['probes'])} probes of the leak audit failed; 0 may. {said}".rstrip()
+    return Rule("leak_audit", not failed, len(failed), text)
 
 
-def beside(challenger: pa.Table, champion: pa.Table, params: EvaluateParams) -> list[Rule]:
-    """Challenger against champion on the same rows (`headline_rows` of both), paired over accounts."""
-    account = np.unique(challenger["account_id"].to_numpy(), return_inverse=True)[1]
-    both = {"challenger": _scored(challenger), "champion": _scored(champion)}
-    found = bootstrap(both, account, params.bootstrap, params.seed)
-    value = {name: scored.figures() for name, scored in both.items()}
-    rules = []
-    for name, figure, words, sign in (
-        ("money", MONEY, f"money held by the top {CALLED} %", 1),
-        ("log_loss", "log_loss", "log-loss", -1),
-    ):
-        gap = value["challenger"][figure] - value["champion"][figure]
-        lead = difference(found["challenger"][figure], found["champion"][figure], gap)
-        if lead is None:
-            rules.append(Rule(name, True, None, f"The {words} is undefined on these rows."))
-            continue
-        worse = lead.below_zero if sign > 0 else lead.above_zero
-        around = f"{lead.value:+.4f} (95 % interval {lead.ci[0]:+.4f} to {lead.ci[1]:+.4f})"
-        rules.append(Rule(name, not worse, round(lead.value, 8), f"Challenger less champion in {words}: {around}."))
-    return rules
+def calibrated(rows: pa.Table, params: GateParams) -> list[Rule]:
+    """Total and spread of the probabilities of the held-out `rows` within their ranges."""
+    label, said = (rows[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
+    ratio = float(metrics.expected_over_actual(label, said))
+    _, slope = metrics.calibration_line(label, said)
+    total, spread = (params.calibration_low, params.calibration_high), (params.slope_low, params.slope_high)
+    return [
+        _within("calibration", "Expected over actual positives", ratio, total),
+        _within("calibration_slope", "The calibration slope", slope, spread),
+    ]
 
 
 def headline_row(evaluation: Document) -> Document | None:
@@ -143,23 +158,11 @@ def headline_rows(predictions: pa.Table, horizon: int) -> pa.Table:
     return predictions.filter(mask).sort_by([("account_id", "ascending"), ("as_of", "ascending")])
 
 
-def incomparable(challenger: pa.Table, champion: pa.Table) -> str | None:
-    """Why the two cannot be compared row by row; None when they can."""
-    if not len(challenger) or not len(champion):
-        return "one of the two was not judged at this horizon"
-    for column in ("account_id", "as_of", "label", "increment"):
-        if not challenger[column].equals(champion[column]):
-            return f"the two were judged on different rows (column {column})"
-    if challenger["probability"].null_count or champion["probability"].null_count:
-        return "one of the two states no probability"
-    return None
-
-
-def _scored(rows: pa.Table) -> Scored:
-    probability = rows["probability"].to_numpy()
-    money = pc.coalesce(rows["expected_increment"], rows["probability"]).to_numpy()
-    label = rows["label"].to_numpy().astype(np.float64)
-    return Scored(label, rows["increment"].to_numpy(), probability, money, probability)
+def _within(name: str, words: str, value: float, allowed: tuple[float, float]) -> Rule:
+    low, high = allowed
+    known = None if np.isnan(value) else round(float(value), 8)
+    passed = known is not None and low <= known <= high
+    return Rule(name, passed, known, f"{words} is {_shown(known)}; allowed is {low} to {high}.")
 
 
 def _shown(value: float | None) -> str:

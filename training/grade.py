@@ -28,7 +28,8 @@ LADDER = (  # word, least PR-AUC relative to the best rule's, least ROC-AUC; fro
 class Evidence:
     """The champion at the headline. `leads` maps a candidate to the champion's paired difference over it by figure
     (`roc_auc`, `pr_auc`: higher is better; `log_loss`: lower is better), an undefined one left out. `rules` are the
-    candidates that only rank; `best_rule_pr_auc` is the highest PR-AUC among them, None without any."""
+    candidates that only rank; `best_rule_pr_auc` is the highest PR-AUC among them, None without any. `origins`: how
+    many held-out dates the figures are of."""
 
     positives: int
     roc_auc: float | None
@@ -37,6 +38,7 @@ class Evidence:
     best_rule_pr_auc: float | None
     rules: tuple[str, ...]
     leads: Mapping[str, Mapping[str, Difference]]
+    origins: int = 1
 
 
 NOTHING_HELD_OUT = Evidence(0, None, None, None, None, (), {})
@@ -62,7 +64,8 @@ def grade(evidence: Evidence) -> Grade:
     rival = evidence.best_rule_pr_auc
     ratio = evidence.pr_auc / rival if rival else float("inf")
     beside = f"PR-AUC is {ratio:.2f} times the best rule's" if rival else "there is no rule of thumb to compare with"
-    why = [f"ROC-AUC is {evidence.roc_auc:.3f} and {beside}."]
+    over = f", over {evidence.origins} origins together" if evidence.origins > 1 else ""
+    why = [f"ROC-AUC is {evidence.roc_auc:.3f} and {beside}{over}."]
     word = next((name for name, lead, auc in LADDER if ratio >= lead and evidence.roc_auc >= auc), "weak")
     if evidence.positives < THIN and word != "weak":
         word = "weak"

@@ -49,6 +49,16 @@ WORDS = {  # candidate -> what a reader calls it
     "spend_lifetime": "lifetime spend",
     "recency": "most recent invoice",
     "activity_28d": "activity of the last 28 days",
+    "pql": "product-qualified-lead points",
+    "average": "average of trees and logistic",
+    "hazard": "boosted hazards",
+    "direct": "direct classifier",
+    "tweedie": "the model, money by Tweedie",
+    "bg_nbd": "BG/NBD times mean spend",
+    "tier_prior": "rate of the tier",
+    "rfm": "recency, frequency, money",
+    "spend_rate": "lifetime spend by age",
+    "expansion_score": "the product's expansion score",
 }
 NO_BETTER_THAN_TRUE = (  # said where a candidate beats the ceiling beyond chance
     "No honest score does better than the true probabilities: a leak is likely, or the truth was made under other "
@@ -61,13 +71,12 @@ def words(candidate: str) -> str:
     return WORDS.get(candidate, candidate.replace("_", " "))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HeldOut:
-    """The held-out rows of one target and horizon (days), the same for every candidate, by account and as_of.
+    """The held-out rows of one target, horizon (days) and as_of, the same for every candidate, by account.
 
     `account_id` (n,) and `account` (n,), its number from 0; `origin`: every training label was complete before it.
-    `expected` (n,): the champion's expected increment, nan where it states none. `spoiled`, `without_truth`: of the
-    ceiling, see `training.ceiling.with_ceiling`.
+    `spoiled`, `without_truth`: of the ceiling, see `training.ceiling.with_ceiling`.
     """
 
     target: str
@@ -78,7 +87,6 @@ class HeldOut:
     account: npt.NDArray[np.intp]
     label: Floats
     increment: Floats
-    expected: Floats
     candidates: dict[str, Scored]
     spoiled: bool = False
     without_truth: int = 0
@@ -101,7 +109,8 @@ def read_train(path: Path) -> dict[str, Any]:
 
 
 def read_heldout(path: Path) -> list[HeldOut]:
-    """heldout.parquet by target and horizon, in that order; empty when nothing could be held out.
+    """heldout.parquet by target, horizon and as_of, in that order, so the newest of the rolling origins of a target and
+    horizon is the last of them; empty when nothing could be held out. A candidate may be absent from some of them.
 
     Raises:
         HeldOutBroken: a column is missing or of the wrong type, a value is null or not finite, a candidate lacks rows
@@ -113,12 +122,12 @@ def read_heldout(path: Path) -> list[HeldOut]:
         return []
     for key in ("target", "horizon", "candidate", "account_id"):
         columns[f"{key}#"] = np.unique(columns[key], return_inverse=True)[1]
-    keys = ("as_of", "account_id#", "candidate#", "horizon#", "target#")
+    keys = ("account_id#", "candidate#", "as_of", "horizon#", "target#")
     order = np.lexsort([columns[key] for key in keys])
     columns = {name: values[order] for name, values in columns.items()}
-    group = columns["target#"] * (columns["horizon#"].max() + 1) + columns["horizon#"]
-    edges = np.flatnonzero(np.diff(group)) + 1
-    bounds = zip(np.append(0, edges), np.append(edges, len(group)), strict=True)
+    new = [columns[key][1:] != columns[key][:-1] for key in ("target#", "horizon#", "as_of")]
+    edges = np.flatnonzero(np.logical_or.reduce(new)) + 1
+    bounds = zip(np.append(0, edges), np.append(edges, len(order)), strict=True)
     return [_group({name: values[a:b] for name, values in columns.items()}, path) for a, b in bounds]
 
 
@@ -143,7 +152,7 @@ def _column(table: pa.Table, name: str, path: Path) -> npt.NDArray[Any]:
 
 def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
     target, horizon = str(rows["target"][0]), int(rows["horizon"][0])
-    place = f"{path}: {target} {horizon} days"
+    place = f"{path}: {target} {horizon} days as of {rows['as_of'][0]}"
     edges = np.flatnonzero(np.diff(rows["candidate#"])) + 1
     bounds = list(zip(np.append(0, edges), np.append(edges, len(rows["label"])), strict=True))
     named = {str(rows["candidate"][a]): slice(a, b) for a, b in bounds}
@@ -155,16 +164,13 @@ def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
         )
     own = {name: values[named[CHAMPION]] for name, values in rows.items()}
     for name, part in named.items():
-        for key in ("account_id", "as_of", "label", "increment"):
+        for key in ("account_id", "label", "increment"):
             if not np.array_equal(rows[key][part], own[key]):
                 raise HeldOutBroken(f"{place}: {key} of candidate {name} differs from the champion's; rows must agree.")
-    for key in ("as_of", "origin"):
-        if len(np.unique(rows[key])) > 1:
-            raise HeldOutBroken(f"{place}: {len(np.unique(rows[key]))} values of {key}; one is allowed.")
+    if len(found := np.unique(rows["origin"])) > 1:
+        raise HeldOutBroken(f"{place}: {len(found)} values of origin; one is allowed.")
     if own["origin"][0] > own["as_of"][0]:
-        raise HeldOutBroken(
-            f"{place}: trained on labels up to {own['origin'][0]}, after the test at {own['as_of'][0]}."
-        )
+        raise HeldOutBroken(f"{place}: trained on labels up to {own['origin'][0]}, after the test.")
     if not np.isin(own["label"], (0, 1)).all():
         raise HeldOutBroken(f"{place}: label holds values other than 0 and 1.")
     if len(np.unique(own["account_id#"])) != len(own["label"]):
@@ -179,7 +185,6 @@ def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
         account=np.unique(own["account_id#"], return_inverse=True)[1],
         label=label,
         increment=increment,
-        expected=own["expected_increment"],
         candidates={name: _scored(rows, part, label, increment, place) for name, part in named.items()},
     )
 
@@ -191,4 +196,7 @@ def _scored(rows: dict[str, npt.NDArray[Any]], part: slice, label: Floats, incre
     if probability is not None and not ((probability >= 0) & (probability <= 1)).all():
         name = rows["candidate"][part][0]
         raise HeldOutBroken(f"{place}: a probability of {name} is null or outside [0, 1]; give all or none.")
-    return Scored(label, increment, rows["score"][part], rows["money_score"][part], probability)
+    expected: Floats | None = rows["expected_increment"][part]
+    if expected is not None and not np.isfinite(expected).all():
+        expected = None  # money is stated for all or judged for none
+    return Scored(label, increment, rows["score"][part], rows["money_score"][part], probability, expected)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from training.bootstrap import Difference, Figures, Interval, difference, interval
 from training.heldout import CEILING, CHAMPION, HeldOut
+from training.metrics import ratio
 from training.ranking import Floats
 
 DIGITS = 8  # of every figure written
@@ -16,17 +15,21 @@ DIGITS = 8  # of every figure written
 
 @dataclass(frozen=True)
 class Measured:
-    """One target and horizon with its figures: candidate -> figure -> value, and the same over the replicates."""
+    """One target and horizon with its figures: candidate -> figure -> value, and the same over the replicates for the
+    candidates that were resampled; what was not has no interval."""
 
     rows: HeldOut
     figures: dict[str, Figures]
     replicates: dict[str, dict[str, Floats]]
 
     def interval(self, candidate: str, figure: str) -> Interval | None:
-        return interval(self.replicates[candidate][figure], self.figures[candidate][figure])
+        drawn = self.replicates.get(candidate, {}).get(figure)
+        return None if drawn is None else interval(drawn, self.figures[candidate][figure])
 
     def gap(self, one: str, other: str, figure: str) -> Difference | None:
         """The figure of candidate `one` less that of `other`; None where undefined."""
+        if one not in self.replicates or other not in self.replicates:
+            return None
         value = self.figures[one][figure] - self.figures[other][figure]
         return difference(self.replicates[one][figure], self.replicates[other][figure], value)
 
@@ -36,11 +39,10 @@ class Measured:
 
     def share(self, one: str, other: str, figure: str) -> tuple[float, Interval | None]:
         """The figure of `one` over that of `other`, paired; nan and None where undefined or `other` has 0."""
-        value, whole = self.figures[one][figure], self.figures[other][figure]
-        wholes = self.replicates[other][figure]
-        drawn = np.divide(self.replicates[one][figure], wholes, out=np.full(len(wholes), np.nan), where=wholes > 0)
-        ratio = value / whole if whole > 0 else math.nan
-        return ratio, interval(drawn, ratio)
+        share = float(ratio(self.figures[one][figure], self.figures[other][figure]))
+        if one not in self.replicates or other not in self.replicates:
+            return share, None
+        return share, interval(ratio(self.replicates[one][figure], self.replicates[other][figure]), share)
 
     @property
     def listed(self) -> list[str]:

@@ -1,61 +1,106 @@
-"""How good a ranking or a probability was: pure functions of what happened and what was said.
+"""How good a ranking, a probability or an amount was: pure functions of what happened and what was said.
 
-One signature: `metric(label, score, weight)`, or `metric(money, score, weight)` where money is judged. All are float64
-of shape (n,); label is 0 or 1; score ranks, highest first, and is a probability where the metric needs one; weight is a
-whole number, how often the row stands in the sample, None for once each. Rows of equal score are in random order and
-the figure is the exact expectation over those orders. A figure that the rows do not define (no rows, one class only, no
-money) is nan, never 0. Each function has a scalar twin in the tests that shares no formula with it.
+One signature: `metric(label, score, weight)`, or `metric(money, score, weight)` where money is judged. Columns are
+float64 of shape (n,); label is 0 or 1; money is signed and a loss counts as no money gained; score ranks, highest
+first, and is a probability where the metric needs one; weight is a whole number, how often the row stands in the
+sample: None for once each, (n,), or (n, samples) for many samples at once, which gives a figure of shape (samples,).
+Rows of equal score are in random order and the figure is the exact expectation over those orders. A figure that the
+rows do not define (no rows, one class only, no money) is nan, never 0. Each function has a scalar twin in the tests
+that shares no formula with it. Those that end in `_of` take a ladder already climbed.
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from training.ranking import Floats, Ladder, Ranking
+import numpy as np
+from scipy.stats import rankdata
+
+from training.ranking import Floats, Indices, Ladder, Ranking
 
 BINS = 15  # equal-mass bins of `ece`
+DECILES = 10
 EDGE = 1e-15  # a probability of exactly 0 or 1 costs -log(EDGE), not infinity
+Z = 1.959964  # two-sided 95 % of the normal
 
 
-def roc_auc(label: Floats, score: Floats, weight: Floats | None = None) -> float:
+def roc_auc(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Chance that a random positive outranks a random negative; a tie is half. nan without both classes."""
     return roc_auc_of(Ladder.of(Ranking.of(score), label, weight))
 
 
-def pr_auc(label: Floats, score: Floats, weight: Floats | None = None) -> float:
+def pr_auc(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Average precision: the precision at each positive, averaged. nan without positives."""
     return pr_auc_of(Ladder.of(Ranking.of(score), label, weight))
 
 
-def lift(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> float:
+def lift(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
     """Rate of positives in the top `percent` % over the rate in all rows. nan without positives."""
     return recall(label, score, weight, percent=percent) * 100 / percent
 
 
-def recall(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> float:
+def recall(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
     """Share of the positives that the top `percent` % holds. nan without positives."""
     return share_of(Ladder.of(Ranking.of(score), label, weight), percent)
 
 
-def revenue_captured(money: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> float:
-    """Share of all money gained (`money` where positive; a loss counts as none) that the top `percent` % holds.
-    nan where nobody gained."""
+def recall_at(label: Floats, score: Floats, weight: Floats | None = None, *, count: int) -> Floats:
+    """Share of the positives that the first `count` accounts hold. nan without positives."""
+    return share_at(Ladder.of(Ranking.of(score), label, weight), count)
+
+
+def revenue_captured(money: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
+    """Share of all money gained that the top `percent` % holds. nan where nobody gained."""
     return share_of(Ladder.of(Ranking.of(score), np.maximum(money, 0.0), weight), percent)
 
 
-def brier(label: Floats, score: Floats, weight: Floats | None = None) -> float:
+def gains(wanted: Floats, score: Floats) -> tuple[Floats, Floats]:
+    """Cumulative gains: share of the accounts called, best score first, and the share of `wanted` (labels, or money
+    >= 0) that they hold. Both rise from 0 to 1; a run of equal scores is a straight line. All 0 where nothing was
+    wanted."""
+    ladder = Ladder.of(Ranking.of(score), wanted)
+    return np.append(0, ladder.reach / ladder.mass), np.append(0, ladder.held / (ladder.total or 1.0))
+
+
+def gini(money: Floats, score: Floats) -> float:
+    """Normalised Gini: the area between the gains in money and the diagonal, over the same area of who knows the money.
+    1 orders the money perfectly, 0 is chance. nan where nobody gained or all gained alike."""
+    gain = np.maximum(money, 0.0)
+    if not gain.sum() > 0 or np.ptp(gain) == 0:
+        return float("nan")
+    own, best = (float(np.trapezoid(y, x)) - 0.5 for x, y in (gains(gain, score), gains(gain, gain)))
+    return own / best
+
+
+def spearman(money: Floats, score: Floats) -> float:
+    """Correlation of the ranks of signed money and score, equal values sharing their mean rank. nan where either is
+    constant."""
+    if not len(money) or np.ptp(money) == 0 or np.ptp(score) == 0:
+        return float("nan")
+    return float(np.corrcoef(rankdata(money), rankdata(score))[0, 1])
+
+
+def decile_mape(money: Floats, expected: Floats) -> float:
+    """Absolute gap between money seen and money expected, summed over ten equal parts by `expected`, over the money
+    seen in them (absolute). The error of a part counts by its money, so a part in which nobody grew divides by nothing.
+    nan where there is no money."""
+    parts = equal_parts(expected, DECILES)
+    seen = np.array([money[part].sum() for part in parts])
+    said = np.array([expected[part].sum() for part in parts])
+    return float(ratio(np.abs(said - seen).sum(), np.abs(seen).sum()))
+
+
+def brier(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Mean squared error of the probability. nan without rows."""
     return _mean((score - label) ** 2, weight)
 
 
-def brier_skill(label: Floats, score: Floats, weight: Floats | None = None) -> float:
+def brier_skill(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """1 - brier / brier of saying the rate of these very rows to each; 0 = no better. nan without both classes."""
-    rate = _mean(label, weight)
-    spread = rate * (1 - rate)
-    return 1 - brier(label, score, weight) / spread if spread > 0 else float("nan")
+    return brier_skill_of(brier(label, score, weight), _mean(label, weight))
 
 
-def log_loss(label: Floats, score: Floats, weight: Floats | None = None) -> float:
+def log_loss(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Mean of -log of the probability given to what happened, in nats. nan without rows."""
     return _mean(log_losses(label, score), weight)
 
@@ -69,23 +114,21 @@ def log_losses(label: Floats, score: Floats) -> Floats:
 
 def ece(label: Floats, score: Floats, weight: Floats | None = None) -> float:
     """Mean absolute gap between the probability said and the rate seen over `BINS` bins of equal mass along the score;
-    a run of equal scores that straddles an edge is divided in proportion. nan without rows."""
-    if not len(label):
-        return float("nan")
+    a run of equal scores that straddles an edge is divided in proportion. nan without rows. `weight` (n,)."""
     ranking = Ranking.of(score)
-    seen, said = Ladder.of(ranking, label, weight), Ladder.of(ranking, score, weight)
-    if not seen.reach[-1] > 0:
+    ladders = [Ladder.of(ranking, wanted, weight) for wanted in (score, label)]
+    mass = float(ladders[0].mass)
+    if not mass > 0:
         return float("nan")
-    edges = seen.reach[-1] * np.arange(BINS + 1) / BINS
-    reach = np.append(0.0, seen.reach)
-    gap = np.interp(edges, reach, np.append(0.0, said.held)) - np.interp(edges, reach, np.append(0.0, seen.held))
-    return float(np.abs(np.diff(gap)).sum() / seen.reach[-1])
+    edges = mass * np.arange(BINS + 1) / BINS
+    said, seen = (np.interp(edges, np.append(0.0, one.reach), np.append(0.0, one.held)) for one in ladders)
+    return float(np.abs(np.diff(said - seen)).sum() / mass)
 
 
-def expected_over_actual(label: Floats, score: Floats, weight: Floats | None = None) -> float:
-    """Sum of the probabilities over the number of positives; 1 = the total is right. nan without positives."""
-    actual = _total(label, weight)
-    return _total(score, weight) / actual if actual > 0 else float("nan")
+def expected_over_actual(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
+    """Sum of the probabilities over the number of positives, or of money expected over money seen; 1 = the total is
+    right. nan where nothing was seen."""
+    return ratio(_total(score, weight), _total(label, weight))
 
 
 def calibration_line(label: Floats, score: Floats, weight: Floats | None = None) -> tuple[float, float]:
@@ -111,50 +154,129 @@ def calibration_line(label: Floats, score: Floats, weight: Floats | None = None)
     return bad
 
 
-def share_of(ladder: Ladder, percent: float) -> float:
-    """`recall` or `revenue_captured` of a ladder already climbed."""
-    total = ladder.held[-1] if len(ladder.held) else 0.0
-    return float(ladder.top(percent) / total) if total > 0 else float("nan")
+@dataclass(frozen=True)
+class Bin:
+    """Accounts next to each other by probability: how many, positives expected and seen, and Wilson's 95 % interval of
+    the positives that a rate as seen allows."""
+
+    n: int
+    expected: float
+    observed: int
+    low: float
+    high: float
 
 
-def roc_auc_of(ladder: Ladder) -> float:
-    """`roc_auc` of a ladder of labels already climbed."""
-    positives = ladder.held[-1] if len(ladder.held) else 0.0
-    negatives = ladder.reach[-1] - positives if len(ladder.held) else 0.0
-    if not (positives > 0 and negatives > 0):
-        return float("nan")
-    step, here, _ = _positive_steps(ladder)
+def observed_expected(label: Floats, score: Floats, count: int = DECILES) -> list[Bin]:
+    """`count` equal parts by probability, lowest first; rows of equal probability are divided as they stand."""
+    out = []
+    for part in equal_parts(score, count):
+        n, observed = len(part), int(label[part].sum())
+        low, high = wilson(observed, n)
+        out.append(Bin(n, float(score[part].sum()), observed, low * n, high * n))
+    return out
+
+
+def wilson(positives: int, n: int) -> tuple[float, float]:
+    """95 % interval of a rate of `positives` in `n`, Wilson's."""
+    centre, spread = positives + Z * Z / 2, Z * np.sqrt(positives * (n - positives) / n + Z * Z / 4)
+    return float((centre - spread) / (n + Z * Z)), float((centre + spread) / (n + Z * Z))
+
+
+def equal_parts(score: Floats, count: int) -> list[Indices]:
+    """Row numbers of `count` parts of equal size (within one), lowest score first; empty ones are left out."""
+    return [part for part in np.array_split(np.argsort(score, kind="stable"), count) if len(part)]
+
+
+def tie_range(wanted: Floats, score: Floats, count: int) -> tuple[float, float, float]:
+    """What the first `count` accounts hold in the worst order of equal scores, in a random one, and in the best.
+    `wanted` is a label, or money >= 0."""
+    count = min(count, len(score))
+    if not count:
+        return 0.0, 0.0, 0.0
+    border = np.partition(score, -count)[-count]
+    sure, tied = wanted[score > border], np.sort(wanted[score == border])
+    room, held = count - len(sure), float(sure.sum())
+    worst, best = float(tied[:room].sum()), float(tied[len(tied) - room :].sum())
+    return held + worst, held + float(tied.mean()) * room, held + best
+
+
+def net_benefit(label: Floats, score: Floats, threshold: float) -> float:
+    """Decision-curve net benefit an account of contacting all of probability >= `threshold` (0 <= threshold < 1): true
+    positives less false ones at the odds of the threshold, over all rows. 0 is contacting nobody. nan without rows."""
+    called = score >= threshold
+    hits, misses = float(label[called].sum()), float((1 - label[called]).sum())
+    return float(ratio(hits - misses * threshold / (1 - threshold), len(label)))
+
+
+def cost_threshold(cost: float, margin: float, uplift: float, gain: float) -> float:
+    """Probability above which a contact earns more than it costs: cost / (uplift x margin x gain), `gain` the money
+    gained by an account that expands. At most 1; nan where a contact can earn nothing."""
+    return float(np.minimum(ratio(cost, uplift * margin * gain), 1.0))
+
+
+def profit_at(money: Floats, score: Floats, count: int, cost: float, margin: float, uplift: float) -> float:
+    """Expected profit of contacting the first `count` accounts, if a contact brings `uplift` times the money that was
+    gained: uplift x margin x money gained among them, less the cost of each contact."""
+    count = min(count, len(score))
+    held = float(Ladder.of(Ranking.of(score), np.maximum(money, 0.0)).first(count))
+    return uplift * margin * held - cost * count
+
+
+def share_of(ladder: Ladder, percent: float) -> Floats:
+    """`recall` or `revenue_captured` of a ladder."""
+    return ratio(ladder.top(percent), ladder.total)
+
+
+def share_at(ladder: Ladder, count: float) -> Floats:
+    """Share of what was wanted that the first `count` accounts hold."""
+    return ratio(ladder.first(count), ladder.total)
+
+
+def brier_skill_of(error: Floats, rate: Floats) -> Floats:
+    """`brier_skill` of a mean squared error and the rate of positives."""
+    return 1 - ratio(error, rate * (1 - rate))
+
+
+def roc_auc_of(ladder: Ladder) -> Floats:
+    """`roc_auc` of a ladder of labels."""
+    negatives = ladder.mass - ladder.total
     missed = ladder.reach - ladder.held  # negatives ranked at or above the step
-    above = np.where(step > 0, missed[step - 1], 0.0)
-    outranked = negatives - (missed[step] + above) / 2
-    return float(here @ outranked / (positives * negatives))
+    below = negatives - (missed + _shifted(missed)) / 2
+    return ratio((_steps(ladder.held) * below).sum(axis=0), ladder.total * negatives)
 
 
-def pr_auc_of(ladder: Ladder) -> float:
-    """`pr_auc` of a ladder of labels already climbed; needs whole-number weights.
+def pr_auc_of(ladder: Ladder) -> Floats:
+    """`pr_auc` of a ladder of labels; needs whole-number weights.
 
     A step of m rows, p of them positive, below N rows with P positives: place i of the step is positive with chance
     p / m and then has on average (p - 1)(i - 1) / (m - 1) positives of the step before it, so the step adds
     p / m * sum_i [P + 1 + c (i - 1)] / (N + i), c = (p - 1) / (m - 1), a difference of harmonic numbers.
     """
-    positives = ladder.held[-1] if len(ladder.held) else 0.0
-    if not positives > 0:
-        return float("nan")
-    step, p, before_p = _positive_steps(ladder)
-    before = np.where(step > 0, ladder.reach[step - 1], 0.0)
-    m = ladder.reach[step] - before
-    harmonic = _harmonic(int(ladder.reach[-1]))
-    sums = (harmonic[ladder.reach[step].astype(np.intp)] - harmonic[before.astype(np.intp)]).astype(np.float64)
+    holding = np.flatnonzero(_steps(ladder.held).any(axis=tuple(range(1, ladder.held.ndim))))
+    p, before_p = _steps(ladder.held)[holding], _shifted(ladder.held)[holding]
+    m, before = _steps(ladder.reach)[holding], _shifted(ladder.reach)[holding]
+    harmonic = _harmonic(int(ladder.mass.max(initial=0)))
+    sums = (harmonic[(before + m).astype(np.intp)] - harmonic[before.astype(np.intp)]).astype(np.float64)
     slope = (p - 1) / np.maximum(m - 1, 1)
-    return float((p / m) @ ((before_p + 1) * sums + slope * (m - (before + 1) * sums)) / positives)
+    added = p / np.maximum(m, 1) * ((before_p + 1) * sums + slope * (m - (before + 1) * sums))
+    return ratio(added.sum(axis=0), ladder.total)
 
 
-def _positive_steps(ladder: Ladder) -> tuple[np.ndarray, Floats, Floats]:
-    """Steps that hold positives: their numbers, the positives in them and the positives above them, all (steps,)."""
-    held = np.append(0.0, ladder.held)
-    gained = held[1:] - held[:-1]
-    step = np.flatnonzero(gained)
-    return step, gained[step], held[step]
+def _steps(column: Floats) -> Floats:
+    """What each step adds to a cumulative column."""
+    return np.diff(column, axis=0, prepend=0.0)
+
+
+def _shifted(column: Floats) -> Floats:
+    """A cumulative column as it stood before each step."""
+    return np.concatenate([np.zeros_like(column[:1]), column[:-1]])
+
+
+def ratio(part: Floats | float, whole: Floats | float) -> Floats:
+    """nan where `whole` is not above 0; a scalar of two scalars."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), np.asarray(whole, np.float64))
+    out: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)[()]
+    return out
 
 
 _HARMONIC: dict[str, np.ndarray] = {}
@@ -170,10 +292,10 @@ def _harmonic(n: int) -> np.ndarray:
     return known
 
 
-def _total(value: Floats, weight: Floats | None) -> float:
-    return float(value.sum() if weight is None else value @ weight)
+def _total(value: Floats, weight: Floats | None) -> Floats:
+    out: Floats = value.sum() if weight is None else value @ weight
+    return out
 
 
-def _mean(value: Floats, weight: Floats | None) -> float:
-    mass = len(value) if weight is None else weight.sum()
-    return _total(value, weight) / mass if mass > 0 else float("nan")
+def _mean(value: Floats, weight: Floats | None) -> Floats:
+    return ratio(_total(value, weight), len(value) if weight is None else weight.sum(axis=0))

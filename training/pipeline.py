@@ -12,7 +12,9 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, snapshots_stage
 from features.upkeep import rollup_stage
 from training.evaluate import EvaluateParams, evaluate, truth_in
+from training.gate import GateParams
 from training.labels import LabelParams, labels_stage
+from training.leaks import LeakParams, audit
 from training.promote import register_candidate
 from training.train import TrainParams, train
 from warehouse import progress
@@ -32,12 +34,14 @@ def train_and_register(
     definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
     # every section is read before the first stage runs, so a typo costs no minutes
     snapshots, fitting = section(document, "snapshots", SnapshotParams), section(document, "train", TrainParams)
-    judging = section(document, "evaluate", EvaluateParams)
+    judging, auditing = section(document, "evaluate", EvaluateParams), section(document, "leaks", LeakParams)
+    section(document, "gate", GateParams)
     rollup_stage(workspace, definitions)
     snapshots_stage(workspace, snapshots)
     features_stage(workspace, definitions)
     labels_stage(workspace, definitions, labels)
     train(workspace, definitions, labels, fitting)
+    audit(workspace, definitions, labels, auditing)
     evaluation = evaluate(workspace, judging, truth_in(raw))
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)

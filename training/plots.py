@@ -1,26 +1,35 @@
 """Pictures of the evaluation: who is found by calling how many, and whether a probability means what it says.
 
-Drawn with Agg and without date or version in the file, so equal rows give equal bytes.
+`draw` makes all of them; those of several origins and of a team's capacity are drawn in modules of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from training import metrics
 from training.heldout import CEILING, CHAMPION, HeldOut, words
+from training.plot_capacity import capacity_picture, learning_picture, reasons_picture
+from training.plot_origins import deciles_picture, origins_picture
+from training.plot_style import CEILING_COLOUR, CHAMPION_COLOUR, INK, QUIET, new_figure, percent_axis, save, style_of
 from training.ranking import Floats, Indices, Ladder, Ranking
+from training.rolling import Rolled
 
-INK, QUIET, CHAMPION_COLOUR, CEILING_COLOUR = "#1f2933", "#9aa5b1", "#0b6e4f", "#b7791f"
-OTHERS = ("#3b6fb6", "#8f5bb5", "#c2557a", "#5d8aa8", "#a0742c", "#6b7f3a", "#7a7a7a", "#b0563b")
 BINS = 10  # equal-mass bins of the calibration picture; fewer when there are few positives
+SHOWN = 5  # candidates beside champion and ceiling that the gains show: those with the most money in the top tenth
+Document = Mapping[str, Any]
 
 
-def draw(heldout: Sequence[HeldOut], artifacts: Path) -> list[str]:
-    """One gains and one calibration picture for each of `heldout` that has positives. Old pictures go first.
+def draw(rolled: Sequence[Rolled], said: Document, train: Document, artifacts: Path) -> list[str]:
+    """The pictures of each of `rolled` that has positives, then those of the run. Old pictures go first.
+
+    Args:
+        said: what evaluation.json says. train: what train.json says; its `learning_curve` is drawn if it has one.
 
     Returns the paths relative to `artifacts`, in order.
     """
@@ -28,43 +37,36 @@ def draw(heldout: Sequence[HeldOut], artifacts: Path) -> list[str]:
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.png"):
         old.unlink()
-    out = []
-    for rows in heldout:
+    out: list[str] = []
+
+    def to(name: str) -> Path:
+        out.append(f"plots/{name}.png")
+        return folder / f"{name}.png"
+
+    for one in rolled:
+        rows = one.newest.rows
         if not rows.label.any():
             continue
         stem = f"{rows.target}_{rows.horizon}"
-        _gains(rows, folder / f"{stem}_gains.png")
-        out.append(f"plots/{stem}_gains.png")
+        _gains(rows, to(f"{stem}_gains"))
         if rows.candidates[CHAMPION].probability is not None:
-            _calibration(rows, folder / f"{stem}_calibration.png")
-            out.append(f"plots/{stem}_calibration.png")
+            _calibration(rows, to(f"{stem}_calibration"))
+            deciles_picture(one, to(f"{stem}_deciles"))
+        if len(one.each) > 1:
+            origins_picture(one, to(f"{stem}_origins"))
+    if any(row["lift"] is not None for row in said["capacity"]):
+        capacity_picture(said, to("capacity"))
+    if curve := train.get("learning_curve"):
+        learning_picture(curve, to("learning_curve"))
+    summary = artifacts / "reasons_summary.json"
+    if summary.exists():
+        reasons_picture(json.loads(summary.read_text(encoding="utf-8")), to("reasons"))
     return out
 
 
-def curve(score: Floats, wanted: Floats) -> tuple[Floats, Floats]:
-    """Share of the accounts called, best score first, and the share of `wanted` they hold: both from 0 to 1, rising; a
-    run of equal scores is a straight line."""
-    ladder = Ladder.of(Ranking.of(score), wanted)
-    return np.append(0, ladder.reach / ladder.reach[-1]), np.append(0, ladder.held / max(ladder.held[-1], 1e-300))
-
-
-def parts(label: Floats, probability: Floats) -> list[Indices]:
+def calibration_parts(label: Floats, probability: Floats) -> list[Indices]:
     """Row numbers of equal-mass bins along the probability, lowest first."""
-    count = int(np.clip(label.sum() // 5, 2, BINS))
-    return [part for part in np.array_split(np.argsort(probability, kind="stable"), count) if len(part)]
-
-
-def bins(label: Floats, probability: Floats) -> list[tuple[float, float, int, int]]:
-    """`parts` as (mean said, rate seen, positives, accounts)."""
-    found = parts(label, probability)
-    return [(float(probability[p].mean()), float(label[p].mean()), int(label[p].sum()), len(p)) for p in found]
-
-
-def wilson(positives: int, n: int) -> tuple[float, float]:
-    """95 % interval of a rate of `positives` in `n`, Wilson's."""
-    z = 1.959964
-    centre, spread = positives + z * z / 2, z * np.sqrt(positives * (n - positives) / n + z * z / 4)
-    return float((centre - spread) / (n + z * z)), float((centre + spread) / (n + z * z))
+    return metrics.equal_parts(probability, int(np.clip(label.sum() // 5, 2, BINS)))
 
 
 def title_of(rows: HeldOut) -> str:
@@ -72,14 +74,14 @@ def title_of(rows: HeldOut) -> str:
 
 
 def _gains(rows: HeldOut, path: Path) -> None:
-    figure, axes = _figure(2)
+    figure, axes = new_figure(2)
     gain = np.maximum(rows.increment, 0.0)
     order = _by_money(rows, gain)
     for axis, wanted, what in ((axes[0], rows.label, "accounts that made the move"), (axes[1], gain, "revenue gained")):
-        for place, name in enumerate(order):
+        for name in order:
             scored = rows.candidates[name]
-            x, y = curve(scored.score if axis is axes[0] else scored.money_score, wanted)
-            axis.plot(100 * x, 100 * y, **_style(name, place), label=words(name))
+            x, y = metrics.gains(wanted, scored.score if axis is axes[0] else scored.money_score)
+            axis.plot(100 * x, 100 * y, **style_of(name), label=words(name))
             if name == CHAMPION:
                 held = 100 * float(np.interp(0.1, x, y))
                 axis.plot([10], [held], "o", ms=6, color=CHAMPION_COLOUR, zorder=6)
@@ -89,23 +91,18 @@ def _gains(rows: HeldOut, path: Path) -> None:
         axis.set(xlim=(0, 100), ylim=(0, 101.5), xlabel="accounts called, best first (%)", ylabel=f"{what} (%)")
     axes[1].legend(loc="lower right", fontsize=8, frameon=False)
     counts = f"{int(rows.label.sum()):,} of {len(rows.label):,} accounts made it, as of {rows.as_of}"
-    _save(figure, f"Gains: {title_of(rows)}", counts, path)
+    save(figure, f"Gains: {title_of(rows)}", counts, path)
 
 
 def _by_money(rows: HeldOut, gain: Floats) -> list[str]:
-    """Champion and ceiling, then the others by money in the top tenth; the base rate is the diagonal anyway."""
+    """Champion and ceiling, then the best others by money in the top tenth, and the best by accounts; the base rate is
+    the diagonal anyway."""
     others = [name for name in rows.candidates if name not in (CHAMPION, CEILING, "base_rate")]
-    held = {name: Ladder.of(Ranking.of(rows.candidates[name].money_score), gain).top(10) for name in others}
+    held = {name: float(Ladder.of(Ranking.of(rows.candidates[name].money_score), gain).top(10)) for name in others}
     ceiling = [CEILING] if CEILING in rows.candidates else []
-    return [CHAMPION, *ceiling, *sorted(others, key=lambda name: (-held[name], name))]
-
-
-def _style(name: str, place: int) -> dict[str, Any]:
-    if name == CHAMPION:
-        return {"color": CHAMPION_COLOUR, "lw": 2.4, "zorder": 5}
-    if name == CEILING:
-        return {"color": CEILING_COLOUR, "lw": 1.6, "ls": "--", "zorder": 4}
-    return {"color": OTHERS[place % len(OTHERS)], "lw": 1.1, "alpha": 0.9, "zorder": 3}
+    ordered = sorted(others, key=lambda name: (-held[name], name))
+    finder = max(ordered, key=lambda name: rows.candidates[name].figures()["lift_10"], default=None)
+    return [CHAMPION, *ceiling, *(n for n in ordered if n in ordered[:SHOWN] or n == finder)]
 
 
 def _calibration(rows: HeldOut, path: Path) -> None:
@@ -113,11 +110,11 @@ def _calibration(rows: HeldOut, path: Path) -> None:
     the rest; below it, how many accounts were told what. A ceiling adds what a dot's accounts truly had."""
     probability = rows.candidates[CHAMPION].probability
     assert probability is not None
-    figure, (axis, counts) = _figure(1, below=True)
-    found = bins(rows.label, probability)
-    positives, n = np.array([b[2] for b in found]), np.array([b[3] for b in found])
-    bars = np.array([wilson(int(p), int(m)) for p, m in zip(positives, n, strict=True)])
-    said = np.array([b[0] for b in found])
+    figure, (axis, counts) = new_figure(2, (6.4, 6.0), nrows=2, ncols=1, sharex=True, height_ratios=(3.2, 1))
+    parts = calibration_parts(rows.label, probability)
+    positives, n = np.array([int(rows.label[p].sum()) for p in parts]), np.array([len(p) for p in parts])
+    bars = np.array([metrics.wilson(int(p), int(m)) for p, m in zip(positives, n, strict=True)])
+    said = np.array([probability[p].mean() for p in parts])
     low = max(min(said[said > 0].min(initial=1.0), 0.5 / n.max()) / 2, 1e-6)
     high = min(1.0, 1.3 * max(float(probability.max()), float(bars[:, 1].max())))
     said, seen, bars = np.maximum(said, low), np.maximum(positives / n, low), np.maximum(bars, low)
@@ -125,7 +122,7 @@ def _calibration(rows: HeldOut, path: Path) -> None:
     axis.errorbar(said, seen, yerr=np.abs(bars.T - seen), fmt="o", ms=5, color=CHAMPION_COLOUR, elinewidth=1,
                   label="seen, with 95 % interval")  # fmt: skip
     if (ceiling := rows.candidates.get(CEILING)) is not None and ceiling.probability is not None:
-        true = [ceiling.probability[part].mean() for part in parts(rows.label, probability)]
+        true = [ceiling.probability[part].mean() for part in parts]
         axis.plot(
             said,
             np.maximum(true, low),
@@ -148,36 +145,7 @@ def _calibration(rows: HeldOut, path: Path) -> None:
     counts.set_ylim(0.7, 6 * counts.get_ylim()[1])
     counts.set_ylabel("accounts")
     counts.legend(loc="upper left", fontsize=7.5, frameon=False, ncols=2)
-    _percent(axis.xaxis, axis.yaxis, counts.xaxis)
+    percent_axis(axis.xaxis, axis.yaxis, counts.xaxis, log=True)
     ratio = probability.sum() / rows.label.sum()
     line = f"{probability.sum():,.0f} expected, {int(rows.label.sum()):,} seen (ratio {ratio:.2f}), as of {rows.as_of}"
-    _save(figure, f"Calibration: {title_of(rows)}", line, path)
-
-
-def _percent(*axes: Any) -> None:
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for axis in axes:
-        axis.set_major_locator(LogLocator(10, subs=(1.0, 3.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
-        axis.set_minor_formatter(NullFormatter())
-
-
-def _figure(panels: int, below: bool = False) -> tuple[Any, Any]:
-    """A figure on its own canvas: no pyplot, no global state, no display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 6.0) if below else (5.6 * panels, 4.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 1, sharex=True, height_ratios=(3.2, 1)) if below else figure.subplots(1, panels)
-    for axis in axes:
-        axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8, colors=INK)
-    return figure, axes
-
-
-def _save(figure: Any, title: str, detail: str, path: Path) -> None:
-    figure.suptitle(f"{title}\n", x=0.01, ha="left", fontsize=12, color=INK, weight="bold")
-    figure.text(0.01, 0.945, detail, ha="left", va="top", fontsize=8.5, color=INK)
-    figure.savefig(path, metadata={"Software": None})
+    save(figure, f"Calibration: {title_of(rows)}", line, path)

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from models import registry
+from models.canary import prove
+from models.errors import BundleRefused
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
+from models.scorer import Scorer
 from training.errors import NothingToPromote, PromotionRefused
-from training.evaluate import EvaluateParams, write_json
-from training.gate import Verdict, alone, beside, calibrated, headline_rows, incomparable
+from training.evaluate import write_json
+from training.gate import GateParams, Verdict, alone, calibrated, headline_rows
+from training.leaks import LEAKS
+from training.same_rows import Duel, beside, judged_alike, rescored, unseen
 from warehouse.errors import DataError
 from warehouse.params import section
 from warehouse.store import Workspace, read_table
@@ -53,22 +60,29 @@ def register_candidate(
     """
     artifacts = workspace.artifacts
     evaluation, train = _json(artifacts / "evaluation.json"), _json(artifacts / "train.json")
-    if not evaluation["bundle_id"] == train["bundle_id"] == registry.bundle_sha256(artifacts / "candidate"):
-        raise DataError(
-            f"{artifacts}: evaluation.json, train.json and candidate/ are not of one run "
-            f"(bundles {evaluation['bundle_id'][:12]} and {train['bundle_id'][:12]}). Run train, then evaluate."
-        )
+    leaks = _json(artifacts / LEAKS) if (artifacts / LEAKS).exists() else None
+    made = {"evaluation.json": evaluation["bundle_id"], "train.json": train["bundle_id"]}
+    made |= {"candidate/": registry.bundle_sha256(artifacts / "candidate")}
+    made |= {} if leaks is None else {LEAKS: leaks["bundle_id"]}
+    if len(set(made.values())) > 1:
+        named = ", ".join(f"{name} of bundle {bundle[:12]}" for name, bundle in made.items())
+        raise DataError(f"{artifacts}: not of one run: {named}. Run train, leaks and evaluate again.")
     record = RunRecord(
         now=now,
         git_sha=git_sha,
         params=params_document,
         evaluation=evaluation,
         rows=int(train.get("population", {}).get("in", 0)),
-        tags={"fingerprint": train["fingerprint"], "bundle_id": train["bundle_id"]},
+        tags={
+            "fingerprint": train["fingerprint"],
+            "bundle_id": train["bundle_id"],
+            "leak_audit": "absent" if leaks is None else "passed" if leaks["passed"] else "failed",
+        },
+        trials=_trials(train),
     )
     version = registry.register(workspace, artifacts / "candidate", artifacts, record)
     _audit(workspace, now, "register", version=version.version, bundle_sha256=version.bundle_sha256)
-    verdict = judge(workspace, version, section(dict(params_document), "evaluate", EvaluateParams))
+    verdict = judge(workspace, version, section(dict(params_document), "gate", GateParams))
     _record(workspace, verdict, now)
     promoted = verdict.champion is None and verdict.passed
     if promoted:
@@ -76,7 +90,7 @@ def register_candidate(
     return Registration(registry.version_of(workspace, version.version), verdict, promoted)
 
 
-def promote(workspace: Workspace, params: EvaluateParams, now: datetime) -> Verdict:
+def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
     """Judges the challenger and, if it passes, makes it champion; the champion of before becomes `previous`.
 
     Raises:
@@ -117,22 +131,24 @@ def rollback(workspace: Workspace, now: datetime) -> Rollback:
     return done
 
 
-def judge(workspace: Workspace, challenger: RegisteredVersion, params: EvaluateParams) -> Verdict:
+def judge(workspace: Workspace, challenger: RegisteredVersion, params: GateParams) -> Verdict:
     """The gate's verdict from what the registry keeps of both versions; moves nothing."""
     folder = registry.run_folder(workspace, challenger)
     evaluation, train = _json(folder / "evaluation.json"), _json(folder / "train.json")
-    rules = alone(evaluation, train, params)
+    leaks = _json(folder / LEAKS) if (folder / LEAKS).exists() else None
+    rules = alone(evaluation, train, leaks, params)
     number = registry.alias(workspace, CHAMPION)
     compared, basis = False, "There is no champion yet, so the challenger is judged alone."
     if number is not None and number != challenger.version:
-        rules.append(calibrated(evaluation, params))
-        champion = registry.version_of(workspace, number)
-        reason = _unlike(workspace, challenger, champion, evaluation["headline_horizon"])
-        if isinstance(reason, str):
-            basis = f"Not compared with champion {number}: {reason}. The challenger is judged alone."
+        rows = headline_rows(read_table(folder / "predictions.parquet"), evaluation["headline_horizon"])
+        rules += calibrated(rows, params)
+        duel = _duel(workspace, challenger, registry.version_of(workspace, number), rows, evaluation, params)
+        if isinstance(duel, str):
+            basis = f"Not compared with champion {number}: {duel}. The challenger is judged alone."
         else:
-            compared, basis = True, f"Compared with champion {number} on the same {len(reason[0]):,} rows."
-            rules += beside(*reason, params)
+            compared, basis = True, f"Compared with champion {number}: {duel.basis}."
+            slices = folder / "heldout_accounts.parquet"
+            rules += beside(duel, read_table(slices) if slices.exists() else None, params)
     return Verdict(
         passed=all(rule.passed for rule in rules),
         version=challenger.version,
@@ -143,23 +159,59 @@ def judge(workspace: Workspace, challenger: RegisteredVersion, params: EvaluateP
     )
 
 
-def _unlike(
-    workspace: Workspace, challenger: RegisteredVersion, champion: RegisteredVersion, horizon: int
-) -> str | tuple[Any, Any]:
-    """The held-out rows of both, or why they cannot be compared."""
-    if challenger.data_fingerprint != champion.data_fingerprint:
-        return "it was judged on other data"
+def _duel(
+    workspace: Workspace,
+    challenger: RegisteredVersion,
+    champion: RegisteredVersion,
+    rows: pa.Table,
+    evaluation: Mapping[str, Any],
+    params: GateParams,
+) -> Duel | str:
+    """Both on the same rows, the champion's bundle before its recipe; or why not, for both."""
+    anew = _by_bundle(workspace, challenger, champion, rows, evaluation, params)
+    if isinstance(anew, Duel):
+        return anew
     try:
-        both = [
-            headline_rows(read_table(registry.run_folder(workspace, version) / "predictions.parquet"), horizon)
-            for version in (challenger, champion)
-        ]
+        kept = read_table(registry.run_folder(workspace, champion) / "predictions.parquet")
     except DataError as error:
-        return f"its stored predictions cannot be read ({error})"
-    return incomparable(*both) or (both[0], both[1])
+        return f"{anew}; and its stored predictions cannot be read ({error})"
+    alike = judged_alike(rows, headline_rows(kept, evaluation["headline_horizon"]), params)
+    return alike if isinstance(alike, Duel) else f"{anew}; and {alike}"
+
+
+def _by_bundle(
+    workspace: Workspace,
+    challenger: RegisteredVersion,
+    champion: RegisteredVersion,
+    rows: pa.Table,
+    evaluation: Mapping[str, Any],
+    params: GateParams,
+) -> Duel | str:
+    if champion.tags["fingerprint"] != challenger.tags["fingerprint"]:
+        return "its bundle was made for other features or another ladder"
+    trained = _json(registry.run_folder(workspace, champion) / "train.json")["trained_as_of"]
+    late = unseen(rows, date.fromisoformat(trained), params)
+    if isinstance(late, str):
+        return late
+    try:
+        if _json(workspace.artifacts / "train.json")["bundle_id"] != challenger.tags["bundle_id"]:
+            return "the features of the challenger's run are no longer there"
+        features = read_table(workspace.artifacts / "features.parquet")
+        scorer = Scorer.load(registry.fetch_bundle(workspace, CHAMPION))
+    except (BundleRefused, DataError) as error:
+        return f"its bundle cannot score the features of today ({error})"
+    return rescored(late, features, scorer, evaluation["headline_horizon"])
+
+
+def _trials(train: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The trials that train.json tells of, as `search` or as `search.trials`; none without a search."""
+    found = train.get("search") or ()
+    return found.get("trials", ()) if isinstance(found, Mapping) else found
 
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
+    """Raises BundleRefused, and moves nothing, if the version's bundle does not survive its canary."""
+    prove(registry.run_folder(workspace, registry.version_of(workspace, verdict.version)) / "bundle")
     moves: dict[str, int | None] = {} if verdict.champion is None else {PREVIOUS: verdict.champion}
     registry.move_aliases(workspace, {**moves, CHAMPION: verdict.version, CHALLENGER: None})
     _audit(workspace, now, "promote", version=verdict.version, champion=verdict.champion, basis=verdict.basis)
@@ -171,7 +223,7 @@ def _record(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
     workspace.artifacts.mkdir(parents=True, exist_ok=True)
     write_json(document, workspace.artifacts / "verdict.json")
     tags = {"gate": "passed" if verdict.passed else "failed", "verdict": json.dumps(document, allow_nan=False)}
-    registry.set_tags(workspace, verdict.version, tags)
+    registry.set_tags(workspace, verdict.version, tags, workspace.artifacts / "verdict.json")
 
 
 def _audit(workspace: Workspace, now: datetime, action: str, **facts: Any) -> None:

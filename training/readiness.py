@@ -137,7 +137,7 @@ def readiness(
     params: TrainParams,
     held_needed: int,
 ) -> Readiness:
-    """held_needed: positives that the gate wants held out (`evaluate.min_positives`)."""
+    """held_needed: positives that the gate wants held out (`gate.min_positives`)."""
     with without_usage(con):
         outlooks = _outlooks(con, Run(definitions, labels, params, books.table, books.end), snapshots)
     return judge(outlooks, books, labels, params.min_positives, held_needed)
@@ -256,7 +256,7 @@ def _no_test(told: dict[int, Outlook], books: Books) -> str:
 def _to_judge(split: Split, horizon: int, learn_needed: int, held_needed: int) -> tuple[str, list[str]]:
     said = (
         f"{split.held_positives:,} positives held out at {horizon} days as of {split.as_of}, {held_needed:,} needed "
-        "(evaluate.min_positives)"
+        "(gate.min_positives)"
     )
     thin = []
     if split.held_positives < held_needed:

@@ -34,7 +34,9 @@ SECTIONS = (
     "features",
     "labels",
     "train",
+    "leaks",
     "evaluate",
+    "gate",
     "score",
 )
 

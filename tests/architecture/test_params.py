@@ -24,7 +24,9 @@ HOMES = {
     "features": ("features.catalogue", "FeatureParams"),
     "labels": ("training.labels", "LabelParams"),
     "train": ("training.train", "TrainParams"),
+    "leaks": ("training.leaks", "LeakParams"),
     "evaluate": ("training.evaluate", "EvaluateParams"),
+    "gate": ("training.gate", "GateParams"),
     "score": ("serving.batch", "ScoreParams"),
 }
 FILES = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])

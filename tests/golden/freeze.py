@@ -12,13 +12,17 @@ from pathlib import Path
 import lightgbm as lgb
 import numpy as np
 
+from models.boosted import Boosted, fit_boosted
 from models.boosting import BoosterParams
-from models.hazard import EDGES, NEVER, Hazard, fit_hazard, incidence
-from models.increment import Amount, fit_amount
+from models.calibration import Calibration
+from models.hazard import EDGES, NEVER, Hazard, chance, incidence, person_periods
+from models.increment import Amount, Line, fit_amount
+from models.logistic import LogisticHazard, fit_logistic_hazard
 
 FROZEN = Path(__file__).parent / "frozen"
 HORIZONS = (90, 180, 270, 360)
-PARAMS = BoosterParams(rounds=6, num_leaves=5, learning_rate=0.3)
+SHIFT = 0.2
+PARAMS = BoosterParams(rounds=6, num_leaves=5, learning_rate=0.3, lambda_l2=10, feature_fraction=0.7, seeds=1)
 
 
 def rows(n: int = 12) -> np.ndarray:
@@ -29,10 +33,11 @@ def rows(n: int = 12) -> np.ndarray:
     return matrix
 
 
-def answers(expand: Hazard, churn: Hazard, amount: Amount, shift: float = 0.2) -> dict[str, list[float]]:
+def answers(expand: Hazard, churn: Hazard, ridge: Hazard, amount: Amount) -> dict[str, list[float]]:
     matrix = rows()
-    by_expand, by_churn = incidence(expand.by_interval(matrix, shift), churn.by_interval(matrix), HORIZONS)
-    said = {}
+    hazards = chance(Calibration(c=SHIFT)(expand.log_odds(matrix)))
+    by_expand, by_churn = incidence(hazards, chance(churn.log_odds(matrix)), HORIZONS)
+    said = {"ridge": ridge.log_odds(matrix)[:, 0].tolist()}
     for h in HORIZONS:
         said[f"expansion_{h}"] = by_expand[h].tolist()
         said[f"churn_{h}"] = by_churn[h].tolist()
@@ -41,12 +46,13 @@ def answers(expand: Hazard, churn: Hazard, amount: Amount, shift: float = 0.2) -
     return said
 
 
-def thawed() -> tuple[Hazard, Hazard, Amount, dict[str, list[float]]]:
+def thawed() -> tuple[Hazard, Hazard, Hazard, Amount, dict[str, list[float]]]:
     """The frozen models and what they answered when they were frozen."""
     said = json.loads((FROZEN / "answers.json").read_text())
     boosters = {path.name.split(".")[0]: lgb.Booster(model_file=str(path)) for path in FROZEN.glob("*.lgb.txt")}
-    expand, churn = (Hazard(boosters[name], said["bases"][name]) for name in ("expansion", "churn"))
-    return expand, churn, Amount(boosters["amount"], **said["amount"]), said["answers"]
+    expand, churn = (Boosted((boosters[name],), said["bases"][name]) for name in ("expansion", "churn"))
+    amount = Amount(boosters["amount"], **said["amount"], line=Line.from_json(said["line"]))
+    return expand, churn, LogisticHazard.from_json(said["ridge"]), amount, said["answers"]
 
 
 def main() -> None:
@@ -59,18 +65,26 @@ def main() -> None:
     grown = (event <= other) & (event < 400)
     event, other = np.where(grown, event, NEVER), np.where(~grown & (other < 400), other, NEVER)
     names, observed = ["number", "signed", "level"], np.full(n, EDGES[-1])
-    expand = fit_hazard(matrix, event, other, observed, PARAMS, 1, names, [2])
-    churn = fit_hazard(matrix, other, event, observed, PARAMS, 1, names, [2])
+    taught = person_periods(event, other, observed)
+    expand = fit_boosted(matrix, taught, PARAMS, 1, names, [2])
+    churn = fit_boosted(matrix, person_periods(other, event, observed), PARAMS, 1, names, [2])
+    ridge = fit_logistic_hazard(matrix, taught, [2])
     gains = {h: (np.flatnonzero(event < h), h * rng.lognormal(0, 1, int((event < h).sum()))) for h in HORIZONS}
     amount = fit_amount(matrix, gains, PARAMS, 1, names, [2])
     FROZEN.mkdir(exist_ok=True)
-    for name, booster in (("expansion", expand.booster), ("churn", churn.booster), ("amount", amount.booster)):
-        assert booster is not None
+    assert isinstance(expand, Boosted)
+    assert isinstance(churn, Boosted)
+    assert amount.booster is not None
+    assert amount.line is not None
+    models = {"expansion": expand.boosters[0], "churn": churn.boosters[0], "amount": amount.booster}
+    for name, booster in models.items():
         booster.save_model(str(FROZEN / f"{name}.lgb.txt"))
     said = {
         "bases": {"expansion": expand.base, "churn": churn.base},
-        "amount": {"smear": amount.smear, "low": amount.low, "high": amount.high},
-        "answers": answers(expand, churn, amount),
+        "ridge": ridge.to_json(),
+        "amount": {name: getattr(amount, name) for name in ("smear", "low", "high", "share")},
+        "line": amount.line.to_json(),
+        "answers": answers(expand, churn, ridge, amount),
     }
     (FROZEN / "answers.json").write_text(json.dumps(said, indent=1) + "\n")
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.boosting import BoosterParams
-from models.increment import WINSOR, Amount, fit_amount
+from models.increment import WINSOR, Amount, fit_amount, fit_tweedie
 
 QUICK = BoosterParams(rounds=60, learning_rate=0.1, feature_fraction=1.0)
 
@@ -56,12 +56,54 @@ def test_one_giant_in_training_does_not_move_what_everyone_is_said_to_gain() -> 
 
 
 def test_the_cap_holds_in_training_alone() -> None:
-    """The total is matched to the capped amounts; the range told is of the amounts as they were."""
+    """The total is matched to the capped amounts, out of fold."""
     matrix, gain = _planted(2_000, seed=5)
-    amount = _fit(matrix, gain)
-    said = amount.expected(matrix, 180)
-    assert said.sum() == pytest.approx(np.minimum(gain, np.quantile(gain, WINSOR)).sum(), rel=1e-9)
-    assert amount.high == pytest.approx(np.quantile(gain / said, 0.9), rel=1e-9)
+    capped = np.minimum(gain, np.quantile(gain, WINSOR))
+    assert _fit(matrix, gain).expected(matrix, 180).sum() == pytest.approx(capped.sum(), rel=0.03)
+
+
+def test_the_total_and_the_range_follow_a_later_window_in_which_all_gained_twice_as_much() -> None:
+    amount = _fit(*_planted(3_000, seed=1))
+    matrix, gain = _planted(1_000, seed=2)
+    expected = amount.expected(matrix, 180)
+    moved = amount.brought_into_line(expected, 1.6 * gain)
+    assert moved.expected(matrix, 180).sum() == pytest.approx(1.6 * gain.sum(), rel=0.05)
+    fresh, later = _planted(20_000, seed=3)
+    said = moved.expected(fresh, 180)
+    inside = (1.6 * later >= said * moved.low) & (1.6 * later <= said * moved.high)
+    assert inside.mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_handful_of_expansions_moves_the_total_by_little_and_the_range_not_at_all() -> None:
+    amount = _fit(*_planted(3_000, seed=1))
+    moved = amount.brought_into_line(np.full(5, 100.0), np.full(5, 200.0))
+    assert 1 < moved.smear / amount.smear < 1.1
+    assert (moved.low, moved.high) == (amount.low, amount.high)
+    assert amount.brought_into_line(np.empty(0), np.empty(0)) is amount
+
+
+def test_smearing_is_told_by_accounts_that_were_not_learned_from() -> None:
+    """Ten snapshots an account share its luck: trees that saw one know the other nine."""
+    rng = np.random.default_rng(8)
+    luck = np.exp(rng.normal(0, 1.2, 200))
+    account = np.repeat(np.arange(200), 10)
+    matrix = np.column_stack([luck[account] + 1e-6 * rng.normal(size=2_000), rng.normal(size=2_000)])
+    gain = 100 * np.exp(rng.normal(0, 1.0, 200))[account]
+    apart = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [], account)
+    mixed = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [])
+    assert mixed.share == 0.0
+    assert apart.share == 1.0, "trees that know an account's luck are no better for another account"
+    assert apart.low < mixed.low < mixed.high < apart.high
+
+
+def test_tweedie_gives_everyone_at_risk_the_gain_of_its_kind() -> None:
+    rng = np.random.default_rng(9)
+    kind = rng.integers(0, 2, 6_000).astype(float)
+    gain = np.where(rng.random(6_000) < 0.05 + 0.1 * kind, rng.lognormal(5, 0.5, 6_000), 0.0)
+    matrix = np.column_stack([kind, rng.normal(size=6_000)])
+    said = fit_tweedie(matrix, gain, QUICK.model_copy(update={"rounds": 120}), 1, ["kind", "noise"], []).predict(matrix)
+    for value in (0, 1):
+        assert said[kind == value].sum() == pytest.approx(gain[kind == value].sum(), rel=0.15)
 
 
 def test_a_longer_horizon_learned_from_larger_amounts_says_more() -> None:

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models import registry
 from models.errors import BundleRefused
+from models.manifest import seal
 from models.registry import RegisteredVersion, RunRecord
-from models.scorer import seal
 from tests.training.judged import NOW
 from warehouse.errors import UsageError
 from warehouse.store import Workspace
@@ -35,6 +36,10 @@ EVALUATION = {
         },
         {"target": "expansion", "horizon": 180, "candidate": "spend_90d", "roc_auc": 0.6},
     ],
+    "by_origin": [
+        {"target": "expansion", "horizon": 180, "candidate": "champion", "as_of": day, "roc_auc": auc}
+        for day, auc in (("2025-06-01", 0.8), ("2025-03-01", 0.7))
+    ],
 }
 
 
@@ -49,16 +54,25 @@ def _artifacts(folder: Path) -> Path:
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     (folder / "plots" / "expansion_180_gains.png").write_bytes(b"picture")
     (folder / "model_card.md").write_text("# card")
-    (folder / "evaluation.json").write_text(json.dumps(EVALUATION))
+    for name in ("evaluation.json", "leaks.json", "train.json"):
+        (folder / name).write_text(json.dumps(EVALUATION))
     return folder
 
 
 def _register(workspace: Workspace, text: str = "{}") -> RegisteredVersion:
     params = {"train": {"seed": 11, "booster": {"rounds": 100}}, "tiers": {"ladder": [{"name": "trial", "floor": 0}]}}
-    record = RunRecord(NOW, "abc123", params, EVALUATION, rows=10, tags={"bundle_id": "b" * 64})
+    trials = [{"number": n, "params": {"num_leaves": 7 + n}, "value": [0.31, 0.29, None][n]} for n in range(3)]
+    record = RunRecord(NOW, "abc123", params, EVALUATION, 10, {"bundle_id": "b" * 64}, trials)
     return registry.register(
         workspace, _bundle(workspace.root / "new", text), _artifacts(workspace.root / "made"), record
     )
+
+
+def _ledger(workspace: Workspace) -> Any:
+    from mlflow import MlflowClient
+
+    uri = registry.tracking_uri(workspace)
+    return MlflowClient(uri, uri)
 
 
 @pytest.fixture(scope="module")
@@ -87,18 +101,52 @@ def test_a_version_says_what_it_was_made_of(filled: Workspace) -> None:
 
 
 def test_the_run_holds_params_figures_data_and_papers(filled: Workspace) -> None:
-    from mlflow import MlflowClient
-
-    uri = registry.tracking_uri(filled)
-    run = MlflowClient(uri, uri).get_run(registry.version_of(filled, 1).run_id)
+    run = _ledger(filled).get_run(registry.version_of(filled, 1).run_id)
     assert run.data.params["train.booster.rounds"] == "100"
     assert json.loads(run.data.params["tiers.ladder"])[0]["name"] == "trial"
-    assert run.data.metrics == {"expansion_180/roc_auc": 0.8}
-    assert run.inputs.dataset_inputs[0].dataset.digest == "d" * 36
+    assert run.data.metrics == {"expansion_180/roc_auc": 0.8, "by_origin/expansion_180/roc_auc": 0.8}
     assert run.info.start_time == int(NOW.timestamp() * 1000)
     folder = registry.run_folder(filled, registry.version_of(filled, 1))
-    for name in ("model_card.md", "evaluation.json", "plots/expansion_180_gains.png", "bundle/manifest.json"):
+    papers = ("model_card.md", "evaluation.json", "leaks.json", "train.json", "plots/expansion_180_gains.png")
+    for name in (*papers, "bundle/manifest.json"):
         assert (folder / name).is_file()
+
+
+def test_a_figure_of_every_origin_is_a_step_and_the_run_says_which_origin(filled: Workspace) -> None:
+    client, run_id = _ledger(filled), registry.version_of(filled, 1).run_id
+    history = client.get_metric_history(run_id, "by_origin/expansion_180/roc_auc")
+    assert [(one.step, one.value) for one in history] == [(0, 0.7), (1, 0.8)]
+    assert client.get_run(run_id).data.tags["origins"] == "2025-03-01, 2025-06-01"
+
+
+def test_the_data_trained_on_and_judged_on_are_inputs_of_the_run(filled: Workspace) -> None:
+    inputs = _ledger(filled).get_run(registry.version_of(filled, 1).run_id).inputs.dataset_inputs
+    said = {one.tags[0].value: (one.dataset.name, one.dataset.digest) for one in inputs}
+    assert said == {"training": ("warehouse", "d" * 36), "evaluation": ("heldout", "d" * 36)}
+
+
+def test_every_trial_of_the_search_is_a_run_nested_in_its_training_run(filled: Workspace) -> None:
+    client, run_id = _ledger(filled), registry.version_of(filled, 1).run_id
+    experiment = client.get_run(run_id).info.experiment_id
+    found = client.search_runs(
+        [experiment], f"tags.`mlflow.parentRunId` = '{run_id}'", order_by=["attributes.run_name"]
+    )
+    assert [run.info.run_name for run in found] == ["trial 0", "trial 1", "trial 2"]
+    assert [run.data.params["num_leaves"] for run in found] == ["7", "8", "9"]
+    assert [run.data.metrics.get("value") for run in found] == [0.31, 0.29, None]
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+
+def test_a_tag_too_long_for_a_run_stays_on_the_version_and_its_paper_with_the_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    version = _register(workspace)
+    paper = tmp_path / "verdict.json"
+    paper.write_text("{}")
+    registry.set_tags(workspace, 1, {"verdict": "x" * 9000, "gate": "failed"}, paper)
+    assert len(registry.version_of(workspace, 1).tags["verdict"]) == 9000
+    tags = _ledger(workspace).get_run(version.run_id).data.tags
+    assert (tags["gate"], "verdict" in tags) == ("failed", False)
+    assert (registry.run_folder(workspace, version) / "verdict.json").read_text() == "{}"
 
 
 def test_each_alias_brings_back_its_own_bundle(filled: Workspace) -> None:

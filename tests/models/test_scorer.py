@@ -13,16 +13,26 @@ import lightgbm as lgb
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.hazard import EDGES, REASON_INTERVAL, incidence, offset
-from models.scorer import Scorer, rule_scorer, seal
-from tests.models.made_features import DEFINITIONS, feature_rows, fitted
+from models.hazard import REASON_INTERVAL, chance, incidence
+from models.manifest import seal
+from models.peers import age_band
+from models.scorer import Scorer, rule_scorer
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, feature_rows, fitted
+from training.fit import LEARNERS, assemble, fit_all
 
 FILES = (
-    *("amount.lgb.txt", "churn.lgb.txt", "expansion.lgb.txt", "high_value.lgb.txt"),
-    *("card.json", "definitions.json", "encoding.json", "manifest.json", "model.json", "peers.json"),
+    *(
+        "amount.lgb.txt",
+        "churn.0.lgb.txt",
+        *(f"{t}.{i}.lgb.txt" for t in ("expansion", "high_value") for i in range(3)),
+    ),
+    *("card.json", "definitions.json", "encoding.json", "golden.json", "manifest.json", "model.json", "peers.json"),
 )
 
 
@@ -72,7 +82,10 @@ def test_the_same_data_and_seed_make_the_same_bytes_and_another_seed_another_bun
     assert fitted().save(tmp_path / "again") == Scorer.load(sealed).bundle_id
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (sealed / name).read_bytes(), name
-    assert replace(fitted(), shift=0.1).save(tmp_path / "other") != Scorer.load(sealed).bundle_id
+    assert (
+        replace(fitted(), calibration={"expansion": Calibration(c=0.1)}).save(tmp_path / "other")
+        != Scorer.load(sealed).bundle_id
+    )
 
 
 @pytest.mark.usefixtures("_no_parsing")
@@ -206,17 +219,18 @@ def test_figures_of_one_row_agree_with_one_another(scorer: Scorer, tonight: pa.T
         assert row["increment_90"] >= 0
 
 
-def test_each_probability_comes_from_its_own_hazard_and_only_expansions_are_shifted(
-    scorer: Scorer, tonight: pa.Table
-) -> None:
-    scorer = replace(scorer, shift=0.3)
+def test_each_probability_comes_from_its_own_hazard_and_its_own_calibration(scorer: Scorer, tonight: pa.Table) -> None:
+    calibration = {"expansion": Calibration(0.9, 1.1, 0.3), "high_value": Calibration(c=-0.2)}
+    scorer = replace(scorer, calibration=calibration)
     matrix = scorer.encoding.matrix(tonight)
     said = scorer.predict(matrix)
-    churn = scorer.hazards["churn"].by_interval(matrix)
+    churn = chance(scorer.hazards["churn"].log_odds(matrix))
     for target in ("expansion", "high_value"):
-        alone, closed = incidence(scorer.hazards[target].by_interval(matrix, 0.3), churn, (90, 180))
+        hazards = chance(calibration[target](scorer.hazards[target].log_odds(matrix)))
+        alone, closed = incidence(hazards, churn, (90, 180))
         for h in (90, 180):
-            assert np.array_equal(said[f"{target}_{h}"], alone[h])
+            expected = alone[h] if target == "expansion" else np.minimum(alone[h], said[f"expansion_{h}"])
+            assert np.array_equal(said[f"{target}_{h}"], expected)
             assert target == "high_value" or np.array_equal(said[f"churn_{h}"], closed[h])
             assert target == "high_value" or np.array_equal(
                 said[f"increment_{h}"], alone[h] * scorer.amount.expected(matrix, h)
@@ -234,14 +248,15 @@ def test_the_high_value_tier_is_never_likelier_than_the_next_one(scorer: Scorer,
 
 
 def test_reasons_explain_the_very_hazard_that_is_scored(scorer: Scorer, tonight: pa.Table) -> None:
-    """TreeSHAP by feature, the interval's own share and the bias make the raw score."""
-    hazard, matrix = scorer.hazards["expansion"], scorer.encoding.matrix(tonight)
-    assert hazard.booster is not None
-    rows = np.column_stack([matrix, np.full(len(matrix), float(EDGES[REASON_INTERVAL]))])
-    rest = np.asarray(hazard.booster.predict(rows, pred_contrib=True))[:, -2:].sum(axis=1)
-    said = hazard.by_interval(matrix)[:, REASON_INTERVAL]
-    log_odds = np.log(said / (1 - said)) - offset(hazard.base, REASON_INTERVAL)
-    assert np.abs(hazard.contributions(matrix).sum(axis=1) + rest - log_odds).max() < 1e-6
+    """They add up to its log-odds less those of peers of the same age, with nothing left for the interval."""
+    log_odds = scorer.hazards["expansion"].log_odds(scorer.encoding.matrix(tonight))[:, REASON_INTERVAL]
+    explanation = scorer.explain(tonight)
+    assert explanation is not None
+    assert np.abs(explanation.log_odds - log_odds).max() < 1e-9
+    peers = np.array(scorer.peers.log_odds)[age_band(tonight)]
+    assert np.abs(explanation.centred.sum(axis=1) - (log_odds - peers)).max() < 1e-6
+    constant = explanation.log_odds - explanation.contributions.sum(axis=1)
+    assert np.ptp(constant) < 1e-9
 
 
 def test_young_and_silent_accounts_are_marked_low_in_confidence(scorer: Scorer) -> None:
@@ -294,3 +309,31 @@ def test_the_encoding_that_scores_is_the_bundles_own(sealed: Path, tonight: pa.T
     assert "Atlantis" not in loaded.encoding.levels["country"]
     assert Encoding.learn(unseen).levels["country"] == ("Atlantis",)
     assert loaded.score(unseen).num_rows == len(tonight)
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_is_served_from_text_alone_and_named_in_the_card(
+    learner: str, tonight: pa.Table, tmp_path: Path
+) -> None:
+    data = dataset(1_500)
+    scorer = assemble(fit_all(data, LABELS, QUICK, 0), data, DEFINITIONS, LABELS, {}, learner)
+    scorer.save(tmp_path / "bundle")
+    again = Scorer.load(tmp_path / "bundle")
+    assert again.card["learner"] == learner
+    assert again.score(tonight).equals(scorer.score(tonight))
+    assert {path.suffix for path in (tmp_path / "bundle").iterdir()} == {".json", ".txt"}
+    trees = [path.name for path in (tmp_path / "bundle").glob("expansion.*.lgb.txt")]
+    assert len(trees) == (0 if learner == "logistic" else QUICK.seeds)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.floats(-1e9, 1e9) | st.just(float("nan")), min_size=8, max_size=8), st.integers(0, 10_000))
+def test_on_any_numbers_whatever_probabilities_are_in_order(scorer: Scorer, wild: list[float], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    said = scorer.predict(rng.choice(wild, (16, len(scorer.encoding.names))))
+    assert (said["expansion_90"] <= said["expansion_180"]).all()
+    assert (said["high_value_90"] <= said["high_value_180"]).all()
+    for h in (90, 180):
+        assert (said[f"expansion_{h}"] + said[f"churn_{h}"] <= 1).all()
+        assert (said[f"high_value_{h}"] <= said[f"expansion_{h}"]).all()
+        assert np.isfinite(said[f"increment_{h}"]).all()

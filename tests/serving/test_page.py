@@ -7,6 +7,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,9 @@ import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from serving.guard import COOKIE
-from tests.serving.published import HOSTILE, Service
+from tests.models.made_features import feature_rows, fitted
+from tests.serving.explained import JUMPED, night, with_values
+from tests.serving.published import HOSTILE, Service, open_service
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -41,6 +45,12 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def address(service: Service) -> Iterator[str]:
+    with served(service) as there:
+        yield there
+
+
+@contextmanager
+def served(service: Service) -> Iterator[str]:
     """The app on a real socket of loopback."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
@@ -142,3 +152,23 @@ def test_a_wrong_key_is_refused_in_words(browser: Browser, address: str) -> None
     page.wait_for_selector("#sign-in-error:not([hidden])")
     assert "not valid" in page.locator("#sign-in-error").inner_text()
     page.close()
+
+
+def test_an_account_shows_what_moved_it_since_the_release_before_and_fits_a_phone(
+    browser: Browser, workspace: Path
+) -> None:
+    yesterday, bundle = date(2025, 6, 1), workspace / "bundle"
+    fitted(n=1_200).save(bundle)
+    before = with_values(feature_rows(60, seed=3), JUMPED, users_28d=1.0, tier=0.0)
+    night(workspace, bundle, before, yesterday)
+    night(workspace, bundle, with_values(before, JUMPED, users_28d=19.0), date(2025, 6, 2))
+    with served(open_service(workspace, datetime(2025, 6, 2, 9, tzinfo=UTC), auth=False)) as address:
+        opened = browser.new_page(viewport={"width": 390, "height": 800})
+        opened.goto(f"{address}/accounts/{JUMPED}")
+        text = opened.locator("main").inner_text()
+        width = opened.evaluate("document.documentElement.scrollWidth")
+        opened.close()
+    assert "What moved it since 2025-06-01" in text
+    assert "19 users (was 1 on 2025-06-01)" in text
+    assert "add up to +" in text
+    assert width <= 390

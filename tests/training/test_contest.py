@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from models.baselines import RULES
 from models.encoding import Encoding
 from tests.models.made_features import AS_OF, dataset, feature_rows
-from training.contest import SCHEMA, contest, reference_probabilities
+from training.contest import ACCOUNTS, SCHEMA, contest, describe, plain_references, reference_probabilities, stating
 
 
 def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_probability_have_one() -> None:
@@ -19,7 +21,15 @@ def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_prob
     label, money = (np.arange(n) % 2).astype(float), np.linspace(-5, 9, n)
     probability, expected = np.linspace(0.1, 0.9, n), np.linspace(0, 50, n)
     blocks = list(
-        contest("expansion", 90, AS_OF, test, label, money, (probability, expected), {"base_rate": np.full(n, 0.3)})
+        contest(
+            "expansion",
+            90,
+            AS_OF,
+            test,
+            label,
+            money,
+            {"champion": stating(probability, expected), "base_rate": stating(np.full(n, 0.3))},
+        )
     )
     by_name = {block["candidate"][0].as_py(): block for block in blocks}
     assert list(by_name) == ["champion", "base_rate", *RULES]
@@ -51,9 +61,10 @@ def test_the_base_rate_is_the_rate_of_the_rows_that_tell_and_behaviour_lifts_the
     told = label.copy()
     told[:100] = np.nan
     said = reference_probabilities(matrix[:3_000], told[:3_000], matrix[3_000:], encoding.names)
-    assert set(said) == {"base_rate", "logistic", "position"}
+    assert set(said) == {"base_rate", "tier_prior", "position"}
     assert set(said["base_rate"].tolist()) == {label[100:3_000].mean()}
-    assert roc_auc_score(label[3_000:], said["logistic"]) > 0.65
+    logistic = plain_references(encoding, matrix[:3_000], told[:3_000], matrix[3_000:])["logistic"]
+    assert roc_auc_score(label[3_000:], logistic.score) > 0.65
     assert roc_auc_score(label[3_000:], said["position"]) == pytest.approx(0.5, abs=0.08)
 
 
@@ -77,3 +88,29 @@ def test_without_both_classes_there_is_no_reference(
 def test_an_empty_contest_still_has_the_schema() -> None:
     assert SCHEMA.empty_table().schema.names[:2] == ["account_id", "as_of"]
     assert pa.types.is_int8(SCHEMA.field("label").type)
+
+
+def test_the_prior_of_a_tier_is_its_rate_and_a_tier_never_seen_has_that_of_all(
+    rows: tuple[np.ndarray, np.ndarray, Encoding],
+) -> None:
+    matrix, label, encoding = rows
+    at = encoding.names.index("tier")
+    train, test = matrix[:800].copy(), matrix[:3].copy()
+    test[:, at] = [0, 1, 9]
+    said = reference_probabilities(train, label[:800], test, encoding.names)["tier_prior"]
+    rate = label[:800].mean()
+    for place, tier in ((0, 0), (1, 1)):
+        of = label[:800][train[:, at] == tier]
+        assert said[place] == pytest.approx((of.sum() + rate) / (len(of) + 1))
+    assert said[2] == pytest.approx(rate)
+
+
+def test_held_out_accounts_are_described_by_what_was_known_of_them() -> None:
+    test = dataset(40)
+    table = describe(test, date(2025, 3, 1))
+    assert table.schema.equals(ACCOUNTS)
+    last, tenure = test.features["days_since_last_event"].to_pylist(), test.features["tenure_days"].to_pylist()
+    for row, day, age in zip(table.to_pylist(), last, tenure, strict=True):
+        assert row["active"] == (day is not None and day <= 90)
+        assert row["new"] == (age <= 92), "signed up on 1 March 2025 or later"
+    assert not any(describe(test, None)["new"].to_pylist())

@@ -114,7 +114,8 @@ def test_each_target_gets_its_pictures_and_the_card_shows_them(tmp_path: Path) -
     workspace = trained(tmp_path, _two_targets())
     evaluate(workspace, QUICK)
     found = sorted(path.name for path in (workspace.artifacts / "plots").iterdir())
-    assert found == [f"{t}_180_{kind}.png" for t in ("expansion", "high_value") for kind in ("calibration", "gains")]
+    kinds = ("calibration", "deciles", "gains")
+    assert found == ["capacity.png", *(f"{t}_180_{kind}.png" for t in ("expansion", "high_value") for kind in kinds)]
     card = (workspace.artifacts / "model_card.md").read_text()
     for name in found:
         assert f"(plots/{name})" in card

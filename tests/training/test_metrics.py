@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +23,10 @@ PERCENT = st.sampled_from([1.0, 5.0, 10.0, 33.3, 100.0])
 def _columns(rows: list[tuple[int, float, float]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     table = np.array(rows, dtype=float).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _listed(twin: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda wanted, score, count: twin(list(wanted), list(score), min(count, len(score)))
 
 
 def _same(vectorised: float, scalar: float) -> None:
@@ -48,6 +54,74 @@ def test_lift_recall_and_revenue_agree_with_their_scalar_twin(
     _same(metrics.revenue_captured(money, score, percent=percent), captured)
 
 
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS, count=st.integers(1, 50))
+def test_figures_of_the_first_accounts_agree_with_their_scalar_twins(
+    rows: list[tuple[int, float, float]], count: int
+) -> None:
+    label, score, money = _columns(rows)
+    gain = np.maximum(money, 0.0)
+    held = twins.held_by_first(list(label), list(score), count)
+    _same(metrics.recall_at(label, score, count=count), held / label.sum() if label.sum() else math.nan)
+    ours, theirs = (f(gain, score, count) for f in (metrics.tie_range, _listed(twins.tie_range)))
+    assert ours == pytest.approx(theirs, rel=1e-9, abs=1e-9)
+    worst, expected, best = ours
+    assert worst <= expected + 1e-9 <= best + 2e-9
+    economics = (count, 3.0, 0.8, 0.1)
+    profit = twins.profit_at(list(money), list(score), *economics)
+    assert metrics.profit_at(money, score, *economics) == pytest.approx(profit, rel=1e-9, abs=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS)
+def test_figures_of_money_agree_with_their_scalar_twins(rows: list[tuple[int, float, float]]) -> None:
+    _, score, money = _columns(rows)
+    for name in ("gini", "spearman", "decile_mape"):
+        twin = getattr(twins, name)(list(money), list(score))
+        assert getattr(metrics, name)(money, score) == pytest.approx(twin, rel=1e-7, abs=1e-7, nan_ok=True), name
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=ROWS, threshold=st.sampled_from([0.0, 0.1, 0.5, 0.9]))
+def test_net_benefit_and_observed_against_expected_agree_with_their_scalar_twins(
+    rows: list[tuple[int, float, float]], threshold: float
+) -> None:
+    label, score, _ = _columns(rows)
+    _same(metrics.net_benefit(label, score, threshold), twins.net_benefit(list(label), list(score), threshold))
+    parts = twins.parts(list(score), 10)
+    found = metrics.observed_expected(label, score)
+    assert [part.n for part in found] == [len(part) for part in parts]
+    for ours, theirs in zip(found, parts, strict=True):
+        _same(ours.observed, sum(label[i] for i in theirs))
+        _same(ours.expected, sum(score[i] for i in theirs))
+        around = [bound * len(theirs) for bound in twins.wilson(ours.observed, len(theirs))]
+        assert (ours.low, ours.high) == pytest.approx(around, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=ROWS)
+def test_the_calibration_line_is_where_the_likelihood_is_flat(rows: list[tuple[int, float, float]]) -> None:
+    label, score, _ = _columns(rows)
+    said = np.clip(score, 0.01, 0.99)
+    intercept, slope = metrics.calibration_line(label, said)
+    if math.isnan(intercept):
+        return
+    assert twins.calibration_gradient(list(label), list(said), intercept, slope) == pytest.approx((0, 0), abs=1e-6)
+
+
+def test_gains_are_what_each_number_of_calls_holds() -> None:
+    label, score = np.array([1.0, 0, 1, 0, 1]), np.array([0.9, 0.5, 0.5, 0.2, 0.1])
+    called, held = metrics.gains(label, score)
+    for x, y in zip(called, held, strict=True):
+        assert y == pytest.approx(twins.held_by_first(list(label), list(score), 5 * x) / 3)
+
+
+def test_a_contact_pays_where_the_money_it_may_bring_exceeds_its_cost() -> None:
+    assert metrics.cost_threshold(cost=20, margin=0.8, uplift=0.1, gain=1000) == pytest.approx(0.25)
+    assert metrics.cost_threshold(cost=20, margin=0.8, uplift=0.1, gain=100) == 1
+    assert math.isnan(metrics.cost_threshold(cost=20, margin=0.8, uplift=0.1, gain=0))
+
+
 @settings(max_examples=60, deadline=None)
 @given(rows=ROWS, weights=st.lists(st.integers(0, 4), min_size=40, max_size=40), percent=PERCENT)
 def test_a_weight_is_the_row_written_that_often(
@@ -59,6 +133,9 @@ def test_a_weight_is_the_row_written_that_often(
     for name in ("roc_auc", "pr_auc", "brier", "brier_skill", "log_loss", "ece", "expected_over_actual"):
         metric = getattr(metrics, name)
         _same(metric(label, score, weight), metric(label[again], score[again]))
+        if name != "ece":
+            both = metric(label, score, np.column_stack([weight, np.ones(len(rows))]))
+            assert both == pytest.approx([metric(label[again], score[again]), metric(label, score)], nan_ok=True)
     for metric, what in ((metrics.lift, label), (metrics.revenue_captured, money)):
         _same(metric(what, score, weight, percent=percent), metric(what[again], score[again], percent=percent))
 

@@ -15,12 +15,17 @@ def _scored(rng: np.random.Generator, n: int, skill: float = 1.0, probability: b
     return Scored(label, rng.normal(0, 30, n), score, score * rng.random(n), score if probability else None)
 
 
+def _samples(account: np.ndarray, replicates: int, seed: int) -> list[np.ndarray]:
+    """The weight of each row, one sample after the other."""
+    return [column for block in replicate_weights(account, replicates, seed) for column in block.T]
+
+
 def test_a_replicate_equals_the_resampled_rows_written_out() -> None:
     rng = np.random.default_rng(0)
     scored, account = _scored(rng, 300), rng.integers(0, 90, 300)
     account = np.unique(account, return_inverse=True)[1]
     found = bootstrap({"it": scored}, account, 20, seed=9)["it"]
-    for number, weight in enumerate(replicate_weights(account, 20, seed=9)):
+    for number, weight in enumerate(_samples(account, 20, seed=9)):
         again = np.repeat(np.arange(300), weight.astype(int))
         label, score, money = scored.label[again], scored.score[again], scored.money_score[again]
         assert found["roc_auc"][number] == pytest.approx(metrics.roc_auc(label, score), rel=1e-12)
@@ -34,7 +39,7 @@ def test_a_replicate_equals_the_resampled_rows_written_out() -> None:
 
 def test_rows_of_one_account_rise_and_fall_together() -> None:
     account = np.array([0, 0, 1, 1, 2])
-    for weight in replicate_weights(account, 50, seed=1):
+    for weight in _samples(account, 50, seed=1):
         assert weight[0] == weight[1]
         assert weight[2] == weight[3]
         assert weight[0] + weight[2] + weight[4] == 3

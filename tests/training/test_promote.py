@@ -13,15 +13,16 @@ import pyarrow.compute as pc
 import pytest
 
 from models import registry
-from tests.training.judged import NOW, heldout_rows, trained, with_truth
+from tests.training.judged import NOW, audited, heldout_rows, trained, with_truth
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import EvaluateParams, evaluate
+from training.gate import GateParams
 from training.promote import Registration, promote, register_candidate, rollback
 from warehouse.errors import DataError, GateRefused
 from warehouse.store import Workspace
 
-PARAMS = EvaluateParams(bootstrap=60)
-DOCUMENT = {"evaluate": {"bootstrap": 60}, "train": {"seed": 11}}
+PARAMS, GATE = EvaluateParams(bootstrap=60), GateParams(bootstrap=60)
+DOCUMENT = {"gate": {"bootstrap": 60}, "train": {"seed": 11}}
 Train = Callable[..., Registration]
 
 
@@ -97,7 +98,7 @@ def test_a_challenger_that_does_better_than_the_simulators_truth_is_refused(work
     assert not _rule(done.verdict.document(), "beyond_ceiling")["passed"]
     assert registry.aliases(workspace) == {"challenger": 1}
     with pytest.raises(PromotionRefused, match="below that of the true probabilities"):
-        promote(workspace, PARAMS, NOW)
+        promote(workspace, GATE, NOW)
 
 
 def _given_away(rows: pa.Table) -> pa.Table:
@@ -116,7 +117,7 @@ def test_a_better_challenger_is_compared_on_the_same_rows_and_takes_over(workspa
     assert not second.promoted
     assert second.verdict.compared
     assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
-    verdict = promote(workspace, PARAMS, NOW)
+    verdict = promote(workspace, GATE, NOW)
     assert verdict.passed
     assert "same 1,500 rows" in verdict.basis
     assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
@@ -128,7 +129,7 @@ def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, 
     train(heldout_rows(skill=1.2))
     before = registry.aliases(workspace)
     with pytest.raises(PromotionRefused) as refused:
-        promote(workspace, PARAMS, NOW)
+        promote(workspace, GATE, NOW)
     assert isinstance(refused.value, GateRefused)
     assert refused.value.exit_code == 4
     assert not _rule(refused.value.verdict, "log_loss")["passed"]
@@ -140,16 +141,77 @@ def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, 
 def test_a_challenger_judged_on_other_data_is_judged_alone_and_says_so(workspace: Workspace, train: Train) -> None:
     train()
     train(heldout_rows(seed=4), data_fingerprint="e" * 64)
-    verdict = promote(workspace, PARAMS, NOW)
+    verdict = promote(workspace, GATE, NOW)
     assert not verdict.compared
-    assert "other data" in verdict.basis
-    assert {rule.name for rule in verdict.rules} == {"skill", "positives", "one_feature", "too_good", "calibration"}
+    assert "have another label" in verdict.basis
+    alone = {"skill", "positives", "one_feature", "too_good", "leak_audit", "calibration", "calibration_slope"}
+    assert {rule.name for rule in verdict.rules} == alone
+
+
+def test_new_data_that_keep_the_held_out_rows_are_compared_on_those_in_common(
+    workspace: Workspace, train: Train
+) -> None:
+    train(heldout_rows(skill=1.6))
+    fewer = heldout_rows(skill=2.0).filter(pc.less(heldout_rows()["account_id"], "account-01200"))
+    train(fewer, data_fingerprint="e" * 64)
+    verdict = promote(workspace, GATE, NOW)
+    assert "each one's recipe scored the same 1,200 rows" in verdict.basis
+
+
+def test_a_challenger_that_says_the_same_is_no_better_so_the_champion_stays(workspace: Workspace, train: Train) -> None:
+    train()
+    train(gain=[{"feature": "users_28d", "share": 0.32}])
+    with pytest.raises(PromotionRefused, match=r"log-loss on \d+ positives: \+0\.0000 .* must lie wholly below 0"):
+        promote(workspace, GATE, NOW)
+
+
+def test_a_bundle_made_for_another_ladder_does_not_score_the_rows_of_todays(workspace: Workspace, train: Train) -> None:
+    train(trained_as_of="2025-06-01")
+    train(heldout_rows(seed=4), fingerprint="e" * 64)
+    basis = promote(workspace, GATE, NOW).basis
+    assert "its bundle was made for other features or another ladder; and the two were judged on different" in basis
 
 
 def test_the_same_data_held_out_differently_is_not_compared(workspace: Workspace, train: Train) -> None:
     train()
     train(heldout_rows(seed=4))
-    assert "different rows" in promote(workspace, PARAMS, NOW).basis
+    assert "different rows" in promote(workspace, GATE, NOW).basis
+
+
+def test_a_version_that_was_not_audited_for_leaks_serves_nobody(workspace: Workspace) -> None:
+    trained(workspace.root)
+    (workspace.artifacts / "leaks.json").unlink()
+    evaluate(workspace, PARAMS)
+    done = register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    assert not done.promoted
+    assert done.version.tags["leak_audit"] == "absent"
+    with pytest.raises(PromotionRefused, match=r"has no leaks\.json") as refused:
+        promote(workspace, GATE, NOW)
+    assert refused.value.exit_code == 4
+    assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def test_a_failed_leak_audit_refuses_and_the_verdict_quotes_the_probe(workspace: Workspace) -> None:
+    bundle = json.loads((trained(workspace.root).artifacts / "train.json").read_text())["bundle_id"]
+    failed = audited(bundle, future_rows="events_28d (12 rows) change.")
+    (workspace.artifacts / "leaks.json").write_text(json.dumps(failed))
+    evaluate(workspace, PARAMS)
+    done = register_candidate(workspace, DOCUMENT, "abc123", NOW)
+    rule = _rule(done.verdict.document(), "leak_audit")
+    assert (rule["passed"], rule["value"]) == (False, 1)
+    assert "future_rows: events_28d (12 rows) change." in rule["text"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+    kept = registry.run_folder(workspace, done.version)
+    assert json.loads((kept / "leaks.json").read_text()) == failed
+    assert json.loads((kept / "verdict.json").read_text())["passed"] is False
+
+
+def test_the_audit_of_another_bundle_is_not_registered(workspace: Workspace) -> None:
+    trained(workspace.root)
+    (workspace.artifacts / "leaks.json").write_text(json.dumps(audited("0" * 64)))
+    evaluate(workspace, PARAMS)
+    with pytest.raises(DataError, match=r"not of one run.*leaks\.json of bundle 000000000000"):
+        register_candidate(workspace, DOCUMENT, "abc123", NOW)
 
 
 def test_a_total_far_off_is_refused_beside_a_champion(workspace: Workspace, train: Train) -> None:
@@ -158,13 +220,13 @@ def test_a_total_far_off_is_refused_beside_a_champion(workspace: Workspace, trai
     shrunk = pc.multiply(rows["probability"], 0.3)
     train(rows.set_column(rows.column_names.index("probability"), "probability", shrunk))
     with pytest.raises(PromotionRefused, match="Expected over actual positives is 0"):
-        promote(workspace, PARAMS, NOW)
+        promote(workspace, GATE, NOW)
 
 
 def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace, train: Train) -> None:
     train(heldout_rows(skill=1.6))
     train(heldout_rows(skill=2.0))
-    promote(workspace, PARAMS, NOW)
+    promote(workspace, GATE, NOW)
     done = rollback(workspace, NOW)
     assert (done.version, done.left) == (1, 2)
     assert registry.aliases(workspace) == {"champion": 1}
@@ -175,10 +237,10 @@ def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace,
 
 def test_without_a_challenger_there_is_nothing_to_promote(workspace: Workspace, train: Train) -> None:
     with pytest.raises(NothingToPromote, match="expansion train"):
-        promote(workspace, PARAMS, NOW)
+        promote(workspace, GATE, NOW)
     train()
     with pytest.raises(NothingToPromote, match="no challenger"):
-        promote(workspace, PARAMS, NOW)
+        promote(workspace, GATE, NOW)
 
 
 def test_figures_of_another_bundle_are_not_registered(workspace: Workspace, train: Train) -> None:

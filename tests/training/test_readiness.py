@@ -99,7 +99,7 @@ def test_too_few_held_out_is_thin_and_the_rule_serves(vendor: duckdb.DuckDBPyCon
     found = ready(vendor, held=50)
     assert found.verdict == "thin"
     assert "35 positives held out" in found.reasons[0]
-    assert "50 needed (evaluate.min_positives): 15 short" in found.reasons[0]
+    assert "50 needed (gate.min_positives): 15 short" in found.reasons[0]
     assert found.fallback is not None
     assert "activity of the last 28 days" in found.fallback
 

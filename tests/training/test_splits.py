@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from training.dataset import Dataset
 from training.errors import PlanBroken
 from training.plan_check import check_plan
-from training.splits import Origin, origin_for, origins
+from training.splits import Origin, origin_for, origins, quarter_before
 
 DAY = timedelta(days=1)
 _days = st.dates(date(2023, 12, 1), date(2025, 3, 1))
@@ -42,6 +43,32 @@ def test_every_horizon_is_judged_at_the_newest_date_whose_days_have_all_passed(
     assert {h: origin.as_of for origin in plan for h in origin.horizons} == judged
     assert [origin.as_of for origin in plan] == sorted(set(judged.values()))
     assert all(list(origin.horizons) == sorted(set(origin.horizons)) for origin in plan)
+
+
+@given(st.sets(_days, max_size=25), st.integers(1, 200), st.integers(1, 5), _days)
+def test_earlier_origins_lie_at_least_a_quarter_apart_and_none_between_is_passed_over(
+    days: set[date], horizon: int, most: int, until: date
+) -> None:
+    plan = [origin.as_of for origin in origins(days, [horizon], 30, until, most)]
+    assert len(plan) <= most
+    if len(plan) < most and plan:
+        assert not [day for day in days if day <= quarter_before(plan[0])], "history would have allowed another"
+    for earlier, later in pairwise(plan):
+        assert earlier == max(day for day in days if day <= quarter_before(later))
+
+
+def test_a_quarter_before_the_last_of_may_is_the_last_of_february() -> None:
+    assert quarter_before(date(2025, 5, 31)) == date(2025, 2, 28)
+    assert quarter_before(date(2025, 2, 1)) == date(2024, 11, 1)
+
+
+def test_horizons_a_quarter_apart_are_judged_at_the_same_four_dates_and_more() -> None:
+    months = [date(year, month, 1) for year in (2024, 2025) for month in range(1, 13)]
+    plan = origins(months, (90, 180, 270, 360), 30, date(2026, 1, 1), 4)
+    assert len(plan) == 7
+    for horizon in (90, 180, 270, 360):
+        assert sum(horizon in origin.horizons for origin in plan) == 4
+    assert plan[-2] == Origin(date(2025, 6, 1), (90, 180))
 
 
 def test_the_calendar_of_the_module_holds() -> None:

@@ -1,0 +1,240 @@
+"""The bars that the product set itself before it was measured, and what the runs say to each.
+
+Figures of several seeds: a ratio of two candidates is the ratio of their means over the seeds, and a ratio of expected
+to seen is that of the sums; the spread is from the lowest to the highest seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Run = Mapping[str, Any]
+LANDMARKS = ("week 4", "week 13", "week 26")
+PLAIN = "plain"
+NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """`shown`: the figures as text, with their spread; `reached`: no, must, stretch or not measured; `why` says what
+    was not there."""
+
+    name: str
+    must: str
+    stretch: str
+    shown: str
+    reached: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One figure over the seeds."""
+
+    value: float
+    low: float
+    high: float
+
+    def text(self, spec: str) -> str:
+        shown = f"{self.value:{spec}}"
+        return shown if self.low == self.high else f"{shown} ({self.low:{spec}} to {self.high:{spec}})"
+
+
+def bars(document: Mapping[str, Any]) -> list[Bar]:
+    """Every bar, in the order in which they were set."""
+    runs = [run for run in document["runs"] if "groups" in run]
+    plain = [run for run in runs if run["world"] == PLAIN]
+    return [
+        *_ranking(plain),
+        *_truthful(plain),
+        _drift(runs),
+        _money(plain),
+        _against("PR-AUC over activity of the last 28 days", plain, "activity_28d", 1.15, 1.3),
+        _against("PR-AUC over the PQL rule", plain, "pql", 1.8, 2.1),
+        _laws(runs),
+        _nonlinear(runs),
+        _faulty(runs),
+        _null(runs),
+        _coverage(plain),
+    ]
+
+
+def over(runs: Sequence[Run], of: Callable[[Sequence[Run]], float]) -> Value | None:
+    """`of` all runs together and of each alone; None without runs or where it is undefined."""
+    whole = of(runs) if runs else math.nan
+    if math.isnan(whole):
+        return None
+    each = [value for run in runs if not math.isnan(value := of([run]))]
+    return Value(whole, min(each, default=whole), max(each, default=whole))
+
+
+def mean(runs: Sequence[Run], group: str, candidate: str, figure: str) -> float:
+    """nan where a run lacks it."""
+    found = [run["groups"][group]["candidates"].get(candidate, {}).get(figure) for run in runs]
+    return float(np.mean(found)) if found and None not in found else math.nan
+
+
+def ratio(runs: Sequence[Run], group: str, one: str, other: str, figure: str) -> float:
+    above, below = mean(runs, group, one, figure), mean(runs, group, other, figure)
+    return above / below if below > 0 else math.nan
+
+
+def summed(runs: Sequence[Run], group: str, part: str, whole: str) -> float:
+    """Sum of the champion's `part` over that of `whole`; `positives` is a count of the group."""
+
+    def total(figure: str) -> float:
+        groups = [run["groups"][group] for run in runs]
+        found = [g["positives"] if figure == "positives" else g["candidates"]["champion"].get(figure) for g in groups]
+        return math.nan if None in found else float(sum(found))
+
+    return total(part) / total(whole) if total(whole) > 0 else math.nan
+
+
+def _ranking(plain: Sequence[Run]) -> list[Bar]:
+    below = _each(plain, lambda runs, g: mean(runs, g, "ceiling", "roc_auc") - mean(runs, g, "champion", "roc_auc"))
+    shares = {f: _each(plain, _share_of_ceiling(f)) for f in ("pr_auc", "lift_5", "revenue_captured_5")}
+    pr_auc = shares["pr_auc"]
+    average = float(np.mean([v.value for v in pr_auc.values()])) if len(pr_auc) == len(LANDMARKS) else math.nan
+    must = bool(pr_auc) and min(v.value for v in pr_auc.values()) >= 0.86 and average >= 0.90
+    verdict = (
+        NOT_MEASURED if math.isnan(average) else "stretch" if must and average >= 0.95 else "must" if must else "no"
+    )
+    shown = f"{_listed(pr_auc, '.0%')}; mean {average:.0%}"
+    return [
+        _bar("ROC-AUC below the ceiling", below, ".3f", (-1, 0.012), (-1, 0.006), "at most .012", "at most .006"),
+        Bar("PR-AUC over the ceiling's", "each 86 %, mean 90 %", "mean 95 %", shown, verdict),
+        _bar("lift at 5 % over the ceiling's", shares["lift_5"], ".0%", (0.94, 9), (0.97, 9), "94 %", "97 %"),
+        _bar("money in the top 5 % over the ceiling's", shares["revenue_captured_5"], ".0%", (0.96, 9), (0.99, 9),
+             "96 %", "99 %"),
+    ]  # fmt: skip
+
+
+def _truthful(plain: Sequence[Run]) -> list[Bar]:
+    kl = _each(plain, lambda runs, group: mean(runs, group, "champion", "kl"))
+    gap = over(plain, lambda runs: mean(runs, "all", "champion", "ece"))
+    level = _each(plain, lambda runs, group: summed(runs, group, "expected", "positives"))
+    return [
+        _bar("mean KL to the true probability, nats", kl, ".4f", (0, 0.0030), (0, 0.0018), "at most .0030", ".0018"),
+        _bar("ECE, 15 equal bins", _all(gap), ".4f", (0, 0.005), (0, 0.0025), "at most .005", "at most .0025"),
+        _bar("positives expected over seen", level, ".2f", (0.90, 1.10), (0.95, 1.05), ".90 to 1.10", ".95 to 1.05"),
+    ]
+
+
+def _drift(runs: Sequence[Run]) -> Bar:
+    def newest(chosen: Sequence[Run]) -> float:
+        rows = [row for run in chosen for row in run["origins"] if _newest(row, run)]
+        seen = sum(row["positives"] for row in rows)
+        return sum(row["expected_over_actual"] * row["positives"] for row in rows) / seen if seen else math.nan
+
+    found = over([run for run in runs if run["world"] == "drift"], newest)
+    name = "`drift`: the same at the newest date, eight months after hazards fell to .6"
+    return _bar(name, _all(found), ".2f", (0.85, 1.15), (0.92, 1.08), ".85 to 1.15", ".92 to 1.08")
+
+
+def _newest(row: Mapping[str, Any], run: Run) -> bool:
+    return (row["as_of"], row["candidate"]) == (run["dates"][-1], "champion") and bool(row["positives"])
+
+
+def _money(plain: Sequence[Run]) -> Bar:
+    found = _each(plain, lambda runs, group: summed(runs, group, "money_expected", "money_gained"))
+    return _bar("money expected over gained", found, ".2f", (0.85, 1.15), (0.95, 1.05), ".85 to 1.15", ".95 to 1.05")
+
+
+def _against(name: str, plain: Sequence[Run], rival: str, must: float, stretch: float) -> Bar:
+    found = _each(plain, lambda runs, group: ratio(runs, group, "champion", rival, "pr_auc"))
+    why = f"no candidate {rival} in these runs" if plain and not found else ""
+    return _bar(name, found, ".2f", (must, 99), (stretch, 99), f"{must} times", f"{stretch} times", why)
+
+
+def _laws(runs: Sequence[Run]) -> Bar:
+    rows = sum(run["shape"]["rows"] for run in runs)
+    broken = sum(run["shape"]["falls"] + run["shape"]["crowded"] for run in runs)
+    shown = f"{broken:,} of {rows:,} accounts break it" if rows else ""
+    reached = NOT_MEASURED if not rows else "no" if broken else "stretch"
+    return Bar("probabilities rise with the horizon; expansion + churn at most 1", "100 %", "100 %", shown, reached)
+
+
+def _nonlinear(runs: Sequence[Run]) -> Bar:
+    own = [run for run in runs if run["world"] == "nonlinear"]
+    found = over(own, lambda some: ratio(some, "all", "champion", "logistic", "pr_auc"))
+    name = "`nonlinear`: PR-AUC over the logistic's"
+    return _bar(name, _all(found), ".2f", (1.05, 99), (1.15, 99), "1.05 times", "1.15 times")
+
+
+def _faulty(runs: Sequence[Run]) -> Bar:
+    """On seeds and sizes that were run both clean and faulty."""
+    clean = {(run["seed"], run["accounts"]): run for run in runs if run["world"] == PLAIN}
+    both = [run for run in runs if run["world"] == "faulty" and (run["seed"], run["accounts"]) in clean]
+
+    def share(chosen: Sequence[Run]) -> float:
+        twins = [clean[run["seed"], run["accounts"]] for run in chosen]
+        return mean(chosen, "all", "champion", "pr_auc") / mean(twins, "all", "champion", "pr_auc")
+
+    found = over(both, share)
+    return _bar("`faulty`: PR-AUC over the clean world's", _all(found), ".2f", (0.97, 9), (0.99, 9), "97 %", "99 %")
+
+
+def _null(runs: Sequence[Run]) -> Bar:
+    own = [run for run in runs if run["world"] == "null"]
+    rows = [(run["grade"]["word"], row) for run in own for row in run["pooled"] if row["pr_auc_ci"]]
+    good = [word == "no skill" and row["pr_auc_ci"][0] <= row["base_rate"] <= row["pr_auc_ci"][1] for word, row in rows]
+    shown = "; ".join(
+        f"{word}, PR-AUC {row['pr_auc']:.3f} ({row['pr_auc_ci'][0]:.3f} to {row['pr_auc_ci'][1]:.3f}), base rate "
+        f"{row['base_rate']:.3f}"
+        for word, row in rows
+    )
+    reached = NOT_MEASURED if not rows else "stretch" if all(good) else "no"
+    return Bar("`null`: graded no skill, PR-AUC interval covers the base rate", "yes", "yes", shown, reached)
+
+
+def _coverage(plain: Sequence[Run]) -> Bar:
+    def inside(runs: Sequence[Run]) -> float:
+        told = [run["amounts"] for run in runs if run["amounts"]]
+        expanded = sum(one["expanded"] for one in told)
+        return sum(one["inside"] for one in told) / expanded if expanded else math.nan
+
+    found, why = over(plain, inside), "the held-out rows carry no range of the amount"
+    name = "increments inside the 80 % range told, of accounts that expanded"
+    return _bar(name, _all(found), ".0%", (0.76, 0.84), (0.78, 0.82), "76 to 84 %", "78 to 82 %", "" if found else why)
+
+
+def _share_of_ceiling(figure: str) -> Callable[[Sequence[Run], str], float]:
+    return lambda runs, group: ratio(runs, group, "champion", "ceiling", figure)
+
+
+def _each(plain: Sequence[Run], of: Callable[[Sequence[Run], str], float]) -> dict[str, Value]:
+    """At each landmark, where it is defined."""
+    found = {group: over(plain, lambda runs, group=group: of(runs, group)) for group in LANDMARKS}  # type: ignore[misc]
+    return {group: value for group, value in found.items() if value is not None}
+
+
+def _all(value: Value | None) -> dict[str, Value]:
+    return {} if value is None else {"": value}
+
+
+def _listed(values: Mapping[str, Value], spec: str) -> str:
+    return "; ".join(f"{group} {value.text(spec)}".strip() for group, value in values.items())
+
+
+def _bar(
+    name: str,
+    values: Mapping[str, Value],
+    spec: str,
+    must: tuple[float, float],
+    stretch: tuple[float, float],
+    must_text: str,
+    stretch_text: str,
+    why: str = "",
+) -> Bar:
+    """Reached where every one of `values` lies within the bounds, unrounded."""
+
+    def within(bounds: tuple[float, float]) -> bool:
+        return all(bounds[0] <= value.value <= bounds[1] for value in values.values())
+
+    reached = NOT_MEASURED if not values else "stretch" if within(stretch) else "must" if within(must) else "no"
+    return Bar(name, must_text, stretch_text, _listed(values, spec), reached, why)

@@ -1,0 +1,179 @@
+"""One vendor, invented or real, through the product's own functions, and every figure that the results page needs.
+
+An account's age at the held-out dates makes the landmarks: dates are the first of a month, so hardly any account is
+seen on the very day it is 4, 13 or 26 weeks old. Week 4 is an age of [14, 56) days, week 13 of [56, 126), week 26 of
+[126, 252); all rows of all held-out dates of that age count, and `all` is every account at risk.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.scorer import Scorer
+from simulator.simulate import SimulateParams, simulate
+from training import metrics
+from training.bootstrap import Scored
+from training.ceiling import divergence, truth_in, with_ceiling
+from training.errors import TooFewPositives
+from training.heldout import CEILING, CHAMPION, read_heldout
+from training.pipeline import train_and_register
+from training.ranking import Ladder, Ranking
+from training.rolling import Pool, by_target, pooled
+from training.slices import part_of
+from warehouse.ingest import IngestParams, ingest_stage
+from warehouse.params import read_params, section
+from warehouse.store import Workspace, read_table
+
+ROOT = Path(__file__).parents[1]
+TARGET, HORIZON = "expansion", 180
+LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}  # by default ingest stops there
+LANDMARKS = {"week 4": (14, 56), "week 13": (56, 126), "week 26": (126, 252)}  # age in days, [from, to)
+DEPTHS = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 60, 80, 100)  # % of the accounts, of the gains curves
+KEPT = ("roc_auc", "pr_auc", "lift_5", "lift_10", "revenue_captured_5", "revenue_captured_10", "log_loss")
+AMOUNTS = ("amount_low", "amount_high")  # columns of heldout.parquet, where the train stage writes them
+DIGITS = 6
+
+
+def run_world(world: str, accounts: int, seed: int, folder: Path) -> dict[str, Any]:
+    """Simulates, ingests, trains and judges in `folder`. A vendor too small to train on, or to be
+    judged, says so: `refused`."""
+    raw, workspace = folder / "raw", Workspace(folder / "workspace")
+    invented = simulate(raw, SimulateParams(world=world, accounts=accounts, seed=seed))
+    document = read_params(ROOT / "params.yaml")
+    document["ingest"] = document["ingest"] | LOOSER.get(world, {})
+    about = {"world": world, "accounts": invented["accounts"], "seed": seed}
+    try:
+        evaluation = _trained(raw, workspace, document)
+    except TooFewPositives as error:
+        return {**about, "refused": str(error)}
+    if not any((row["target"], row["horizon"]) == (TARGET, HORIZON) for row in evaluation["results"]):
+        return {**about, "refused": f"no date could be held out for {TARGET} within {HORIZON} days"}
+    return {**about, **_judged(raw, workspace, evaluation, document)}
+
+
+def run_real(name: str, data: Path, folder: Path) -> dict[str, Any]:
+    """A public data set with the params that ship for it: each candidate at every target and horizon."""
+    workspace = Workspace(folder / "workspace")
+    evaluation = _trained(data / name, workspace, read_params(ROOT / "examples" / name / "params.yaml"))
+    figures = ("n", "positives", "base_rate", "roc_auc", "pr_auc", "lift_10", "revenue_captured_10", "brier_skill")
+    intervals = tuple(f"{figure}_ci" for figure in figures[3:])
+    place = ("target", "horizon", "as_of", "candidate")
+    kept = [{key: row[key] for key in (*place, *figures, *intervals)} for row in evaluation["results"]]
+    return {"name": name, "grade": evaluation["grade"], "headline": evaluation["headline"], "results": kept}
+
+
+def _trained(raw: Path, workspace: Workspace, document: dict[str, Any]) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    ingest_stage(raw, workspace, section(document, "ingest", IngestParams), now)
+    train_and_register(workspace, document, "benchmark", now, raw)
+    return dict(json.loads((workspace.artifacts / "evaluation.json").read_text(encoding="utf-8")))
+
+
+def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
+    path = workspace.artifacts / "heldout.parquet"
+    floors = [float(tier["floor"]) for tier in document["tiers"]["ladder"]]
+    groups = by_target(with_ceiling(read_heldout(path), truth_in(raw), floors))
+    pool = next(pooled(parts) for parts in groups if (parts[0].target, parts[0].horizon) == (TARGET, HORIZON))
+    age = _ages(workspace, pool)
+    masks = {"all": np.ones(len(age), bool)}
+    masks |= {name: (age >= low) & (age < high) for name, (low, high) in LANDMARKS.items()}
+    return {
+        "grade": evaluation["grade"],
+        "headline": evaluation["headline"],
+        "dates": sorted(str(day) for day in np.unique(pool.day)),
+        "groups": {name: _group(pool, inside) for name, inside in masks.items()},
+        "origins": _here(evaluation["by_origin"], (CHAMPION, CEILING, "activity_28d", "spend_lifetime")),
+        "pooled": _here(evaluation["pooled"], (CHAMPION,)),
+        "deciles": [row for row in evaluation["deciles"] if (row["target"], row["horizon"]) == (TARGET, HORIZON)],
+        "gains": {name: _gains(scored) for name, scored in pool.rows.candidates.items()},
+        "shape": _shape(workspace),
+        "amounts": _amounts(read_table(path)),
+    }
+
+
+def _ages(workspace: Workspace, pool: Pool) -> np.ndarray:
+    """Days since sign-up of each row of the pool, (n,)."""
+    features = read_table(workspace.artifacts / "features.parquet").select(["account_id", "as_of", "tenure_days"])
+    day = pa.array(pool.day.astype("datetime64[D]"))
+    rows = pa.table({"account_id": pa.array(pool.rows.account_id, pa.string()), "as_of": day, "place": range(len(day))})
+    found = rows.join(features, ["account_id", "as_of"]).sort_by("place")
+    return np.asarray(found["tenure_days"].to_numpy(), dtype=np.float64)
+
+
+def _group(pool: Pool, inside: np.ndarray) -> dict[str, Any]:
+    """n, positives, and the figures of every candidate on the rows."""
+    own = {name: part_of(scored, inside) for name, scored in pool.rows.candidates.items()}
+    true = own[CEILING].probability
+    positives = int(own[CHAMPION].label.sum())
+    return {
+        "n": int(inside.sum()),
+        "positives": positives,
+        "candidates": {name: _figures(name, scored, true) for name, scored in own.items()},
+    }
+
+
+def _figures(name: str, scored: Scored, true: np.ndarray | None) -> dict[str, float | None]:
+    figures = scored.figures()
+    out = {figure: figures[figure] for figure in KEPT}
+    if (said := scored.probability) is not None:
+        out |= {"expected": float(said.sum()), "ece": metrics.ece(scored.label, said)}
+        out["kl"] = divergence(true, said) if true is not None else float("nan")
+    if scored.expected is not None and name != CEILING:  # of the accounts that expand, as the product states it
+        out["money_expected"] = float(scored.expected.sum())
+        out["money_gained"] = float((scored.label * np.maximum(scored.increment, 0.0)).sum())
+    return {figure: None if np.isnan(value) else round(value, DIGITS) for figure, value in out.items()}
+
+
+def _gains(scored: Scored) -> dict[str, list[float]]:
+    """Share of the positives and of the money that the first `DEPTHS` % hold."""
+    out = {}
+    wants = (("accounts", scored.label, scored.score), ("money", np.maximum(scored.increment, 0), scored.money_score))
+    for what, wanted, score in wants:
+        ladder = Ladder.of(Ranking.of(score), wanted)
+        out[what] = [round(float(metrics.share_of(ladder, depth)), 4) for depth in DEPTHS]
+    return out
+
+
+def _here(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    figures = ("pr_auc", "lift_10", "revenue_captured_10", "expected_over_actual")
+    keys = ("as_of", "candidate", "n", "positives", "base_rate", *figures, *(f"{figure}_ci" for figure in figures))
+    own = [row for row in rows if (row["target"], row["horizon"]) == (TARGET, HORIZON) and row["candidate"] in names]
+    return [{key: row[key] for key in keys} for row in own]
+
+
+def _shape(workspace: Workspace) -> dict[str, int]:
+    """Rows of the newest date that the bundle scores, and how many of them break a law: a probability that falls as
+    the horizon grows, or expansion and churn together above 1."""
+    features = read_table(workspace.artifacts / "features.parquet")
+    newest = features.filter(pc.equal(features["as_of"], pc.max(features["as_of"])))
+    scorer = Scorer.load(workspace.artifacts / "candidate")
+    scores = scorer.score(newest)
+
+    def columns(kind: str) -> np.ndarray:
+        return np.column_stack([scores[f"{kind}_{h}"].to_numpy() for h in sorted(scorer.horizons)]).astype(float)
+
+    expansion, churn = columns("probability"), columns("churn")
+    falls = [
+        np.nan_to_num(np.diff(columns(kind), axis=1)).min(axis=1) < -1e-12 for kind in ("probability", "high_value")
+    ]
+    crowded = (np.nan_to_num(expansion) + np.nan_to_num(churn)).max(axis=1) > 1 + 1e-9
+    return {"rows": len(newest), "falls": int((falls[0] | falls[1]).sum()), "crowded": int(crowded.sum())}
+
+
+def _amounts(heldout: pa.Table) -> dict[str, int] | None:
+    """Accounts that expanded, and those of them whose increment lay within the 80 % range told; None where the train
+    stage writes no range beside the held-out rows."""
+    if not set(AMOUNTS) <= set(heldout.column_names):
+        return None
+    own = pc.and_(pc.equal(heldout["target"], TARGET), pc.equal(heldout["horizon"], HORIZON))
+    own = pc.and_(own, pc.and_(pc.equal(heldout["candidate"], CHAMPION), pc.equal(heldout["label"], 1)))
+    rows = heldout.filter(own).select([*AMOUNTS, "increment"]).drop_null()
+    low, high, seen = (rows[name].to_numpy() for name in (*AMOUNTS, "increment"))
+    return {"expanded": len(rows), "inside": int(((seen >= low) & (seen <= high)).sum())}

@@ -1,0 +1,71 @@
+"""Tonight's features, here or on a cluster, and what a bundle says of them: scores, and what the next night needs.
+
+`Here` and `serving.distributed.Spread` are the two places; the nightly batch does not care which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from models.errors import BundleRefused
+from serving.release import load_scorer
+from serving.why import keep
+
+if TYPE_CHECKING:
+    from models.scorer import Scorer
+
+
+class Tonight(Protocol):
+    """The feature rows of every account as of one night."""
+
+    def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
+        """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
+
+    def explained(self, bundle: Path) -> pa.Table | None:
+        """The same rows as `keep` tells them of the bundle in another folder; null if it cannot read them or is a
+        rule."""
+
+
+@dataclass(frozen=True)
+class Here:
+    """The rows in the memory of this process, sorted by account_id."""
+
+    features: pa.Table
+
+    def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
+        return said(scorer, self.features)
+
+    def explained(self, bundle: Path) -> pa.Table | None:
+        scorer = explaining(bundle)
+        return None if scorer is None else told(scorer, self.features)
+
+
+def said(scorer: Scorer, features: pa.Table) -> tuple[pa.Table, pa.Table | None]:
+    """Scores (docs/architecture.md, "Scores"), and their explanation as `keep` tells it; null for a rule."""
+    explanation = scorer.explain(features)
+    scores = scorer.score(features, explanation)
+    if explanation is None:
+        return scores, None
+    horizon = int(scorer.card["default_horizon"])
+    probability = scores[f"probability_{horizon}"].to_numpy(zero_copy_only=False)
+    return scores, keep(features, explanation, probability, horizon)
+
+
+def told(scorer: Scorer, features: pa.Table) -> pa.Table:
+    """Of a model, the explanation alone, without probabilities."""
+    explanation = scorer.explain(features)
+    assert explanation is not None
+    return keep(features, explanation)
+
+
+def explaining(bundle: Path) -> Scorer | None:
+    """The model in folder `bundle`; null if it was made for other features, is damaged, or is a rule."""
+    try:
+        scorer = load_scorer(bundle)
+    except BundleRefused:
+        return None
+    return scorer if scorer.card["method"] == "model" else None

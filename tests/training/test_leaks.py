@@ -1,0 +1,254 @@
+"""The leak audit on a small vendor: leaks of every kind, planted and caught by name; nothing found where nothing is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from tests.training import leaky_vendor as planted
+from tests.training.leaky_vendor import DEFINITIONS, LABELS, PARAMS, built_by, dataset, hold_out, told_by, vendor
+from training import leak_labels
+from training.dataset import Dataset
+from training.leak_facts import Build
+from training.leak_learner import Recipe, small_booster
+from training.leaks import LeakParams, Tried, audit, of_labels
+from warehouse.errors import DataError, ParamsError
+from warehouse.params import section
+from warehouse.store import Workspace, read_table, write_table
+
+Probes = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return vendor(tmp_path_factory.mktemp("clean"))
+
+
+@pytest.fixture
+def workspace(clean: Workspace, tmp_path: Path) -> Workspace:
+    """A copy that a test may spoil."""
+    shutil.copytree(clean.root, tmp_path / "copy")
+    return Workspace(tmp_path / "copy")
+
+
+def audited(workspace: Workspace, tried: Tried | None = None, params: LeakParams = PARAMS) -> Probes:
+    document = audit(workspace, DEFINITIONS, LABELS, params, tried)
+    assert document == json.loads((workspace.artifacts / "leaks.json").read_text())
+    assert document["passed"] == all(probe["passed"] for probe in document["probes"])
+    return {probe["name"]: probe for probe in document["probes"]}
+
+
+def of_tables(workspace: Workspace, tried: Tried | None = None, params: LeakParams = PARAMS) -> Probes:
+    """The probes that build no feature anew, which are the quick ones."""
+    found = of_labels(workspace, LABELS, dataset(workspace), params, tried or Tried(), [])
+    return {probe.name: asdict(probe) for probe in found}
+
+
+def failed(probes: Probes) -> set[str]:
+    return {name for name, probe in probes.items() if not probe["passed"]}
+
+
+def test_honest_features_pass_every_probe_and_every_probe_says_what_it_found(workspace: Workspace) -> None:
+    probes = audited(workspace, Tried(folds=[(["a", "b"], ["c"])]))
+    assert failed(probes) == set()
+    assert all(probe["value"] is not None and probe["bound"] is not None for probe in probes.values())
+    assert all(probe["sentence"].endswith((".", "!")) for probe in probes.values())
+
+
+@pytest.mark.parametrize(
+    ("probe", "build", "feature"),
+    [
+        ("future_rows", planted.FUTURE_ROWS, "events_28d"),
+        ("late_events", planted.LATE_ROWS, "events_28d"),
+        ("undated_field", planted.UNDATED_FIELD, "employees"),
+        ("post_label_touches", planted.POST_LABEL_TOUCHES, "events_28d"),
+        ("row_order", planted.ROW_ORDER, "tenure_days"),
+    ],
+)
+def test_a_feature_that_sees_what_it_may_not_is_caught_and_named(
+    workspace: Workspace, probe: str, build: Build, feature: str
+) -> None:
+    built_by(workspace, build)
+    probes = audited(workspace, Tried(build=build))
+    assert not probes[probe]["passed"]
+    assert feature in probes[probe]["sentence"]
+    assert probes[probe]["value"] > 0
+
+
+def test_usage_of_the_coming_month_is_not_refused_by_a_builder_that_looks_ahead(workspace: Workspace) -> None:
+    built_by(workspace, planted.FUTURE_ROWS)
+    assert "canary_refused" in failed(audited(workspace, Tried(build=planted.FUTURE_ROWS)))
+
+
+def test_features_of_another_run_are_not_those_of_the_warehouse(workspace: Workspace) -> None:
+    """The leak is in the file alone, so only building anew can find it."""
+    told_by(workspace, "events_28d", lambda data: np.arange(len(data), dtype=float))
+    assert failed(audited(workspace)) == {"future_rows"}
+
+
+def test_a_part_of_the_label_among_the_features_is_caught(workspace: Workspace) -> None:
+    told_by(workspace, "booked_90d", lambda data: -3 * data.money("increment_180") + 7)
+    probes = of_tables(workspace)
+    assert "label_component" in failed(probes)
+    assert "booked_90d has rank correlation 1.000 with increment_180" in probes["label_component"]["sentence"]
+    noted = PARAMS.model_copy(update={"accepted_features": {"booked_90d": "Kim, 3 May: planted by a test"}})
+    again = of_tables(workspace, params=noted)["label_component"]
+    assert again["passed"]
+    assert "Kim, 3 May: planted by a test" in again["sentence"]
+
+
+def test_many_snapshots_of_a_few_accounts_are_not_taken_for_a_part_of_the_label(workspace: Workspace) -> None:
+    data = dataset(workspace)
+    label = data.outcome("expansion", 180)
+    few = np.isin(data.features["account_id"].to_pylist(), sorted(positive(data))[:10])
+    probe = leak_labels.label_component(data, np.where(few, label, 0.0), {}, 0)
+    assert (probe.passed, probe.value) == (True, None)
+    assert "10 accounts expand, 30 are needed" in probe.sentence
+
+
+def positive(data: Dataset) -> set[str]:
+    """Accounts that expand within 180 days of some snapshot."""
+    return set(data.features["account_id"].filter(pa.array(data.outcome("expansion", 180) == 1)).to_pylist())
+
+
+def test_a_feature_that_tells_the_label_alone_is_stopped_until_a_note_accepts_it(workspace: Workspace) -> None:
+    told_by(workspace, "events_7d", lambda data: np.nan_to_num(data.outcome("expansion", 180)))
+    probes = of_tables(workspace)
+    assert "single_feature" in failed(probes)
+    assert "events_7d alone has ROC-AUC 1.000" in probes["single_feature"]["sentence"]
+    noted = PARAMS.model_copy(update={"accepted_features": {"events_7d": "Kim, 3 May: planted by a test"}})
+    again = of_tables(workspace, params=noted)["single_feature"]
+    assert again["passed"]
+    assert "Kim, 3 May: planted by a test" in again["sentence"]
+
+
+def test_a_feature_with_most_of_the_gain_is_stopped_until_a_note_accepts_it() -> None:
+    gain = [{"feature": "seats", "share": 0.51}, {"feature": "age", "share": 0.2}]
+    stopped = leak_labels.gain_share(gain, 0.5, {})
+    assert not stopped.passed
+    assert "seats has 0.510 of all gain" in stopped.sentence
+    noted = leak_labels.gain_share(gain, 0.5, {"seats": "Kim: priced by seat"})
+    assert noted.passed
+    assert (noted.value, "Kim: priced by seat" in noted.sentence) == (0.2, True)
+
+
+def test_a_note_must_say_something() -> None:
+    with pytest.raises(ParamsError, match=r"leaks\.accepted_features\.seats"):
+        section({"leaks": {"accepted_features": {"seats": "ok"}}}, "leaks", LeakParams)
+
+
+def test_an_account_on_both_sides_of_a_selection_fold_is_caught(workspace: Workspace) -> None:
+    probes = of_tables(workspace, Tried(folds=[(["a", "b"], ["c"]), (["c", "d"], ["d", "e"])]))
+    assert failed(probes) == {"account_overlap"}
+    assert (
+        "1 accounts stand on both sides of one of 2 selection folds, such as d" in probes["account_overlap"]["sentence"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("origin", "taught", "late"), [(date(2025, 4, 1), True, True), (date(2024, 8, 2), False, True)]
+)
+def test_held_out_rows_that_taught_the_model_are_caught_by_their_keys(
+    workspace: Workspace, origin: date, taught: bool, late: bool
+) -> None:
+    hold_out(workspace, origin)
+    probe = of_tables(workspace)["held_out_labels"]
+    assert not probe["passed"]
+    n = probe["value"]
+    assert f"{n if taught else 0:,.0f} of {n:,.0f} held-out rows taught" in probe["sentence"]
+    assert (f"{n:,.0f} stand before" in probe["sentence"]) == late
+
+
+def test_held_out_accounts_that_the_search_for_settings_looked_at_are_caught(workspace: Workspace) -> None:
+    path = workspace.artifacts / "train.json"
+    train = json.loads(path.read_text())
+    path.write_text(json.dumps(train | {"params": {"train": {"search": {"trials": 20, "accounts": 0.5}}}}))
+    probe = audited(workspace)["account_overlap"]
+    assert not probe["passed"]
+    assert 0 < probe["value"] < 160
+    heldout = workspace.artifacts / "heldout.parquet"
+    rows = read_table(heldout)
+    unseen = [zlib.crc32(name.encode()) % 10_000 >= 5_000 for name in rows["account_id"].to_pylist()]
+    write_table(rows.filter(pa.array(unseen)), heldout)
+    assert audited(workspace)["account_overlap"]["passed"]
+
+
+def test_a_recipe_that_looks_at_the_labels_it_is_judged_by_is_caught(workspace: Workspace) -> None:
+    """The mean label of each country, of all rows: a target mean that was not made out of fold."""
+
+    def learner(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
+        group = np.arange(len(features)) // 3
+
+        def scores(matrix: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
+            mean: np.ndarray = (np.bincount(group, label) / np.bincount(group))[group]
+            return np.asarray(mean[~learn])
+
+        return small_booster(features, seed)[0], scores
+
+    assert "shuffled_labels" in failed(of_tables(workspace, Tried(learner=learner)))
+
+
+def test_an_audit_that_could_not_see_a_leak_says_so(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def blind(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
+        return small_booster(features, seed)[0], lambda matrix, label, learn: np.zeros(int((~learn).sum()))
+
+    monkeypatch.setattr("training.leak_features.small_booster", blind)
+    probes = audited(workspace)
+    assert failed(probes) == {"canary_seen"}
+    assert probes["canary_seen"]["value"] == 0
+
+
+def test_figures_that_break_ties_by_the_order_of_accounts_are_caught(workspace: Workspace) -> None:
+    def by_order(label: np.ndarray, increment: np.ndarray, score: np.ndarray) -> dict[str, float]:
+        top = np.argsort(-score, kind="stable")[: len(score) // 10]
+        return {"lift_10": float(label[top].mean() / label.mean())}
+
+    probes = of_tables(workspace, Tried(figures=by_order))
+    assert failed(probes) == {"tie_order"}
+    assert "lift_10" in probes["tie_order"]["sentence"]
+
+
+def test_a_join_against_time_must_be_stopped_by_every_guard(clean: Workspace) -> None:
+    guards = leak_labels.guards(dataset(clean), 210)
+    assert leak_labels.reversed_join(guards).passed
+    let: dict[str, Callable[[], object]] = {**guards, "a guard asleep": lambda: None}
+    probe = leak_labels.reversed_join(let)
+    assert not probe.passed
+    assert "Let through by a guard asleep" in probe.sentence
+
+
+def test_too_few_positives_are_no_leak_and_said(workspace: Workspace) -> None:
+    features = dataset(workspace).features
+    probe = leak_labels.single_feature(features, np.zeros(len(features)), 0.95, {})
+    assert probe.passed
+    assert probe.value is None
+    assert "0 positives" in probe.sentence
+
+
+def test_an_audit_that_stops_leaves_no_verdict_of_the_last_run(workspace: Workspace) -> None:
+    left = workspace.artifacts / "leaks.json"
+    left.write_text("{}")
+    (workspace.artifacts / "labels.parquet").unlink()
+    with pytest.raises(DataError, match=r"labels\.parquet does not exist"):
+        audit(workspace, DEFINITIONS, LABELS, PARAMS)
+    assert not left.exists()
+
+
+def test_the_same_tables_give_the_same_answers(clean: Workspace) -> None:
+    assert of_tables(clean) == of_tables(clean)
+
+
+@pytest.mark.slow
+def test_twenty_honest_vendors_pass(tmp_path: Path) -> None:
+    for seed in range(20):
+        assert failed(audited(vendor(tmp_path / str(seed), 110, 100 + seed))) == set(), seed

@@ -1,0 +1,96 @@
+"""Earlier origins teach a level, a learner and a total by outcomes known by then, and nothing where it had hurt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+
+from tests.models.made_features import LABELS, QUICK, dataset
+from training.dataset import Dataset
+from training.fit import LEARNERS, Fitted, fit_all
+from training.trials import SPAN, TREES_FROM, Trial, Window, choose, matured
+
+DAY = date(2025, 6, 1)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return fit_all(dataset(1_500), LABELS, QUICK, 0)
+
+
+def window(seed: int, level: float = 0.0, best: str = "average", n: int = 6_000) -> Window:
+    """Outcomes drawn from the log-odds of learner `best` moved by `level`; the other learners are noisier."""
+    rng = np.random.default_rng(seed)
+    true = rng.normal(-3, 1.2, n)
+    noisy = true + rng.normal(0, 1.5, n)
+    said = {
+        learner: {t: true if learner == best else noisy for t in ("expansion", "high_value")} for learner in LEARNERS
+    }
+    label = (rng.random(n) < expit(true + level)).astype(float)
+    return Window(Trial(DAY, said, np.full(n, 100.0)), {"expansion": label, "high_value": label}, np.full(n, 130.0))
+
+
+def test_a_level_that_is_off_again_and_again_is_brought_into_line(fitted: Fitted) -> None:
+    choice = choose([window(1, -0.5), window(2, -0.5)], fitted, 500)
+    calibrated = choice.calibration["expansion"](np.array([-3.0]))
+    assert calibrated[0] == pytest.approx(-3.5, abs=0.15)
+
+
+def test_a_level_that_jumped_and_came_back_is_left_alone(fitted: Fitted) -> None:
+    assert choose([window(1, -0.8), window(2, 0.0)], fitted, 500).calibration == {}
+
+
+def test_one_window_cannot_show_that_a_calibration_would_have_helped(fitted: Fitted) -> None:
+    assert choose([window(1, -0.8)], fitted, 500).calibration == {}
+
+
+@pytest.mark.parametrize("best", LEARNERS)
+def test_the_learner_that_did_better_before_serves(fitted: Fitted, best: str) -> None:
+    choice = choose([window(1, best=best), window(2, best=best)], fitted, 500)
+    assert choice.learner == best
+    assert best in choice.why
+
+
+def test_few_expansions_are_left_to_the_ridge_and_without_an_earlier_origin_the_average_serves(fitted: Fitted) -> None:
+    few = choose([window(1, best="hazard")], fitted, TREES_FROM - 1)
+    assert few.learner == "logistic"
+    assert few.why == f"{TREES_FROM - 1} accounts expanded, fewer than {TREES_FROM}"
+    assert choose([], fitted, TREES_FROM).learner == "average"
+
+
+def test_models_of_another_kind_teach_nothing(fitted: Fitted) -> None:
+    ridges = [replace(one, trial=replace(one.trial, trees=False)) for one in (window(1, -0.5), window(2, -0.5))]
+    choice = choose(ridges, fitted, 500)
+    assert choice.calibration == {}
+    assert choice.amount is fitted.amount
+    assert choose(ridges, fitted, TREES_FROM - 1).calibration != {}
+
+
+def test_the_total_of_the_money_follows_the_newest_window(fitted: Fitted) -> None:
+    moved = choose([window(1), window(2)], fitted, 500).amount
+    assert moved is not None
+    assert 1.2 < moved.smear / fitted.amount.smear < 1.3, "they gained 130 where 100 was expected"
+
+
+def test_only_trials_whose_outcomes_had_come_by_then_are_looked_at() -> None:
+    data = dataset(1_500)
+    n = len(data)
+    trial = Trial(
+        DAY, {learner: {"expansion": np.zeros(n), "high_value": np.zeros(n)} for learner in LEARNERS}, np.ones(n)
+    )
+    done = DAY + timedelta(days=SPAN + LABELS.held_days)
+    assert matured([trial], data, done - timedelta(days=1), LABELS.held_days) == []
+    [found] = matured([trial], data, done, LABELS.held_days)
+    assert np.array_equal(found.label["expansion"], data.outcome("expansion", SPAN), equal_nan=True)
+    nobody = Dataset(
+        data.features,
+        data.labels.set_column(
+            data.labels.column_names.index("expansion_day"), "expansion_day", pa.nulls(n, pa.int64())
+        ),
+    )
+    assert matured([trial], nobody, done, LABELS.held_days) == [], "without expansions it tells nothing of a level"

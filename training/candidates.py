@@ -1,0 +1,92 @@
+"""Who stands beside the champion at an origin: the other learners, the challengers, and what knows no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from models.boosting import THREADS, BoosterParams
+from models.direct import Direct, fit_direct
+from models.hazard import chance, incidence
+from models.increment import fit_tweedie
+from training.contest import Said, reference_probabilities, repeat_purchases, stating
+from training.dataset import Dataset
+from training.fit import LEARNERS, Fitted, LogOdds, fit_books_only
+from training.labels import LabelParams
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One origin being judged: what was known there, what it taught, and the accounts it scores.
+
+    `odds`: what every learner says of `test`, not calibrated. `rows`: the matrix of `test`. `headline`: the horizon of
+    the grade, at which the challengers are fitted as well.
+    """
+
+    known: Dataset
+    fitted: Fitted
+    odds: LogOdds
+    test: Dataset
+    rows: np.ndarray
+    labels: LabelParams
+    params: BoosterParams
+    seed: int
+    headline: int
+
+    def others(self, target: str, horizon: int, champion: Said) -> dict[str, Said]:
+        """Every candidate but the champion and the rules of thumb."""
+        outcome = self.known.outcome(target, horizon)
+        names = self.fitted.encoding.names
+        plain = reference_probabilities(self.fitted.matrix, outcome, self.rows, names)
+        out = {name: stating(probability) for name, probability in plain.items()}
+        for learner in LEARNERS:
+            hazards, closing = chance(self.odds[learner][target]), self._closing
+            out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
+        if (repeat := repeat_purchases(self.known, self.test, horizon)) is not None:
+            out["bg_nbd"] = repeat
+        if target == "expansion" and horizon == self.headline:
+            out |= self._challengers(horizon, champion)
+        return out
+
+    @cached_property
+    def _closing(self) -> np.ndarray:
+        return self.fitted.predict_closing(self.rows)
+
+    def _challengers(self, horizon: int, champion: Said) -> dict[str, Said]:
+        """The learner blind to usage, the direct classifier, and Tweedie's money under the champion's probability."""
+        books = fit_books_only(self.known, self.test, self.labels, self.params, self.seed)
+        out = {"books_only": stating(books[f"expansion_{horizon}"])}
+        horizons = tuple(h for h in self.labels.horizons if h <= horizon)
+        out["direct"] = stating(self._direct(horizons).by_horizon(self.rows, horizons)[horizon])
+        gain = self._tweedie(horizon)
+        if gain is not None:
+            out["tweedie"] = Said(champion.score, gain, champion.probability, gain)
+        return out
+
+    def _direct(self, horizons: tuple[int, ...]) -> Direct:
+        at_risk = self.known.flag("expansion_at_risk")
+        encoding = self.fitted.encoding
+        return fit_direct(
+            self.fitted.matrix[at_risk],
+            self.known.days("expansion_day")[at_risk],
+            self.known.days("observed_days")[at_risk],
+            horizons,
+            self.params,
+            self.seed,
+            list(encoding.names),
+            encoding.category_columns,
+        )
+
+    def _tweedie(self, horizon: int) -> np.ndarray | None:
+        """(n,) money; null where no gain was ever seen."""
+        money = self.known.money(f"increment_{horizon}")
+        told = np.flatnonzero(~np.isnan(money) & ~np.isnan(self.known.outcome("expansion", horizon)))
+        gain = np.maximum(money[told], 0.0)
+        if not gain.any():
+            return None
+        encoding = self.fitted.encoding
+        names, categories = list(encoding.names), encoding.category_columns
+        booster = fit_tweedie(self.fitted.matrix[told], gain, self.params, self.seed, names, categories)
+        return np.asarray(booster.predict(self.rows, num_threads=THREADS))

@@ -1,0 +1,83 @@
+"""What a team of a given size would have had: hits, misses and money of the first N accounts, and what a call is worth.
+
+Money is what was gained over the horizon by the accounts called. That a call *brings* a part of it is an assumption
+(`evaluate.uplift`), until random contacts have been logged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training import metrics
+from training.heldout import CHAMPION, HeldOut
+from training.measured import written
+
+
+@dataclass(frozen=True)
+class Economics:
+    """`cost` of one contact and the money it may bring: `uplift` (share of the gain that a contact causes) times
+    `margin` times the gain."""
+
+    cost: float
+    margin: float
+    uplift: float
+
+
+def capacity_view(
+    rows: HeldOut, names: Iterable[str], counts: Sequence[int], economics: Economics
+) -> list[dict[str, Any]]:
+    """One row for each candidate and number of accounts called that there are: hits (accounts that made the move),
+    misses, lift, money gained by those called and its share, each in the worst, a random and the best order of equal
+    scores, and the expected profit. Hits are by score, money and profit by money_score."""
+    gain = np.maximum(rows.increment, 0.0)
+    total, n = float(gain.sum()), len(rows.label)
+    out = []
+    for name in names:
+        scored = rows.candidates[name]
+        for count in (one for one in counts if one <= n):
+            hits = metrics.tie_range(rows.label, scored.score, count)
+            money = metrics.tie_range(gain, scored.money_score, count)
+            rate = float(rows.label.mean())
+            lift = [float(metrics.ratio(hit / count, rate)) for hit in hits]
+            share = [float(metrics.ratio(held, total)) for held in money]
+            profit = metrics.profit_at(rows.increment, scored.money_score, count, *_of(economics))
+            row: dict[str, Any] = {"candidate": name, "called": count}
+            for figure, found in (("hits", hits), ("lift", lift), ("money", money), ("revenue_captured", share)):
+                worst, expected, best = (written(one) for one in found)
+                row |= {figure: expected, f"{figure}_worst": worst, f"{figure}_best": best}
+            row |= {"misses": written(count - hits[1]), "recall": written(float(metrics.ratio(hits[1], n * rate)))}
+            out.append({**row, "profit": written(profit)})
+    return out
+
+
+def decision(rows: HeldOut, economics: Economics) -> dict[str, Any] | None:
+    """Whether acting on the probability pays: the cost threshold at the mean gain of the accounts that made the move,
+    and the net benefit an account of contacting everyone above it, by candidate, beside contacting all. None where
+    nobody who made the move gained money."""
+    moved = rows.label > 0
+    gain = float(np.maximum(rows.increment, 0.0)[moved].mean()) if moved.any() else 0.0
+    threshold = metrics.cost_threshold(*_of(economics), gain)
+    if not threshold < 1:  # undefined, or no account is worth a contact
+        return None
+    stated = {name: s.probability for name, s in rows.candidates.items() if s.probability is not None}
+    ordered = sorted(stated, key=lambda name: (name != CHAMPION, name))
+    benefit = {name: written(metrics.net_benefit(rows.label, stated[name], threshold)) for name in ordered}
+    everyone = metrics.net_benefit(rows.label, np.ones(len(rows.label)), threshold)
+    return {
+        "contact_cost": economics.cost,
+        "margin": economics.margin,
+        "uplift": economics.uplift,
+        "mean_gain": written(gain),
+        "threshold": written(threshold),
+        "above_threshold": {name: int((stated[name] >= threshold).sum()) for name in ordered},
+        "net_benefit": benefit,
+        "net_benefit_of_contacting_all": written(everyone),
+    }
+
+
+def _of(economics: Economics) -> tuple[float, float, float]:
+    return economics.cost, economics.margin, economics.uplift

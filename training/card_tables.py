@@ -1,0 +1,279 @@
+"""The tables of the model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from training.bootstrap import PERCENTS
+from training.grade import THIN
+from training.headline import TARGET
+from training.heldout import CEILING, CHAMPION, NO_BETTER_THAN_TRUE, words
+
+Document = Mapping[str, Any]
+CEILING_READING = (
+    "The *ceiling* states the true probability given all that can be seen before as_of, which only a simulator knows; "
+    "no honest score does better except by chance. A share is the figure over the ceiling's on the same accounts, the "
+    "model's with its paired 95 % interval. *KL* is how far the probabilities said lie from the true ones, 0 being the "
+    "truth itself. The ceiling ranks money by the true expected increment; losses do not count against the money "
+    "gained, so a share of revenue somewhat above 100 % is no fault."
+)
+
+SPOILED = (
+    "The tables were spoiled on purpose after the truth was taken. So this ceiling is that of the clean history; "
+    "held-out rows on which it is silent ({most:,} at most) stand at its mean, and doing better than it is no leak."
+)
+
+
+def first_table(evaluation: Document) -> str:
+    """The headline's candidates side by side: what a buyer asks first, whether it beats what one already has."""
+    rows = [row for row in evaluation["results"] if is_headline(row, evaluation)]
+    if not rows:
+        return ""
+    ordered = sorted(rows, key=lambda row: -(row["pr_auc"] or 0.0))
+    first, called = rows[0], evaluation["called"]
+    head = ["ranked by", "PR-AUC", "ROC-AUC", "lift at 10 %", "money in top 10 %", f"money in top {called}"]
+    lines = [table_of(head, [_beside(row) for row in ordered])]
+    lines.append(
+        f"{first['positives']:,} of {first['n']:,} accounts made the move ({first['base_rate']:.2%}) within "
+        f"{first['horizon']} days of {first['as_of']}. A random order has a PR-AUC of {first['base_rate']:.3f}, a "
+        "ROC-AUC of .5 and a lift of 1. Brackets: 95 % interval, accounts resampled."
+    )
+    return "\n\n".join(lines)
+
+
+def _beside(row: Document) -> list[str]:
+    shown = [with_interval(row, "pr_auc", ".3f"), with_interval(row, "roc_auc", ".3f")]
+    shown += [with_interval(row, "lift_10", ".1f"), with_interval(row, "revenue_captured_10", ".0%")]
+    return [named(row), *shown, with_interval(row, "revenue_captured_called", ".0%")]
+
+
+def results(evaluation: Document) -> list[str]:
+    """Every candidate at every target and horizon, newest origin."""
+    percents = "/".join(str(p) for p in PERCENTS)
+    reading = (
+        "Each figure with its 95 % interval (accounts resampled). *Lift* and *revenue* are read at the top "
+        f"{percents} % of accounts; revenue is the share of all money gained that those accounts hold, ranked by "
+        "expected increment. *Brier skill* 0 is no better than the base rate. *E/A*: positives expected over "
+        "positives seen. A dash is a figure that is not defined."
+    )
+    groups = grouped(evaluation["results"])
+    return [f"## Every target and horizon\n\n{reading}", *(_table(*place, rows) for place, rows in groups.items())]
+
+
+def _table(target: str, horizon: int, rows: Sequence[Document]) -> str:
+    first = rows[0]
+    lines = [
+        f"### {target.replace('_', ' ')}, {horizon} days",
+        f"{first['positives']:,} of {first['n']:,} accounts ({first['base_rate']:.2%}), as of {first['as_of']}.",
+    ]
+    if first["positives"] < THIN:
+        lines.append(f"> **Thin:** fewer than {THIN} positives. Read the intervals, not the figures.")
+    head = ["ranked by", "ROC-AUC", "PR-AUC", *(f"lift {p} %" for p in PERCENTS), *(f"revenue {p} %" for p in PERCENTS)]
+    return "\n\n".join([*lines, table_of([*head, "Brier skill", "ECE", "E/A"], [_cells(row) for row in rows])])
+
+
+def _cells(row: Document) -> list[str]:
+    shown = [with_interval(row, "roc_auc", ".3f"), with_interval(row, "pr_auc", ".3f")]
+    shown += [with_interval(row, f"lift_{p}", ".1f") for p in PERCENTS]
+    shown += [with_interval(row, f"revenue_captured_{p}", ".0%") for p in PERCENTS]
+    shown += [with_interval(row, "brier_skill", ".3f"), number(row["ece"], ".4f")]
+    return [named(row), *shown, with_interval(row, "expected_over_actual", ".2f")]
+
+
+def calibration(evaluation: Document) -> str:
+    """Whether probabilities mean what they say: of all candidates that state one, then by decile of the model's."""
+    rows = [row for row in evaluation["results"] if is_headline(row, evaluation) and row["log_loss"] is not None]
+    if not rows:
+        return ""
+    head = ["stated by", "log-loss", "Brier skill", "E/A", "ECE", "intercept", "slope"]
+    cells = [
+        [
+            named(row),
+            with_interval(row, "log_loss", ".4f"),
+            with_interval(row, "brier_skill", ".3f"),
+            with_interval(row, "expected_over_actual", ".2f"),
+            number(row["ece"], ".4f"),
+            number(row["calibration_intercept"], ".2f"),
+            number(row["calibration_slope"], ".2f"),
+        ]
+        for row in rows
+    ]
+    out = [
+        "## Calibration",
+        "*E/A*: positives expected over seen, 1 is right. Intercept 0 and slope 1 are right; a slope below 1 says that "
+        "high probabilities are too high and low ones too low. *ECE*: mean gap over 15 bins of equal size.",
+        table_of(head, cells),
+    ]
+    if deciles := [row for row in evaluation["deciles"] if is_headline(row, evaluation)]:
+        bins = [
+            [str(row["decile"]), f"{row['n']:,.0f}", f"{row['expected']:,.1f}", f"{row['observed']:,.0f}",
+             f"{row['low']:,.1f} to {row['high']:,.1f}"]
+            for row in deciles
+        ]  # fmt: skip
+        out.append("By tenth of the model's probability, lowest first, all origins together (interval: Wilson's):")
+        out.append(table_of(["tenth", "accounts", "expected", "seen", "95 % interval"], bins))
+    return "\n\n".join(out)
+
+
+def money(evaluation: Document) -> str:
+    """What a team that calls N accounts would have had, and whether a call pays."""
+    if not evaluation["capacity"]:
+        return ""
+    currency = evaluation["currency"]
+    rows = [
+        [named(row), f"{row['called']:,}", _tied(row, "hits", ".0f"), f"{row['misses']:,.0f}",
+         _tied(row, "lift", ".1f"), _tied(row, "money", ",.0f"),
+         _tied(row, "revenue_captured", ".0%"), f"{row['profit']:,.0f}"]
+        for row in evaluation["capacity"]
+    ]  # fmt: skip
+    head = ["ranked by", "called", "hits", "misses", "lift", f"money gained, {currency}", "share of it", "profit"]
+    out = [
+        "## Money and capacity",
+        "What the first N accounts held over the horizon at the newest origin. Brackets: the worst and the best order "
+        "of accounts of equal score, where the score leaves a choice.",
+        table_of(head, rows),
+    ]
+    own = [row for row in evaluation["results"] if is_headline(row, evaluation) and row["candidate"] == CHAMPION]
+    ratio = own[0]["money_expected_over_actual"] if own else None
+    if own and ratio is not None:
+        out.append(
+            f"Money expected over money gained by the accounts that made the move: **{ratio:.2f}**. Normalised Gini of "
+            f"the money {number(own[0]['gini'], '.2f')}, rank correlation with it {number(own[0]['spearman'], '.2f')}, "
+            f"gap by tenths {number(own[0]['decile_mape'], '.0%')} of the money."
+        )
+    return "\n\n".join([*out, *_decision(evaluation)])
+
+
+def _decision(evaluation: Document) -> list[str]:
+    found, currency = evaluation["decision"], evaluation["currency"]
+    if found is None:
+        return []
+    benefit = "; ".join(f"{words(name)} {value:+.4f}" for name, value in found["net_benefit"].items())
+    return [
+        f"Profit assumes that a contact costs {found['contact_cost']:g} {currency} and brings {found['uplift']:.0%} of "
+        f"the money gained at a margin of {found['margin']:.0%} (`evaluate` in the params): the {found['uplift']:.0%} "
+        "is an assumption until contacts are made at random. A contact then pays above a probability of "
+        f"{found['threshold']:.1%}, where the net benefit an account is: {benefit}; contacting all "
+        f"{found['net_benefit_of_contacting_all']:+.4f}, nobody 0."
+    ]
+
+
+def _tied(row: Document, figure: str, spec: str) -> str:
+    value, worst, best = (row[f"{figure}{end}"] for end in ("", "_worst", "_best"))
+    shown = number(value, spec)
+    return shown if value is None or worst == best else f"{shown} ({worst:{spec}} to {best:{spec}})"
+
+
+def sliced(evaluation: Document) -> str:
+    """The champion by slice, all origins together."""
+    if not evaluation["slices"]:
+        return ""
+    rows = [
+        [row["axis"], row["slice"], f"{row['n']:,}", f"{row['positives']:,}", with_interval(row, "pr_auc", ".3f"),
+         with_interval(row, "roc_auc", ".3f"), number(row["lift_10"], ".1f"),
+         number(row["expected_over_actual"], ".2f"), "*thin*" if row["thin"] else row["verdict"]]
+        for row in evaluation["slices"]
+    ]  # fmt: skip
+    head = ["by", "slice", "rows", "moved", "PR-AUC", "ROC-AUC", "lift at 10 %", "E/A", "verdict"]
+    return "\n\n".join(
+        [
+            "## Slices",
+            "The model by slice of the accounts, all origins together. PR-AUC rises with the base rate, so read it "
+            f"within an axis with care. *Thin*: fewer than {THIN} moved, no verdict. *Expects too many* or *too few*: "
+            "off by more than a quarter and beyond the interval of what was seen.",
+            table_of(head, rows, words_first=2),
+        ]
+    )
+
+
+def stability(evaluation: Document) -> str:
+    """The champion at every origin of the headline, all of them together, and the regret of every candidate."""
+    rows = [row for row in evaluation["by_origin"] if is_headline(row, evaluation) and row["candidate"] == CHAMPION]
+    if len(rows) < 2:
+        return ""
+    rows += [row for row in evaluation["pooled"] if is_headline(row, evaluation) and row["candidate"] == CHAMPION]
+    cells = [
+        [f"all {row['origins']} together" if "origins" in row else row["as_of"], f"{row['n']:,}",
+         f"{row['positives']:,}", f"{row['base_rate']:.2%}", with_interval(row, "pr_auc", ".3f"),
+         with_interval(row, "roc_auc", ".3f"),
+         with_interval(row, "lift_10", ".1f"), with_interval(row, "revenue_captured_10", ".0%"),
+         with_interval(row, "expected_over_actual", ".2f")]
+        for row in rows
+    ]  # fmt: skip
+    head = ["scored as of", "accounts", "moved", "base rate", "PR-AUC", "ROC-AUC", "lift at 10 %", "money in top 10 %"]
+    regrets = sorted(
+        (row for row in evaluation["regret"] if is_headline(row, evaluation)), key=lambda row: row["pr_auc_mean"] or 0.0
+    )
+    behind = [
+        [named(row), str(row["origins"]), number(row["pr_auc_mean"], ".3f"), number(row["pr_auc_worst"], ".3f"),
+         number(row["revenue_captured_10_mean"], ".0%"), number(row["revenue_captured_10_worst"], ".0%")]
+        for row in regrets
+    ]  # fmt: skip
+    return "\n\n".join(
+        [
+            "## Stability",
+            "The same recipe at several past dates, each time knowing only what was known then.",
+            table_of([*head, "E/A"], cells),
+            "How far each way of ranking lay behind the best one of each date (0: it was the best every time):",
+            table_of(["ranked by", "dates", "PR-AUC, mean", "worst", "money in top 10 %, mean", "worst"], behind),
+        ]
+    )
+
+
+def ceiling(evaluation: Document) -> list[str]:
+    """What share each candidate has of what the truth itself would have found; nothing without a ceiling."""
+    if not evaluation.get("share_of_ceiling"):
+        return []
+    out = ["## Share of the ceiling", CEILING_READING]
+    if beyond := "\n".join(f"- {finding['text']}" for finding in evaluation["beyond_ceiling"]):
+        out += [f"**{NO_BETTER_THAN_TRUE}**", beyond]
+    if silent := [row["without_truth"] for row in evaluation["results"] if "without_truth" in row]:
+        out.append(SPOILED.format(most=max(silent)))
+    head = ["ranked by", "ROC-AUC below the ceiling", "PR-AUC / ceiling", "lift at 5 % / ceiling"]
+    head += ["revenue in top 5 % / ceiling", "KL to truth, nats"]
+    for (target, horizon), rows in grouped(evaluation["share_of_ceiling"]).items():
+        table = table_of(head, [_shares(row) for row in rows])
+        out.append(f"**{target.replace('_', ' ')}, {horizon} days**\n\n{table}")
+    return out
+
+
+def _shares(row: Document) -> list[str]:
+    """Intervals for the model alone: a column of shares is read at a glance."""
+    champion = row["candidate"] == CHAMPION
+    shown = with_interval if champion else lambda found, figure, spec: number(found[figure], spec)
+    cells = [shown(row, "roc_auc_below", ".3f"), shown(row, "pr_auc_share", ".0%"), shown(row, "lift_5_share", ".0%")]
+    cells += [shown(row, "revenue_captured_5_share", ".0%"), number(row["kl_to_truth"], ".4f")]
+    return [named(row), *cells]
+
+
+def grouped(rows: Sequence[Document]) -> dict[tuple[str, int], list[Document]]:
+    out: dict[tuple[str, int], list[Document]] = {}
+    for row in rows:
+        out.setdefault((row["target"], row["horizon"]), []).append(row)
+    return out
+
+
+def is_headline(row: Document, evaluation: Document) -> bool:
+    return (row["target"], row["horizon"]) == (TARGET, evaluation["headline_horizon"])
+
+
+def table_of(head: Sequence[str], rows: Sequence[Sequence[str]], words_first: int = 1) -> str:
+    """A Markdown table; all but the first columns stand to the right."""
+    rule = "|---" * words_first + "|---:" * (len(head) - words_first) + "|"
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def named(row: Document) -> str:
+    name = words(row["candidate"])
+    return f"**{name}**" if row["candidate"] == CHAMPION else f"*{name}*" if row["candidate"] == CEILING else name
+
+
+def with_interval(row: Document, figure: str, spec: str) -> str:
+    around = row.get(f"{figure}_ci")
+    value = number(row[figure], spec)
+    return value if around is None else f"{value} ({around[0]:{spec}} to {around[1]:{spec}})"
+
+
+def number(value: float | None, spec: str) -> str:
+    return "-" if value is None else f"{value:{spec}}"

@@ -1,0 +1,129 @@
+"""What evaluation.json says: every figure of every candidate at every origin, written once and in one shape."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from training import metrics
+from training.bootstrap import LEVEL, PERCENTS, Scored
+from training.grade import NOTHING_HELD_OUT, grade
+from training.headline import CALLED, TARGET, evidence_of, headline, headline_of
+from training.heldout import CEILING, CHAMPION, HeldOut
+from training.measured import Measured, pair, written
+from training.rolling import Rolled, regret
+
+SCHEMA_VERSION = 1
+COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
+# resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
+WITHOUT_INTERVAL = ("ece", "kl_to_truth")
+COMPARED = ("roc_auc", "pr_auc", "lift_10", f"revenue_captured_{CALLED}", "brier_skill", "log_loss")
+CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
+
+
+def judged_first(rolled: Sequence[Rolled], train: Mapping[str, Any]) -> Rolled | None:
+    """The target and horizon that the grade and the headline speak of; None when nothing was held out."""
+    rows = headline_of([one.newest.rows for one in rolled], TARGET, train)
+    return next((one for one in rolled if one.newest.rows is rows), None)
+
+
+def document(
+    rolled: Sequence[Rolled], train: Mapping[str, Any], replicates: int, seed: int, called: int
+) -> dict[str, Any]:
+    """The document without what `ceiling`, `slices` and `capacity` add. `results` is the newest origin of each target
+    and horizon."""
+    first = judged_first(rolled, train)
+    evidence = NOTHING_HELD_OUT
+    if first is not None:
+        evidence = evidence_of(first.newest, first.pooled, len(first.each))
+    given = grade(evidence)
+    newest = [one.newest for one in rolled]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        **{key: train[key] for key in COPIED},
+        "headline_horizon": first.newest.rows.horizon if first else None,
+        "bootstrap": {"replicates": replicates, "seed": seed, "level": LEVEL, "unit": "account"},
+        "called": called,
+        "grade": {"word": given.word, "why": given.why, "origins": evidence.origins, "positives": evidence.positives},
+        "headline": headline(first.newest if first else None, called),
+        "results": [result(table, name) | detail(table.rows, name) for table in newest for name in table.listed],
+        "comparisons": [row for table in newest for name in table.listed[1:] for row in _comparisons(table, name)],
+        "by_origin": [result(table, name) for one in rolled for table in one.each for name in table.listed],
+        "pooled": [
+            result(one.pooled, name) | {"origins": one.pool.origins} for one in rolled for name in one.pooled.listed
+        ],
+        "regret": [row for one in rolled for row in regret(one)],
+        "deciles": [row for one in rolled for row in _deciles(one)],
+    }
+
+
+def result(table: Measured, candidate: str) -> dict[str, Any]:
+    """One candidate on one table: each figure and its interval, null where undefined or not resampled."""
+    rows, figures = table.rows, table.figures[candidate]
+    positives = int(rows.label.sum())
+    out: dict[str, Any] = {
+        "target": rows.target,
+        "horizon": rows.horizon,
+        "as_of": rows.as_of.isoformat(),
+        "origin": rows.origin.isoformat(),
+        "candidate": candidate,
+        "n": len(rows.label),
+        "positives": positives,
+        "base_rate": written(positives / len(rows.label)),
+    }
+    if candidate == CEILING and rows.spoiled:
+        out["without_truth"] = rows.without_truth
+    for figure, value in figures.items():
+        out[figure] = written(value)
+        if figure not in WITHOUT_INTERVAL:
+            out[f"{figure}_ci"] = pair(table.interval(candidate, figure))
+    return out
+
+
+def detail(rows: HeldOut, candidate: str) -> dict[str, Any]:
+    """The rest of the figures of a candidate, without intervals. `money_expected_over_actual` and `decile_mape` are of
+    the money gained by accounts that made the move, which is what an expected increment speaks of."""
+    scored = rows.candidates[candidate]
+    figures = scored.figures()
+    out = {f"recall_{percent}": figures[f"lift_{percent}"] * percent / 100 for percent in PERCENTS}
+    out["gini"] = metrics.gini(rows.increment, scored.money_score)
+    out["spearman"] = metrics.spearman(rows.increment, scored.money_score)
+    out |= dict.fromkeys(("calibration_intercept", "calibration_slope"), math.nan)
+    if scored.probability is not None:
+        line = metrics.calibration_line(rows.label, scored.probability)
+        out["calibration_intercept"], out["calibration_slope"] = line
+    out |= dict.fromkeys(("money_expected_over_actual", "decile_mape"), math.nan)
+    if scored.expected is not None and candidate != CEILING and rows.target != CONDITIONAL:
+        gained = rows.label * rows.increment.clip(min=0.0)
+        out["money_expected_over_actual"] = float(metrics.expected_over_actual(gained, scored.expected))
+        out["decile_mape"] = metrics.decile_mape(gained, scored.expected)
+    return {figure: written(value) for figure, value in out.items()}
+
+
+def ece(scored: Scored) -> float:
+    return math.nan if scored.probability is None else metrics.ece(scored.label, scored.probability)
+
+
+def _deciles(one: Rolled) -> list[dict[str, Any]]:
+    """Observed and expected positives by decile of the champion's probability, lowest first, over all origins."""
+    rows = one.pool.rows
+    said = rows.candidates[CHAMPION].probability
+    if said is None:
+        return []
+    place = {"target": rows.target, "horizon": rows.horizon}
+    found = metrics.observed_expected(rows.label, said)
+    shown = [{key: written(value) for key, value in asdict(part).items()} for part in found]
+    return [{**place, "decile": number, **part} for number, part in enumerate(shown, start=1)]
+
+
+def _comparisons(table: Measured, candidate: str) -> list[dict[str, Any]]:
+    """The champion less `candidate`, a figure a row; an undefined one is left out."""
+    found = [(figure, table.lead(candidate, figure)) for figure in COMPARED]
+    place = {"target": table.rows.target, "horizon": table.rows.horizon, "candidate": candidate}
+    return [
+        {**place, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
+        for figure, lead in found
+        if lead is not None
+    ]

@@ -1,0 +1,166 @@
+"""Where the model holds and where it does not: the pooled rows cut by date, age, place, size, channel and activity.
+
+The accounts' facts come from `heldout_accounts.parquet`; without that file only the origins can be told apart. A slice
+with fewer than 30 positives is thin: its figures are shown and no verdict is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from training import metrics
+from training.bootstrap import Scored, bootstrap, interval
+from training.errors import HeldOutBroken
+from training.grade import THIN
+from training.heldout import CHAMPION
+from training.measured import pair, written
+from training.rolling import Pool
+from warehouse.store import read_table
+
+ACCOUNTS = "heldout_accounts.parquet"
+KEYS = ("account_id", "as_of")
+FACTS = ("tenure_days", "country", "employees", "channel", "active", "new")
+TENURE = ((0, "under 90 days"), (90, "90 to 179 days"), (180, "180 to 359 days"), (360, "360 days and more"))
+SIZE = ((0, "1 to 9 people"), (10, "10 to 49 people"), (50, "50 to 249 people"), (250, "250 people and more"))
+NOT_TOLD = "not told"
+MOST = 8  # values of a word column that stand alone, the most frequent ones; the others are one slice
+Words = npt.NDArray[np.object_]
+
+
+def read_facts(path: Path, pool: Pool) -> dict[str, npt.NDArray[Any]] | None:
+    """The columns `FACTS` in the order of the pool's rows, each (n,), nan or None where not told; None without the
+    file, as a train stage of an earlier version leaves it.
+
+    Raises:
+        HeldOutBroken: a column is missing, or a row of the pool has no facts or has them twice.
+    """
+    if not path.exists():
+        return None
+    table = read_table(path)
+    if missing := [name for name in (*KEYS, *FACTS) if name not in table.column_names]:
+        raise HeldOutBroken(f"{path}: column {missing[0]} is missing. Run the train stage of this version again.")
+    table = table.set_column(table.column_names.index("as_of"), "as_of", table["as_of"].cast(pa.date32()))
+    rows = pa.table(
+        {
+            "account_id": pa.array(pool.rows.account_id, pa.string()),
+            "as_of": pa.array(pool.day.astype("datetime64[D]")),
+            "_place": np.arange(len(pool.day)),
+        }
+    )
+    found = rows.join(table.select([*KEYS, *FACTS]), list(KEYS), join_type="inner").sort_by("_place")
+    if not np.array_equal(found["_place"].to_numpy(), np.arange(len(pool.day))):
+        raise HeldOutBroken(
+            f"{path}: {len(found):,} rows belong to the {len(pool.day):,} held-out rows of {pool.rows.target} at "
+            f"{pool.rows.horizon} days; each must have one. Run the train stage again."
+        )
+    return {name: np.asarray(found[name].to_numpy()) for name in FACTS}
+
+
+def slices(
+    pool: Pool, facts: dict[str, npt.NDArray[Any]] | None, rival: str | None, replicates: int, seed: int
+) -> list[dict[str, Any]]:
+    """One row a slice, by axis: n, positives, base_rate, roc_auc and pr_auc with intervals, lift_10,
+    expected_over_actual, `thin`, and `verdict` (null if thin). `rival`: the rule of thumb to be better than."""
+    out = []
+    for axis, value in _axes(pool, facts):
+        for name in _in_order(axis, value):
+            inside = value == name
+            out.append({"axis": axis, "slice": str(name), **_judged(pool, inside, rival, replicates, seed)})
+    return out
+
+
+def _axes(pool: Pool, facts: dict[str, npt.NDArray[Any]] | None) -> Iterator[tuple[str, Words]]:
+    yield "origin", pool.day.astype("datetime64[D]").astype(str).astype(object)
+    if facts is None:
+        return
+    yield "tenure", banded(facts["tenure_days"], TENURE)
+    yield "region", _frequent(facts["country"])
+    yield "size", banded(facts["employees"], SIZE)
+    yield "channel", _frequent(facts["channel"])
+    yield "activity", np.where(facts["active"].astype(bool), "active", "no event in 90 days").astype(object)
+    yield "acquaintance", np.where(facts["new"].astype(bool), "signed up since the last origin", "known").astype(object)
+
+
+def banded(value: npt.NDArray[Any], bands: tuple[tuple[int, str], ...]) -> Words:
+    """The name of the band of each value; `NOT_TOLD` for nan."""
+    number = value.astype(np.float64)
+    place = np.digitize(number, [floor for floor, _ in bands[1:]])
+    names = np.array([name for _, name in bands], dtype=object)
+    return np.where(np.isnan(number), NOT_TOLD, names[np.minimum(place, len(bands) - 1)])
+
+
+def _frequent(value: npt.NDArray[Any]) -> Words:
+    told = np.array([NOT_TOLD if one is None or one != one else str(one) for one in value], dtype=object)
+    names, counts = np.unique(told.astype(str), return_counts=True)
+    if len(names) <= MOST:
+        return told
+    kept = set(names[np.argsort(-counts, kind="stable")[: MOST - 1]])
+    return np.array([one if one in kept else "others" for one in told], dtype=object)
+
+
+def _in_order(axis: str, value: Words) -> list[str]:
+    names = sorted(set(value))
+    bands = {"tenure": TENURE, "size": SIZE}.get(axis)
+    if bands is None:
+        return names
+    order = [name for _, name in bands] + [NOT_TOLD]
+    return sorted(names, key=order.index)
+
+
+def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replicates: int, seed: int) -> dict[str, Any]:
+    own = part_of(pool.rows.candidates[CHAMPION], inside)
+    positives, figures = int(own.label.sum()), own.figures()
+    account = np.unique(pool.rows.account[inside], return_inverse=True)[1]
+    thin = positives < THIN
+    drawn = {} if thin else bootstrap({CHAMPION: own}, account, replicates, seed)[CHAMPION]
+    out: dict[str, Any] = {
+        "n": len(own.label),
+        "positives": positives,
+        "base_rate": written(positives / len(own.label)),
+    }
+    for figure in ("roc_auc", "pr_auc", "lift_10", "expected_over_actual"):
+        out[figure] = written(figures[figure])
+        if figure in ("roc_auc", "pr_auc"):
+            out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
+    beside = None if rival is None else part_of(pool.rows.candidates[rival], inside).figures()["pr_auc"]
+    return {**out, "thin": thin, "verdict": None if thin else verdict(own, beside)}
+
+
+def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
+    """The same candidate on the rows `inside` (n,) alone."""
+
+    def cut(values: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64] | None:
+        return None if values is None else values[inside]
+
+    return replace(
+        scored,
+        label=scored.label[inside],
+        increment=scored.increment[inside],
+        score=scored.score[inside],
+        money_score=scored.money_score[inside],
+        probability=cut(scored.probability),
+        expected=cut(scored.expected),
+    )
+
+
+def verdict(own: Scored, rival_pr_auc: float | None) -> str:
+    """`holds`, or what does not: it ranks no better than the rule of thumb; or the positives it expects lie outside the
+    Wilson interval of those seen and are off by more than a quarter, too many or too few."""
+    if rival_pr_auc is not None and not own.figures()["pr_auc"] > rival_pr_auc:
+        return "no better than the rule"
+    if own.probability is None:
+        return "holds"
+    n, seen, said = len(own.label), int(own.label.sum()), float(own.probability.sum())
+    low, high = metrics.wilson(seen, n)
+    if said > max(high * n, 1.25 * seen):
+        return "expects too many"
+    if said < min(low * n, 0.75 * seen):
+        return "expects too few"
+    return "holds"

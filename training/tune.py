@@ -1,0 +1,160 @@
+"""Search for the boosters' settings: Optuna on grouped rolling origins inside the training window. Training only.
+
+A fold is an origin and a half of the searching accounts: the boosters learn from the other half what was known at the
+origin, and say the chance of expanding in the first interval of the accounts of their half, averaged with the ridge as
+it is served. A trial's value is the mean log-loss over folds and one standard error of it. No account that searching
+looks at is judged at an outer origin (`searched`), and the shipped settings are the first trial: they stay unless
+another does better.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pydantic import Field
+
+from models.average import average
+from models.boosted import fit_boosted
+from models.boosting import BoosterParams
+from models.calibration import losses
+from models.encoding import Encoding
+from models.hazard import EDGES, Hazard, PersonPeriods
+from models.logistic import fit_logistic_hazard
+from training.dataset import Dataset
+from training.fit import taught_by
+from warehouse.params import Section
+
+if TYPE_CHECKING:
+    import optuna
+
+HALVES = 2
+SPAN = EDGES[1]  # days
+
+
+class SearchParams(Section):
+    """Section `train.search`. The budget ends with whichever comes first; ended by `trials` the result is the same for
+    the same seed, ended by `seconds` it depends on the machine."""
+
+    trials: int = Field(default=0, ge=0)  # 0: no search
+    seconds: float = Field(default=240.0, gt=0)
+    origins: int = Field(default=3, ge=1)
+    accounts: float = Field(default=0.5, gt=0, lt=1)  # share that searching may look at; the others are judged
+
+
+@dataclass(frozen=True)
+class Fold:
+    """What one fold teaches and asks; `steady`: the ridge, which no trial changes."""
+
+    matrix: np.ndarray
+    taught: PersonPeriods
+    encoding: Encoding
+    steady: Hazard
+    rows: np.ndarray
+    label: np.ndarray
+
+
+@dataclass(frozen=True)
+class Found:
+    """The settings to train with, and every trial: number, params, value (nats) and whether it is the best so far."""
+
+    params: BoosterParams
+    trials: list[dict[str, Any]]
+
+
+def searched(accounts: pa.ChunkedArray, share: float) -> np.ndarray:
+    """(n,) bool: the accounts that searching may look at, told by their id alone."""
+    return _place(accounts) < share * 10_000
+
+
+def search(
+    known: Mapping[date, Dataset], full: Dataset, params: SearchParams, shipped: BoosterParams, seed: int
+) -> Found:
+    """The best of `params.trials` settings.
+
+    Args:
+        known: by inner origin, the snapshots before it with their outcomes as known there.
+        full: all snapshots with all outcomes; asked on the inner origins alone.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folds = [fold for day, past in known.items() for fold in _folds(past, full.on(day), params.accounts, seed)]
+    if not folds:
+        return Found(shipped, [])
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial({name: getattr(shipped, name) for name in _SPACE})
+    one = shipped.model_copy(update={"seeds": 1})
+
+    def value(trial: optuna.Trial) -> float:
+        return judged(folds, one.model_copy(update=_suggest(trial)), seed)
+
+    study.optimize(value, n_trials=params.trials, timeout=params.seconds)
+    done = [trial for trial in study.trials if trial.value is not None]
+    told = [{"number": trial.number, "params": trial.params, "value": trial.value} for trial in done]
+    return Found(shipped.model_copy(update=study.best_params), told)
+
+
+def judged(folds: Sequence[Fold], params: BoosterParams, seed: int) -> float:
+    """Mean log-loss of the average over folds plus one standard error, in nats."""
+    each = []
+    for fold in folds:
+        names, categories = list(fold.encoding.names), fold.encoding.category_columns
+        boosted = fit_boosted(fold.matrix, fold.taught, params, seed, names, categories)
+        each.append(
+            losses(average(fold.matrix, fold.taught, boosted, fold.steady).log_odds(fold.rows)[:, 0], fold.label).mean()
+        )
+    return float(np.mean(each) + np.std(each) / np.sqrt(len(each)))
+
+
+_SPACE: dict[str, tuple[float, float, bool]] = {  # low, high, on a log scale
+    "num_leaves": (4, 24, True),
+    "min_data_in_leaf": (20, 400, True),
+    "lambda_l2": (1.0, 200.0, True),
+    "feature_fraction": (0.1, 0.6, False),
+    "learning_rate": (0.02, 0.1, True),
+    "rounds": (60, 300, True),
+}
+
+
+def _suggest(trial: optuna.Trial) -> dict[str, Any]:
+    whole = {name for name, field in BoosterParams.model_fields.items() if field.annotation is int}
+    return {
+        name: trial.suggest_int(name, int(low), int(high), log=log)
+        if name in whole
+        else trial.suggest_float(name, low, high, log=log)
+        for name, (low, high, log) in _SPACE.items()
+    }
+
+
+def _folds(past: Dataset, there: Dataset, share: float, seed: int) -> list[Fold]:
+    """Two folds an origin: each half of the searching accounts is asked about, the other teaches. A fold in which
+    nobody expanded says nothing and is left out."""
+    out = []
+    place, asked_place = _place(past.features["account_id"]), _place(there.features["account_id"])
+    label = there.outcome("expansion", SPAN)
+    for half in range(HALVES):
+        others = (place < share * 10_000) & (place % HALVES != half)
+        asked = (asked_place < share * 10_000) & (asked_place % HALVES == half) & ~np.isnan(label)
+        data = past.take(others)
+        taught = taught_by(data, "expansion").thinned(seed)
+        if taught.label.sum() == 0 or np.nansum(label[asked]) == 0:
+            continue
+        encoding = Encoding.learn(data.features)
+        matrix = encoding.matrix(data.features)
+        steady = fit_logistic_hazard(matrix, taught, encoding.category_columns)
+        rows = encoding.matrix(there.take(asked).features)
+        out.append(Fold(matrix, taught, encoding, steady, rows, label[asked]))
+    return out
+
+
+def _place(accounts: pa.ChunkedArray) -> np.ndarray:
+    """(n,) whole numbers in [0, 10,000) that depend on the id of the account alone."""
+    codes = accounts.combine_chunks().dictionary_encode()
+    places = np.array([zlib.crc32(name.encode()) % 10_000 for name in codes.dictionary.to_pylist()], dtype=np.int64)
+    return np.asarray(places[codes.indices.to_numpy(zero_copy_only=False)])
