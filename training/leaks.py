@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -29,6 +28,7 @@ from training.leak_facts import Build, facts_of
 from training.leak_features import Sample, of_features, rebuilt
 from training.leak_learner import Recipe, one_an_account, small_booster
 from training.probe import KEYS, Probe
+from training.tune import searched
 from warehouse import progress
 from warehouse.engine import connect
 from warehouse.params import Section, read_params, section
@@ -93,15 +93,14 @@ def audit(
 
 
 def _search_folds(train: dict[str, Any], workspace: Workspace) -> Folds:
-    """The accounts that the search for settings may have looked at, against those held out. Told anew from the ids, as
-    `training.tune` tells them, so that a change of either is noticed; none without a search."""
+    """The accounts that the search for settings may have looked at, told by their ids, against those held out; none
+    without a search."""
     search = train.get("params", {}).get("train", {}).get("search") or {}
     if not search.get("trials"):
         return
     judged = set(read_table(workspace.artifacts / "heldout.parquet", ["account_id"])["account_id"].to_pylist())
-    known = set(read_table(workspace.artifacts / "features.parquet", ["account_id"])["account_id"].to_pylist())
-    bound = search["accounts"] * 10_000
-    yield {name for name in known if zlib.crc32(name.encode()) % 10_000 < bound}, judged
+    known = read_table(workspace.artifacts / "features.parquet", ["account_id"])["account_id"]
+    yield set(known.filter(pa.array(searched(known, search["accounts"]))).to_pylist()), judged
 
 
 def of_facts(
