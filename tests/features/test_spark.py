@@ -9,6 +9,7 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -21,20 +22,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.build import build_features, feature_stages, features_of, open_vendor
+from features.build import build_features, feature_stages, features_of, features_stage, open_vendor
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark, plan
-from features.snapshots import everyone
+from features.snapshots import SnapshotParams, everyone, snapshots_stage
+from models.boosting import BoosterParams
+from serving.database import open_database
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from tests.features.histories import AS_OFS, DEFINITIONS, History, account, event, invoice, spine_of, warehouse
 from tests.features.nights import land
+from training.dataset import Dataset
+from training.fit import fit_scorer
+from training.labels import LabelParams, labels_stage
 from warehouse.engine import reads
 from warehouse.errors import ExpansionError, UsageError
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params, section
 from warehouse.spark import connect_spark, run_spark_stages, transpiled
-from warehouse.store import Workspace, table_files
+from warehouse.store import Workspace, read_table, table_files
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -185,31 +191,68 @@ def wait_for_workers(log: Path) -> None:
     pytest.fail(f"the cluster did not come up: {log.read_text()[-2000:]}")
 
 
-def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(cluster: str, tmp_path: Path) -> None:
-    """The nightly batch through the command line, features and boosters in the executors."""
-    raw, params = tmp_path / "raw", tmp_path / "params.yaml"
+@pytest.fixture
+def vendor(tmp_path: Path) -> Path:
+    """params.yaml of a small vendor, ingested into a workspace, and two bundles with boosters over its features."""
+    params, workspace = tmp_path / "params.yaml", Workspace(tmp_path / "duckdb")
     document = read_params(ROOT / "params.yaml")
     document["simulate"] = document["simulate"] | {"accounts": 700, "quarters": 6}
-    document["train"] = {"booster": {"rounds": 20}, "min_positives": 5}
     params.write_text(json.dumps(document, default=str))
+    definitions, labels = Definitions.from_params(document), LabelParams()
+    simulate(tmp_path / "raw", section(document, "simulate", SimulateParams))
+    ingest(tmp_path / "raw", workspace, section(document, "ingest", IngestParams), NOW)
+    snapshots_stage(workspace, SnapshotParams())
+    features_stage(workspace, definitions)
+    labels_stage(workspace, definitions, labels)
+    data = Dataset(*(read_table(workspace.artifacts / f"{name}.parquet") for name in ("features", "labels")))
+    for seed in (1, 2):
+        card = {"trained_as_of": None, "data_fingerprint": None, "seed": seed}
+        fit_scorer(data, definitions, labels, BoosterParams(rounds=20), seed, card).save(tmp_path / f"bundle-{seed}")
+        assert (tmp_path / f"bundle-{seed}" / "expansion.0.lgb.txt").is_file()
+    return params
 
-    def run(*args: str | Path) -> None:
+
+def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(
+    cluster: str, vendor: Path, tmp_path: Path
+) -> None:
+    """Two nights through the command line, the second with a new bundle: features, boosters and reasons are made in the
+    executors, and so is what the last bundle makes of tonight's features."""
+
+    def night(workspace: Path, day: str, bundle: str, *engine: str) -> Path:
         place = os.environ | {"SPARK_LOCAL_IP": "127.0.0.1"}
-        command = [sys.executable, "-m", "expansion", *map(str, args)]
+        said = ["--workspace", str(workspace), "--as-of", day, "--bundle", str(tmp_path / bundle), *engine]
+        command = [sys.executable, "-m", "expansion", "score", "--params", str(vendor), *said]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=place, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
+        return (workspace / "releases" / "current").resolve()
 
-    run("simulate", "--out", raw, "--params", params)
-    workspace = tmp_path / "workspace"
-    run("train", "--raw", raw, "--workspace", workspace, "--params", params)
-    bundle = workspace / "artifacts" / "candidate"
-    assert (bundle / "expansion.lgb.txt").is_file(), "a model, not a rule, or the boosters of the executors go untested"
-    tables = []
-    for engine in (["--engine", "duckdb"], ["--engine", "spark", "--master", cluster]):
-        run("score", "--workspace", workspace, "--bundle", bundle, "--force", *engine)
-        live = (workspace / "releases" / "current").resolve()
-        tables.append(pq.read_table(live / "scores.parquet").sort_by("account_id").drop_columns(["reasons"]))
-    assert not differences(*tables)
+    night(tmp_path / "duckdb", "2025-05-01", "bundle-1")
+    shutil.copytree(tmp_path / "duckdb", tmp_path / "spark", symlinks=True)
+    here = night(tmp_path / "duckdb", "2025-05-02", "bundle-2")
+    there = night(tmp_path / "spark", "2025-05-02", "bundle-2", "--engine", "spark", "--master", cluster)
+    for name in ("scores", "contributions"):
+        one, other = (pq.read_table(live / f"{name}.parquet").sort_by("account_id") for live in (here, there))
+        assert one.schema == other.schema
+        assert one.num_rows > 300
+        assert not differences(*(table.drop_columns(["reasons"] * (name == "scores")) for table in (one, other)))
+    told = [{row["account_id"]: json.loads(row["why_changed"]) for row in explained(live)} for live in (here, there)]
+    assert told[0].keys() == told[1].keys()
+    assert len(told[0]) > 300
+    named = set()
+    for who in told[0]:
+        mine, theirs = ({term["family"]: term["change"] for term in one[who]["changes"]} for one in told)
+        assert mine == pytest.approx(theirs, abs=1e-8), who
+        named |= mine.keys()
+    assert "new model" in named
+    assert len(named) > 2, "what the accounts did is told apart from what the new bundle sees otherwise"
+
+
+def explained(live: Path) -> list[sqlite3.Row]:
+    con = open_database(live / "scores.sqlite")
+    try:
+        return con.execute("SELECT account_id, why_changed FROM scores WHERE why_changed IS NOT NULL").fetchall()
+    finally:
+        con.close()
 
 
 def test_an_unknown_engine_is_a_usage_error() -> None:

@@ -9,7 +9,9 @@ import pyarrow as pa
 
 from models.scorer import Scorer
 from serving import release
-from serving.batch import ScoreParams, _counts, _explained, rank
+from serving.batch import ScoreParams, _counts, rank
+from serving.scoring import Here
+from serving.why import Explained
 
 JUMPED = "a00007"
 
@@ -17,10 +19,9 @@ JUMPED = "a00007"
 def night(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> release.Release:
     """A release of `features` by `bundle`, as the batch makes it but for the warehouse."""
     features = features.set_column(1, "as_of", pa.array([as_of] * len(features), pa.date32()))
-    scorer = Scorer.load(bundle)
-    explanation = scorer.explain(features)
-    assert explanation is not None
-    scores = scorer.score(features, explanation)
+    scorer, tonight = Scorer.load(bundle), Here(features)
+    scores, kept = tonight.scored(scorer, bundle)
+    assert kept is not None
     about = pa.table({name: [None] * len(scores) for name in ("owner", "channel", "country", "industry")})
     params = ScoreParams()
     table = rank(scores, about, params.bands, 180)
@@ -33,9 +34,8 @@ def night(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> rel
         "band_floors": params.bands,
         "capacity": params.capacity,
     }
-    folder = release.write(
-        workspace / "releases", table, bundle, run, explained=_explained(scorer, features, explanation, scores)
-    )
+    explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
+    folder = release.write(workspace / "releases", table, bundle, run, explained=explained)
     return release.open_release(folder)
 
 
