@@ -13,11 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tests.training.judged import AS_OF, candidate_rows, heldout_rows, train_document, trained, truth_rows, with_truth
+from tests.training.judged import (
+    AS_OF,
+    audited,
+    candidate_rows,
+    heldout_rows,
+    train_document,
+    trained,
+    truth_rows,
+    with_truth,
+)
 from training.ceiling import divergence, findings, truth_in, with_ceiling
 from training.errors import HeldOutBroken, TruthBroken
 from training.evaluate import EvaluateParams, evaluate, main, measure
-from training.gate import Rule, alone
+from training.gate import GateParams, Rule, alone
 from training.heldout import read_heldout
 from warehouse.store import Workspace, read_table, write_table
 
@@ -44,7 +53,11 @@ def _row(rows: list[dict[str, Any]], candidate: str, horizon: int = 180) -> dict
 
 
 def _gate(evaluation: dict[str, Any]) -> list[Rule]:
-    return [rule for rule in alone(evaluation, train_document(), QUICK) if not rule.passed]
+    return [rule for rule in _asked(evaluation) if not rule.passed]
+
+
+def _asked(evaluation: dict[str, Any]) -> list[Rule]:
+    return alone(evaluation, train_document(), audited("b" * 64), GateParams())
 
 
 def _card(root: Path) -> str:
@@ -220,9 +233,9 @@ def test_too_few_positives_accuse_nobody(tmp_path: Path) -> None:
 
 def test_the_gate_asks_only_where_there_was_a_truth(tmp_path: Path) -> None:
     without = evaluate(trained(tmp_path, _heldout()), QUICK)
-    assert "beyond_ceiling" not in {rule.name for rule in alone(without, train_document(), QUICK)}
+    assert "beyond_ceiling" not in {rule.name for rule in _asked(without)}
     beside = _judged(tmp_path, _heldout(), _truth())
-    assert [rule.passed for rule in alone(beside, train_document(), QUICK) if rule.name == "beyond_ceiling"] == [True]
+    assert [rule.passed for rule in _asked(beside) if rule.name == "beyond_ceiling"] == [True]
 
 
 def test_the_card_has_a_table_of_shares_for_each_target_and_horizon(tmp_path: Path) -> None:
