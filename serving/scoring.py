@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 
 from models.errors import BundleRefused
-from serving.release import load_scorer
+from serving import release
 from serving.why import keep
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def told(scorer: Scorer, features: pa.Table) -> pa.Table:
 def explaining(bundle: Path) -> Scorer | None:
     """The model in folder `bundle`; null if it was made for other features, is damaged, or is a rule."""
     try:
-        scorer = load_scorer(bundle)
+        scorer = release.load_scorer(bundle)
     except BundleRefused:
         return None
     return scorer if scorer.card["method"] == "model" else None

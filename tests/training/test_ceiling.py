@@ -251,7 +251,7 @@ def test_the_card_has_a_table_of_shares_for_each_target_and_horizon(tmp_path: Pa
     for heading in ("ROC-AUC below the ceiling", "PR-AUC / ceiling", "lift at 5 % / ceiling", "KL to truth, nats"):
         assert section.count(heading) == len(PLACES)
     assert "leak is likely" not in card
-    assert "| ceiling (the simulator's truth) |" in card
+    assert "| *ceiling (the simulator's truth)* |" in card
 
 
 def _faulty(kind: str) -> pa.Table:
