@@ -16,6 +16,7 @@ import os
 import tempfile
 from contextlib import nullcontext
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
