@@ -64,11 +64,11 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     by = {rows: [one for one in windowed if one.of.rows == rows] for rows in ("days", "users", "people")}
     return [
         Stage("dates", asof.dates()),
-        Stage("account_days", _account_days(layout)),
+        Stage("account_days", _account_days(layout), "account_id, day"),
         Stage("ages", asof.ages("account_days")),
         Stage("arrivals", asof.arrivals("account_days")),
         Stage("recent_days", _recent_days(by["days"], layout)),
-        Stage("timeline", _timeline()),
+        Stage("timeline", _timeline(), "account_id, day"),
         Stage("recent_users", _recent_users(by["users"])),
         Stage("people", _people(by["people"])),
         *life_stages(life, layout),
@@ -83,9 +83,9 @@ def fold_stages(columns: list[Column], layout: Layout, at: date) -> list[Stage]:
     """The relations up to `life` alone: what a fold at the midnight `at` is made of."""
     return [
         Stage("dates", f"SELECT DATE '{at}' AS as_of"),
-        Stage("account_days", _account_days(layout)),
+        Stage("account_days", _account_days(layout), "account_id, day"),
         Stage("arrivals", asof.arrivals("account_days")),
-        Stage("timeline", _timeline()),
+        Stage("timeline", _timeline(), "account_id, day"),
         *life_stages(columns, layout),
     ]
 
@@ -106,12 +106,16 @@ def _recent_days(cells: list[Cell], layout: Layout) -> str:
 
 
 def _windowed(one: Cell, layout: Layout) -> str:
-    where = f" FILTER (WHERE {one.within})"
     if one.measure in MASKED:
-        return _bits(one.of, layout, lambda k: f"bit_or(mask_{k}){where}")
+        return _bits(one.of, layout, lambda k: f"bit_or({_within(one, f'mask_{k}')})")
     if one.of.op == "or":
-        return f"bit_count(coalesce(bit_or({one.of.sql}){where}, 0))"
-    return f"{one.of.op}({one.of.sql}){where}"
+        return f"bit_count(coalesce(bit_or({_within(one)}), 0))"
+    return f"{one.of.op}({_within(one)})"
+
+
+def _within(one: Cell, sql: str = "") -> str:
+    """The cell's value on a row inside its window, else null. (FILTER says the same, a quarter slower.)"""
+    return f"CASE WHEN {one.within} THEN {sql or one.of.sql} END"
 
 
 def _bits(measure: Measure, layout: Layout, word: object) -> str:
@@ -132,7 +136,7 @@ def _timeline() -> str:
 
 
 def _recent_users(cells: list[Cell]) -> str:
-    columns = ", ".join(f"{one.of.op}({one.of.sql}) FILTER (WHERE {one.within}) AS {one.name}" for one in cells)
+    columns = ", ".join(f"{one.of.op}({_within(one)}) AS {one.name}" for one in cells)
     rows = asof.recent(
         "timeline", f"f.account_id, f.day, a.as_of, a.age, {asof.IS_LAST} AS is_last, {asof.IS_FIRST} AS is_first"
     )
@@ -141,7 +145,7 @@ def _recent_users(cells: list[Cell]) -> str:
 
 def _people(cells: list[Cell]) -> str:
     windows = {one.name.removeprefix(one.measure): one for one in cells}
-    acts = ", ".join(f"coalesce(sum(events) FILTER (WHERE {one.within}), 0) AS acts{w}" for w, one in windows.items())
+    acts = ", ".join(f"coalesce(sum({_within(one, 'events')}), 0) AS acts{w}" for w, one in windows.items())
     reach = max(one.high or 0 for one in cells)
     columns = ", ".join(
         f"{one.of.op}({one.of.sql.replace('acts', f'acts{one.name.removeprefix(one.measure)}')}) AS {one.name}"
@@ -222,10 +226,9 @@ def _invoices(cells: list[Cell]) -> str:
         value = one.of.sql
         if one.measure == SERVED:
             on_the_day = f"start_age > {one.high} AND end_age <= {one.high}"
-            columns.append(f"round(sum({value}) FILTER (WHERE {on_the_day}), 6) AS {one.name}")
+            columns.append(f"round(sum(CASE WHEN {on_the_day} THEN {value} END), 6) AS {one.name}")
         else:
-            where = f" FILTER (WHERE {one.within})" if one.high else ""
-            columns.append(f"{one.of.op}({value}){where} AS {one.name}")
+            columns.append(f"{one.of.op}({_within(one) if one.high else value}) AS {one.name}")
     rows = asof.past(
         "revenue_days",
         "f.day, f.amount, f.rate, date_diff('day', f.first_day, s.as_of) AS start_age, "
