@@ -1,6 +1,6 @@
 """How long features take, against the floor of reading, grouping and writing, a pandas loop, and Polars: in one run.
 
-`python benchmarks/windows.py [--events 1,5,20] [--large] [--json FILE]`
+`PYTHONPATH=. python benchmarks/windows.py [--events 1,5,20] [--large] [--json FILE]`
 
 The market: 100,000 accounts of very unequal size, seven users each, 40 event names, 24 months, one Parquet a month as
 an ingest leaves them. Monthly snapshots of every account at 24 dates.
@@ -8,9 +8,8 @@ an ingest leaves them. Monthly snapshots of every account at 24 dates.
 floor       read every event, group it by account, user and day, write as many rows and columns as the features have
 rollup      events to daily files (once; a night adds a day)
 features    daily files to the feature table, written: the product, every feature of the catalogue
-engine_20   from raw events: counts, sums, distinct users and days in four windows, of every account at every date
-pandas_20   the same by the loop most people write: for each date filter the events and group them; three dates, scaled
-polars_20   the same, grouped by day, joined to the dates and grouped at once, lazily, streaming
+rivals      benchmarks/rivals.py: 36 columns of every account at every date from raw events, by this engine, by the
+            loop most people write in pandas, and by Polars; all of the same numbers
 night       one date, all accounts, from the fold; beside reading the last 90 days of daily rows and writing the result;
             then again with twice the history
 
@@ -28,28 +27,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rivals import SPECIALIST, beside_rivals, event_files, timed
 from features import daily
 from features.build import features_at, open_vendor
 from features.catalogue import FEATURE_NAMES, Definitions
-from features.measures import Cell
-from features.rollup import roll_up
 from features.snapshots import everyone
 from features.upkeep import bring_up
-from features.windows import stages
-from warehouse.engine import connect, parquet, run_stages
+from warehouse.engine import connect, parquet
 from warehouse.landing import Part
 from warehouse.manifest import Manifest
 from warehouse.periods import month_starts
 from warehouse.store import Workspace, part_file, read_table, write_table
 
 START, MONTHS = date(2024, 1, 1), 24
-SPECIALIST = tuple(f"event_{n:02}" for n in range(30, 36))
 MEANINGS = {"features": {"specialist": SPECIALIST, "configuration": ["event_36", "event_37"], "limit": ["event_38"]}}
 
 
@@ -115,16 +109,6 @@ def stamp(workspace: Workspace) -> None:
     Manifest("market", "2030-01-01", parts={"events": parts}).write(workspace.warehouse)
 
 
-def timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def event_files(workspace: Workspace) -> list[Path]:
-    return sorted((workspace.warehouse / "events").glob("*.parquet"))
-
-
 def floor(workspace: Workspace, rows: int) -> dict[str, float]:
     """Seconds to read every column, to group by account, user and day, and to write the result's shape."""
     with connect(workspace.warehouse, workspace.root / "out", keep_order=False) as con:
@@ -158,99 +142,6 @@ def product(workspace: Workspace, dates: list[date], definitions: Definitions) -
     def run() -> None:
         with open_vendor(workspace) as con:
             write_table(features_at(con, workspace, spine, definitions), workspace.root / "out" / "features.parquet")
-
-    return timed(run)
-
-
-MEASURED = ("events", "specialist", "quantity", "users", "active_days")
-SPANS = (7, 14, 28, 90)
-
-
-def engine_20(workspace: Workspace, dates: list[date], definitions: Definitions) -> float:
-    """Seconds of the product's engine from raw events for the 20 columns that the rivals make, and for one of each
-    other sort, which its stages do not go without."""
-    wanted = {Cell(measure, span) for measure in MEASURED for span in SPANS}
-    others = {Cell("events"), Cell("users"), Cell("busiest_user", 28), Cell("booked")}
-    spine = snapshots(workspace, dates)
-
-    def run() -> None:
-        with open_vendor(workspace) as con:
-            con.register("spine_rows", spine)
-            con.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT account_id, as_of FROM spine_rows")
-            run_stages(con, stages(wanted | others, roll_up(con, definitions)), lambda _: None)
-            columns = ", ".join(f"c_{one.name}" for one in sorted(wanted))
-            table = con.sql(f"SELECT account_id, as_of, {columns} FROM cells").to_arrow_table()
-        write_table(table, workspace.root / "out" / "engine.parquet")
-
-    return timed(run)
-
-
-def pandas_loop(workspace: Workspace, dates: list[date]) -> float:
-    """Seconds for all dates, of which three are run: events in memory, then for each date filter and group."""
-    import pandas as pd
-
-    columns = ["account_id", "user_id", "event_name", "occurred_at", "received_at", "quantity"]
-    started = time.perf_counter()
-    frame = pd.concat([pd.read_parquet(file, columns=columns) for file in event_files(workspace)], ignore_index=True)
-    frame["quantity"] = frame["quantity"].astype("float64")
-    frame["specialist"] = frame.pop("event_name").isin(SPECIALIST).astype("int64")
-    frame["day"] = frame["occurred_at"].dt.normalize()
-    known_at = frame[["occurred_at", "received_at"]].max(axis=1)
-    loading = time.perf_counter() - started
-    accounts = pd.read_parquet(next((workspace.warehouse / "accounts").glob("*.parquet")))
-
-    def run() -> None:
-        for day in (dates[len(dates) // 2], dates[-2], dates[-1]):
-            midnight = pd.Timestamp(day)
-            known = frame[(known_at < midnight) & (frame["occurred_at"] >= midnight - pd.Timedelta(days=90))]
-            made = []
-            for span in SPANS:
-                window = known[known["day"] >= midnight - pd.Timedelta(days=span)].groupby("account_id")
-                made.append(
-                    window.agg(
-                        events=("day", "size"), specialist=("specialist", "sum"), quantity=("quantity", "sum"),
-                        users=("user_id", "nunique"), active_days=("day", "nunique"),
-                    ).add_suffix(f"_{span}")
-                )  # fmt: skip
-            there = accounts.loc[accounts["created_at"] < midnight, "account_id"]
-            table = pd.concat(made, axis=1).reindex(there).fillna(0)
-            table.to_parquet(workspace.root / "out" / "pandas.parquet", compression="zstd")
-
-    return loading + timed(run) / 3 * len(dates)
-
-
-def polars_once(workspace: Workspace, dates: list[date]) -> float:
-    """Seconds for all dates from raw events: grouped by day, joined to the dates and grouped, lazily and streaming."""
-    import polars as pl
-
-    def run() -> None:
-        events = pl.scan_parquet([str(file) for file in event_files(workspace)])
-        happened, known = pl.col("occurred_at").dt.date(), pl.max_horizontal("occurred_at", "received_at").dt.date()
-        rows = events.group_by("account_id", "user_id", happened.alias("day"), known.alias("known_day")).agg(
-            pl.len().alias("events"),
-            pl.col("event_name").is_in(list(SPECIALIST)).sum().alias("specialist"),
-            pl.col("quantity").cast(pl.Float64).sum(),
-        )
-        ages = pl.DataFrame(
-            [(day - timedelta(days=age), day, age) for day in dates for age in range(1, 91)],
-            schema={"day": pl.Date, "as_of": pl.Date, "age": pl.Int32}, orient="row",
-        ).lazy()  # fmt: skip
-        joined = rows.join(ages, on="day").filter(pl.col("known_day") < pl.col("as_of"))
-        columns = []
-        for span in SPANS:
-            inside = pl.col("age") <= span
-            columns += [
-                pl.col(one).filter(inside).sum().alias(f"{one}_{span}") for one in ("events", "specialist", "quantity")
-            ]
-            columns += [pl.col(one).filter(inside).n_unique().alias(f"{one}_{span}") for one in ("user_id", "day")]
-        accounts = pl.scan_parquet(str(workspace.warehouse / "accounts" / "*.parquet")).select(
-            "account_id", pl.col("created_at").dt.date().alias("signed_up")
-        )
-        spine = accounts.join(pl.LazyFrame({"as_of": dates}), how="cross").filter(pl.col("signed_up") < pl.col("as_of"))
-        out = spine.join(joined.group_by("account_id", "as_of").agg(columns), on=["account_id", "as_of"], how="left")
-        out.drop("signed_up").fill_null(0).collect(engine="streaming").write_parquet(
-            workspace.root / "out" / "polars.parquet"
-        )
 
     return timed(run)
 
@@ -318,10 +209,7 @@ def measure(events: int, accounts: int, root: Path, rivals: bool) -> dict[str, A
     out |= {"floor": least, "floor_s": total, "rollup_s": rollup, "features_s": features}
     out |= {"ratio": (rollup + features) / total, "ratio_from_daily": features / total}
     if rivals:
-        ours, loop = engine_20(workspace, dates, definitions), pandas_loop(workspace, dates)
-        lazily = polars_once(workspace, dates)
-        out |= {"engine_20_s": ours, "pandas_20_s": loop, "polars_20_s": lazily}
-        out |= {"faster_than_pandas": loop / ours, "faster_than_polars": lazily / ours}
+        out |= beside_rivals(workspace, dates, snapshots(workspace, dates), definitions)
     one = night(workspace, definitions)
     doubled = Workspace(root / f"{events}-doubled")
     (doubled.root / "out").mkdir(parents=True)

@@ -56,7 +56,7 @@ class Column:
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     """The relations from user_days, revenue_days, accounts, spine, folded_accounts and folded_users up to `cells`: one
     row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
-    sign-up, and one column `c_<cell>` each."""
+    sign-up, and one column `c_<cell>` each. Invoices are left out where no cell asks for them."""
     wanted = sorted(cells)
     windowed = [one for one in wanted if one.high is not None]
     life = life_columns([one for one in wanted if one.high is None and one.of.rows != "invoices"], layout)
@@ -72,7 +72,7 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
         Stage("recent_users", _recent_users(by["users"])),
         Stage("people", _people(by["people"])),
         *life_stages(life, layout),
-        Stage("invoices", _invoices(bills)),
+        *([Stage("invoices", _invoices(bills))] if bills else []),
         *peers_stages(layout.peers),
         Stage("account", asof.accounts_past()),
         Stage("cells", _cells(wanted, layout)),
@@ -239,6 +239,7 @@ def _invoices(cells: list[Cell]) -> str:
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:
     relation = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
+    asked = {"days", "users", "people", *(one.of.rows for one in wanted)}
     columns = []
     for one in wanted:
         value = f"{relation[one.of.rows]}.{one.name}"
@@ -250,7 +251,7 @@ def _cells(wanted: list[Cell], layout: Layout) -> str:
         columns.append(f"{value if one.of.type == 'DATE' else f'CAST({value} AS DOUBLE)'} AS c_{one.name}")
     joins = "\n".join(
         f"LEFT JOIN {name} ON {name}.account_id = account.account_id AND {name}.as_of = account.as_of"
-        for name in (*relation.values(), "life", "peers_seen")
+        for name in (*(name for rows, name in relation.items() if rows in asked), "life", "peers_seen")
     )
     return (
         "SELECT account.*, peers_seen.peers, peers_seen.peers_paying, peers_seen.peers_booked,\n "
