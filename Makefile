@@ -50,8 +50,10 @@ docs: setup ## the generated pages
 	$(BIN)/python -m features.handbook > docs/features.md
 	$(BIN)/python -m simulator.handbook docs/simulator.md
 
-bench: setup ## how fast a vendor is invented and ingested, and how hard its worlds are: three quarters of an hour
+bench: setup ## how fast a vendor is invented, ingested and made features of, and how hard its worlds are: an hour
 	$(BIN)/python benchmarks/ingest.py
+	PYTHONPATH=. $(BIN)/python benchmarks/windows.py
+	PYTHONPATH=. $(BIN)/python benchmarks/spark.py
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python benchmarks/worlds.py
 

@@ -1,6 +1,6 @@
 """How long features take, against the floor of reading, grouping and writing, a pandas loop, and Polars: in one run.
 
-`python benchmarks/windows.py [--events 1,5,20] [--memory 3GB] [--large] [--json FILE]`
+`PYTHONPATH=. python benchmarks/windows.py [--events 1,5,20] [--large] [--json FILE]`
 
 The market: 100,000 accounts of very unequal size, seven users each, 40 event names, 24 months, one Parquet a month as
 an ingest leaves them. Monthly snapshots of every account at 24 dates.
@@ -8,13 +8,13 @@ an ingest leaves them. Monthly snapshots of every account at 24 dates.
 floor       read every event, group it by account, user and day, write as many rows and columns as the features have
 rollup      events to daily files (once; a night adds a day)
 features    daily files to the feature table, written: the product, every feature of the catalogue
-pandas      the loop most people write: for each date, filter the last 90 days of daily rows and group them; 20 counts,
-            sums and distinct users alone; three dates, scaled to 24
-polars      the same 20 columns, joined and grouped at once, lazily, streaming
+rivals      benchmarks/rivals.py: 36 columns of every account at every date from raw events, by this engine, by the
+            loop most people write in pandas, and by Polars; all of the same numbers
 night       one date, all accounts, from the fold; beside reading the last 90 days of daily rows and writing the result;
             then again with twice the history
 
-Ratios are of medians within this run. Peak memory is of a process of its own. `--large`: 100 million events at 4 GB.
+Ratios are of medians within this run. Peak memory is of a process of its own. `--large`: 100 million
+events too, the product alone. DuckDB keeps within 3 GB at every size.
 """
 
 from __future__ import annotations
@@ -27,23 +27,24 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from benchmarks.rivals import SPECIALIST, beside_rivals, event_files, timed
 from features import daily
 from features.build import features_at, open_vendor
 from features.catalogue import FEATURE_NAMES, Definitions
 from features.snapshots import everyone
 from features.upkeep import bring_up
 from warehouse.engine import connect, parquet
+from warehouse.landing import Part
+from warehouse.manifest import Manifest
 from warehouse.periods import month_starts
 from warehouse.store import Workspace, part_file, read_table, write_table
 
 START, MONTHS = date(2024, 1, 1), 24
-SPECIALIST = tuple(f"event_{n:02}" for n in range(30, 36))
+LARGE = 20_000_000  # events; beyond, the product alone
 MEANINGS = {"features": {"specialist": SPECIALIST, "configuration": ["event_36", "event_37"], "limit": ["event_38"]}}
 
 
@@ -98,16 +99,15 @@ def market(workspace: Workspace, events: int, accounts: int, months: int) -> Non
                 part,
             )
             first = after
+    stamp(workspace)
 
 
-def timed(work: Callable[[], Any]) -> float:
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
-
-
-def event_files(workspace: Workspace) -> list[Path]:
-    return sorted((workspace.warehouse / "events").glob("*.parquet"))
+def stamp(workspace: Workspace) -> None:
+    """Writes the manifest that an ingest leaves beside the tables, so that no file is read to know whether it is
+    new."""
+    files = event_files(workspace)
+    parts = {int(file.stem.replace("-", "")): Part(0, f"{file.stat().st_size}", "2030-01-01") for file in files}
+    Manifest("market", "2030-01-01", parts={"events": parts}).write(workspace.warehouse)
 
 
 def floor(workspace: Workspace, rows: int) -> dict[str, float]:
@@ -143,60 +143,6 @@ def product(workspace: Workspace, dates: list[date], definitions: Definitions) -
     def run() -> None:
         with open_vendor(workspace) as con:
             write_table(features_at(con, workspace, spine, definitions), workspace.root / "out" / "features.parquet")
-
-    return timed(run)
-
-
-def pandas_loop(workspace: Workspace, dates: list[date], definitions: Definitions) -> float:
-    """Seconds for one date, from daily rows in memory: 20 of the features."""
-    import pandas as pd
-
-    with open_vendor(workspace) as con:
-        rolled = daily.ready(workspace, definitions)
-        assert rolled is not None
-        daily.open_daily(con, workspace.rollup, definitions, rolled, dates[0], dates[-1])
-        frame = con.sql("SELECT account_id, user_id, day, known_day, events, specialist, quantity FROM user_days").df()
-    frame["day"], frame["known_day"] = pd.to_datetime(frame["day"]), pd.to_datetime(frame["known_day"])
-    frame["quantity"] = frame["quantity"].astype("float64")
-
-    def run() -> None:
-        for day in (dates[len(dates) // 2], dates[-2], dates[-1]):
-            midnight = pd.Timestamp(day)
-            known = frame[(frame["known_day"] < midnight) & (frame["day"] >= midnight - pd.Timedelta(days=90))]
-            columns = []
-            for w in (7, 14, 28, 90):
-                window = known[known["day"] >= midnight - pd.Timedelta(days=w)].groupby("account_id")
-                columns.append(
-                    window.agg(
-                        events=("events", "sum"), specialist=("specialist", "sum"), quantity=("quantity", "sum"),
-                        users=("user_id", "nunique"), days=("day", "nunique"),
-                    ).add_suffix(f"_{w}")
-                )  # fmt: skip
-            pd.concat(columns, axis=1)
-
-    return timed(run) / 3
-
-
-def polars_once(workspace: Workspace, dates: list[date]) -> float:
-    """Seconds for all dates: the same 20 columns, lazily and streaming."""
-    import polars as pl
-
-    def run() -> None:
-        rows = pl.scan_parquet(str(workspace.rollup / daily.DAYS / "*" / "*.parquet"), hive_partitioning=False)
-        ages = pl.DataFrame(
-            [(day - timedelta(days=age), day, age) for day in dates for age in range(1, 91)],
-            schema={"day": pl.Date, "as_of": pl.Date, "age": pl.Int32}, orient="row",
-        ).lazy()  # fmt: skip
-        joined = rows.join(ages, on="day").filter(pl.col("known_day") < pl.col("as_of"))
-        columns = []
-        for w in (7, 14, 28, 90):
-            inside = pl.col("age") <= w
-            columns += [
-                pl.col(name).filter(inside).sum().alias(f"{name}_{w}") for name in ("events", "specialist", "quantity")
-            ]
-            columns += [pl.col(name).filter(inside).n_unique().alias(f"{name}_{w}") for name in ("user_id", "day")]
-        out = joined.group_by("account_id", "as_of").agg(columns).collect(engine="streaming")
-        out.write_parquet(workspace.root / "out" / "polars.parquet")
 
     return timed(run)
 
@@ -245,10 +191,12 @@ def new_day(workspace: Workspace, definitions: Definitions, a_day: int) -> float
             con.execute(f"COPY ({both}) TO '{path}.both' (COMPRESSION zstd)").fetchall()
         path = path.with_name("day.parquet.both")
     shutil.move(path, target)
+    stamp(workspace)
     return timed(lambda: bring_up(workspace, definitions))
 
 
-def measure(events: int, accounts: int, root: Path, rivals: bool) -> dict[str, Any]:
+def measure(events: int, accounts: int, root: Path, alone: bool) -> dict[str, Any]:
+    """alone: without rivals and without the twice as long history."""
     definitions = Definitions.from_params(MEANINGS)
     workspace = Workspace(root / f"{events}")
     (workspace.root / "out").mkdir(parents=True)
@@ -262,9 +210,9 @@ def measure(events: int, accounts: int, root: Path, rivals: bool) -> dict[str, A
     out: dict[str, Any] = {"events": events, "accounts": accounts, "snapshots": rows, "columns": len(FEATURE_NAMES)}
     out |= {"floor": least, "floor_s": total, "rollup_s": rollup, "features_s": features}
     out |= {"ratio": (rollup + features) / total, "ratio_from_daily": features / total}
-    if rivals:
-        a_date = pandas_loop(workspace, dates, definitions)
-        out |= {"pandas_a_date_s": a_date, "pandas_s": a_date * len(dates), "polars_s": polars_once(workspace, dates)}
+    if alone:
+        return out | {"night": night(workspace, definitions)}
+    out |= beside_rivals(workspace, dates, snapshots(workspace, dates), definitions)
     one = night(workspace, definitions)
     doubled = Workspace(root / f"{events}-doubled")
     (doubled.root / "out").mkdir(parents=True)
@@ -313,7 +261,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        found = measure(options.one, options.accounts, options.root, rivals=options.one <= 20_000_000)
+        found = measure(options.one, options.accounts, options.root, alone=options.one > LARGE)
         found["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         print(json.dumps(found))
         return

@@ -18,7 +18,7 @@ from features import daily
 from features.catalogue import CATALOGUE, Definitions, cells_of
 from features.feature import table_query
 from features.rollup import roll_up
-from features.snapshots import everyone
+from features.snapshots import everyone, refuse_unopened
 from features.windows import Layout, stages
 from warehouse import progress
 from warehouse.engine import Stage, connect, run_stages
@@ -152,8 +152,7 @@ def _on_spark(
 
 def refuse_day(con: duckdb.DuckDBPyConnection, as_of: date, today: date) -> None:
     """Raises UsageError for a day that has not opened yet (UTC), or by which nobody had signed up."""
-    if as_of > today:
-        raise UsageError(f"as_of {as_of} has not opened yet: today is {today} (UTC). Give today or an earlier day.")
+    refuse_unopened(as_of, today)
     [(first,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
     if first is None or first >= as_of:
         raise UsageError(

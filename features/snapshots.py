@@ -18,7 +18,7 @@ from pydantic import Field
 
 from warehouse import progress
 from warehouse.engine import connect
-from warehouse.errors import DataError
+from warehouse.errors import DataError, UsageError
 from warehouse.params import Section, read_params, section
 from warehouse.periods import month_starts
 from warehouse.store import Workspace, open_warehouse, write_table
@@ -95,6 +95,12 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
     ).to_arrow_table()
     con.unregister("grid")
     return spine, Population(spine.num_rows, dict(out))
+
+
+def refuse_unopened(as_of: date, today: date) -> None:
+    """Raises UsageError for a day that has not opened yet (UTC)."""
+    if as_of > today:
+        raise UsageError(f"as_of {as_of} has not opened yet: today is {today} (UTC). Give today or an earlier day.")
 
 
 def everyone(con: duckdb.DuckDBPyConnection, as_of: date) -> pa.Table:

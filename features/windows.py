@@ -56,7 +56,7 @@ class Column:
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     """The relations from user_days, revenue_days, accounts, spine, folded_accounts and folded_users up to `cells`: one
     row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
-    sign-up, and one column `c_<cell>` each."""
+    sign-up, and one column `c_<cell>` each. Invoices are left out where no cell asks for them."""
     wanted = sorted(cells)
     windowed = [one for one in wanted if one.high is not None]
     life = life_columns([one for one in wanted if one.high is None and one.of.rows != "invoices"], layout)
@@ -64,15 +64,15 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     by = {rows: [one for one in windowed if one.of.rows == rows] for rows in ("days", "users", "people")}
     return [
         Stage("dates", asof.dates()),
-        Stage("account_days", _account_days(layout)),
+        Stage("account_days", _account_days(layout), "account_id, day"),
         Stage("ages", asof.ages("account_days")),
         Stage("arrivals", asof.arrivals("account_days")),
         Stage("recent_days", _recent_days(by["days"], layout)),
-        Stage("timeline", _timeline()),
+        Stage("timeline", _timeline(), "account_id, day"),
         Stage("recent_users", _recent_users(by["users"])),
         Stage("people", _people(by["people"])),
         *life_stages(life, layout),
-        Stage("invoices", _invoices(bills)),
+        *([Stage("invoices", _invoices(bills))] if bills else []),
         *peers_stages(layout.peers),
         Stage("account", asof.accounts_past()),
         Stage("cells", _cells(wanted, layout)),
@@ -83,9 +83,9 @@ def fold_stages(columns: list[Column], layout: Layout, at: date) -> list[Stage]:
     """The relations up to `life` alone: what a fold at the midnight `at` is made of."""
     return [
         Stage("dates", f"SELECT DATE '{at}' AS as_of"),
-        Stage("account_days", _account_days(layout)),
+        Stage("account_days", _account_days(layout), "account_id, day"),
         Stage("arrivals", asof.arrivals("account_days")),
-        Stage("timeline", _timeline()),
+        Stage("timeline", _timeline(), "account_id, day"),
         *life_stages(columns, layout),
     ]
 
@@ -106,12 +106,16 @@ def _recent_days(cells: list[Cell], layout: Layout) -> str:
 
 
 def _windowed(one: Cell, layout: Layout) -> str:
-    where = f" FILTER (WHERE {one.within})"
     if one.measure in MASKED:
-        return _bits(one.of, layout, lambda k: f"bit_or(mask_{k}){where}")
+        return _bits(one.of, layout, lambda k: f"bit_or({_within(one, f'mask_{k}')})")
     if one.of.op == "or":
-        return f"bit_count(coalesce(bit_or({one.of.sql}){where}, 0))"
-    return f"{one.of.op}({one.of.sql}){where}"
+        return f"bit_count(coalesce(bit_or({_within(one)}), 0))"
+    return f"{one.of.op}({_within(one)})"
+
+
+def _within(one: Cell, sql: str = "") -> str:
+    """The cell's value on a row inside its window, else null. (FILTER says the same, a quarter slower.)"""
+    return f"CASE WHEN {one.within} THEN {sql or one.of.sql} END"
 
 
 def _bits(measure: Measure, layout: Layout, word: object) -> str:
@@ -132,7 +136,7 @@ def _timeline() -> str:
 
 
 def _recent_users(cells: list[Cell]) -> str:
-    columns = ", ".join(f"{one.of.op}({one.of.sql}) FILTER (WHERE {one.within}) AS {one.name}" for one in cells)
+    columns = ", ".join(f"{one.of.op}({_within(one)}) AS {one.name}" for one in cells)
     rows = asof.recent(
         "timeline", f"f.account_id, f.day, a.as_of, a.age, {asof.IS_LAST} AS is_last, {asof.IS_FIRST} AS is_first"
     )
@@ -141,7 +145,7 @@ def _recent_users(cells: list[Cell]) -> str:
 
 def _people(cells: list[Cell]) -> str:
     windows = {one.name.removeprefix(one.measure): one for one in cells}
-    acts = ", ".join(f"coalesce(sum(events) FILTER (WHERE {one.within}), 0) AS acts{w}" for w, one in windows.items())
+    acts = ", ".join(f"coalesce(sum({_within(one, 'events')}), 0) AS acts{w}" for w, one in windows.items())
     reach = max(one.high or 0 for one in cells)
     columns = ", ".join(
         f"{one.of.op}({one.of.sql.replace('acts', f'acts{one.name.removeprefix(one.measure)}')}) AS {one.name}"
@@ -222,10 +226,9 @@ def _invoices(cells: list[Cell]) -> str:
         value = one.of.sql
         if one.measure == SERVED:
             on_the_day = f"start_age > {one.high} AND end_age <= {one.high}"
-            columns.append(f"round(sum({value}) FILTER (WHERE {on_the_day}), 6) AS {one.name}")
+            columns.append(f"round(sum(CASE WHEN {on_the_day} THEN {value} END), 6) AS {one.name}")
         else:
-            where = f" FILTER (WHERE {one.within})" if one.high else ""
-            columns.append(f"{one.of.op}({value}){where} AS {one.name}")
+            columns.append(f"{one.of.op}({_within(one) if one.high else value}) AS {one.name}")
     rows = asof.past(
         "revenue_days",
         "f.day, f.amount, f.rate, date_diff('day', f.first_day, s.as_of) AS start_age, "
@@ -236,6 +239,7 @@ def _invoices(cells: list[Cell]) -> str:
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:
     relation = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
+    asked = {"days", "users", "people", *(one.of.rows for one in wanted)}
     columns = []
     for one in wanted:
         value = f"{relation[one.of.rows]}.{one.name}"
@@ -247,7 +251,7 @@ def _cells(wanted: list[Cell], layout: Layout) -> str:
         columns.append(f"{value if one.of.type == 'DATE' else f'CAST({value} AS DOUBLE)'} AS c_{one.name}")
     joins = "\n".join(
         f"LEFT JOIN {name} ON {name}.account_id = account.account_id AND {name}.as_of = account.as_of"
-        for name in (*relation.values(), "life", "peers_seen")
+        for name in (*(name for rows, name in relation.items() if rows in asked), "life", "peers_seen")
     )
     return (
         "SELECT account.*, peers_seen.peers, peers_seen.peers_paying, peers_seen.peers_booked,\n "

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from features.catalogue import Definitions
-from features.snapshots import SnapshotParams, last_as_of
+from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
 from warehouse import progress
 from warehouse.engine import connect
-from warehouse.errors import UsageError
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.store import Workspace, open_warehouse
@@ -47,8 +46,8 @@ def publish(
     Raises:
         UsageError: as_of is a day that has not opened yet.
     """
-    if as_of is not None and as_of > today:
-        raise UsageError(f"as_of {as_of} has not opened yet: today is {today} (UTC). Give today or an earlier day.")
+    if as_of is not None:
+        refuse_unopened(as_of, today)
     settings = section(document, "score", ScoreParams)
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)

@@ -31,9 +31,15 @@ def connect_spark(master: str = LOCAL) -> Iterator[SparkSession]:
 
     Raises:
         UsageError: the extra `spark` or Java is missing.
-        ExpansionError: the master does not answer.
+        ExpansionError: the master does not answer, or this process has a session of another one.
     """
     SparkSession = _session_class()
+    other = SparkSession.getActiveSession()
+    if other is not None and other.sparkContext.master != master:  # Spark would hand it out in silence
+        raise ExpansionError(
+            f'Spark master "{master}" cannot be used: this process already works on "{other.sparkContext.master}". '
+            "Stop that session first."
+        )
     loopback = master.startswith("local") or "//127.0.0.1" in master or "//localhost" in master
     settings = {
         "spark.sql.session.timeZone": "UTC",

@@ -7,12 +7,9 @@ import json
 import math
 import os
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -22,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from benchmarks.cluster import standalone
 from features.build import build_features, feature_stages, features_of, features_stage, open_vendor
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark, plan
@@ -44,7 +42,7 @@ from warehouse.store import Workspace, read_table, table_files
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}
+LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.5, "wrong_sign": 0.5}}}  # of a dozen invoices, two are wrong
 SMALL = 250  # accounts a world; tiny is what it is
 
 pytestmark = [
@@ -150,45 +148,10 @@ def test_hindsight_is_not_told_on_spark() -> None:
         features_of(Path("raw"), date(2024, 1, 1), IngestParams(), DEFINITIONS, NOW, date(2024, 2, 1), "local[1]")
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[str]:
-    """One master and two workers, each a Java process of its own on loopback."""
-    import pyspark
-
-    port, home = free_port(), Path(pyspark.__file__).parent
-    deploy = "org.apache.spark.deploy"
-    java = ["java", "-Xmx512m", "-cp", f"{home / 'jars' / '*'}"]
-    master = f"spark://127.0.0.1:{port}"
-    place = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_SCALA_VERSION": "2.13"}
-    logs = (tmp_path / "cluster.log").open("w")
-    worker = [*java, f"{deploy}.worker.Worker", "--host", "127.0.0.1", "--webui-port", "0", "-c", "1", "-m", "1g"]
-    commands = [[*java, f"{deploy}.master.Master", "--host", "127.0.0.1", "--port", str(port), "--webui-port", "0"]]
-    commands += [[*worker, "--work-dir", str(tmp_path / f"worker-{n}"), master] for n in range(2)]
-    running = []
-    try:
-        for command in commands:
-            running.append(subprocess.Popen(command, env=place, stdout=logs, stderr=logs, start_new_session=True))
-        wait_for_workers(tmp_path / "cluster.log")
+    with standalone(tmp_path) as master:
         yield master
-    finally:
-        for process in running:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        logs.close()
-
-
-def wait_for_workers(log: Path) -> None:
-    for _ in range(240):
-        if log.read_text().count("Registering worker") >= 2:
-            return
-        time.sleep(0.5)
-    pytest.fail(f"the cluster did not come up: {log.read_text()[-2000:]}")
 
 
 @pytest.fixture
@@ -274,5 +237,12 @@ def test_an_unknown_engine_is_a_usage_error() -> None:
 
 
 def test_an_unreachable_master_is_a_fault_outside_us() -> None:
-    with pytest.raises(ExpansionError, match="cannot be used"), connect_spark("not-a-master"):
+    asks = "from warehouse.spark import connect_spark\nwith connect_spark('not-a-master'): pass"
+    done = subprocess.run([sys.executable, "-c", asks], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert 'ExpansionError: Spark master "not-a-master" cannot be used' in done.stderr
+
+
+def test_a_session_elsewhere_is_not_taken_for_the_master_asked_for(spark: Any) -> None:
+    with pytest.raises(ExpansionError, match=r'already works on "local\[2\]"'), connect_spark("spark://127.0.0.1:1"):
         pass
+    assert spark.range(3).count() == 3, "and the session that was there lives on"
