@@ -11,9 +11,10 @@ from models.boosting import THREADS, BoosterParams
 from models.direct import Direct, fit_direct
 from models.hazard import chance, incidence
 from models.increment import fit_tweedie
-from training.contest import Said, reference_probabilities, repeat_purchases, stating
+from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
+from training.contest import Said, position_columns, reference_probabilities, repeat_purchases, stating
 from training.dataset import Dataset
-from training.fit import LEARNERS, Fitted, LogOdds, fit_books_only
+from training.fit import LEARNERS, Fitted, LogOdds, fit_books_only, taught_by
 from training.labels import LabelParams
 
 
@@ -41,6 +42,8 @@ class Bench:
         names = self.fitted.encoding.names
         plain = reference_probabilities(self.fitted.matrix, outcome, self.rows, names)
         out = {name: stating(probability) for name, probability in plain.items()}
+        if out:
+            out["position"] = stating(self._placed(target, horizon))
         for learner in LEARNERS:
             hazards, closing = chance(self.odds[learner][target]), self._closing
             out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
@@ -49,6 +52,15 @@ class Bench:
         if target == "expansion" and horizon == self.headline:
             out |= self._challengers(horizon, champion)
         return out
+
+    def _placed(self, target: str, horizon: int) -> np.ndarray:
+        """The probability by place on the ladder and age alone, taught as the champion is: at an early origin hardly a
+        label of a long horizon is complete, and a reference that knew only those would be beaten by anything."""
+        names = self.fitted.encoding.names
+        before, there = (position_columns(rows, names) for rows in (self.fitted.matrix, self.rows))
+        taught = taught_by(self.known, target)
+        hazards = chance(fit_logistic_hazard(before, taught, [], PLAIN_PENALTY).log_odds(there))
+        return incidence(hazards, np.zeros_like(hazards), (horizon,))[0][horizon]
 
     @cached_property
     def _closing(self) -> np.ndarray:

@@ -143,11 +143,11 @@ def reference_probabilities(
     tier = names.index("tier")
     tiers = {step: label[told & (train[:, tier] == step)] for step in np.unique(test[:, tier])}
     rates = {step: (of.sum() + rate) / (len(of) + 1) for step, of in tiers.items()}  # one account's worth of the rate
-    ridge = fit_logistic(_position(train[told], names), label[told])
+    ridge = fit_logistic(position_columns(train[told], names), label[told])
     return {
         "base_rate": np.full(len(test), rate),
         "tier_prior": np.array([rates[step] for step in test[:, tier]]),
-        "position": ridge.predict(_position(test, names)),
+        "position": ridge.predict(position_columns(test, names)),
     }
 
 
@@ -175,7 +175,7 @@ def _or_null(values: np.ndarray | None, n: int) -> pa.Array:
     return pa.nulls(n, pa.float64()) if values is None else pa.array(values, pa.float64())
 
 
-def _position(rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
+def position_columns(rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
     """Age, run-rate, headroom (absolute, and as a share of the next floor) and one flag a tier."""
     tenure, run_rate, headroom, tier = (
         rows[:, names.index(n)] for n in ("tenure_days", "run_rate", "headroom", "tier")
