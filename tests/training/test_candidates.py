@@ -1,0 +1,48 @@
+"""Who stands beside the champion is no straw man: it learns from what the champion learns from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from sklearn.metrics import roc_auc_score
+
+from tests.models.made_features import LABELS, QUICK, feature_rows
+from training.candidates import Bench
+from training.contest import reference_probabilities, stating
+from training.dataset import Dataset
+from training.fit import fit_all
+
+YOUNG = 200  # days of age below which an account moves up soon
+
+
+def by_age(n: int, seed: int, odd: int = 0) -> Dataset:
+    """Accounts of which the young move up. All were observed for 150 days, but the first `odd` for 400, and those do
+    the opposite: the only ones whose label of 180 days is complete, unless `odd` is 0 and all are."""
+    features, rng = feature_rows(n, seed), np.random.default_rng([seed, 2])
+    rare = np.arange(n) < odd
+    soon = (np.asarray(features["tenure_days"]) < YOUNG) != rare
+    day = rng.exponential(np.where(soon, 120, 4_000)).astype(int)
+    observed = np.where(rare | (odd == 0), 400, 150)
+    labels = {
+        "account_id": features["account_id"],
+        "as_of": features["as_of"],
+        "observed_days": observed,
+        "churn_day": pa.nulls(n, pa.int64()),
+    }
+    for target in ("expansion", "high_value"):
+        labels |= {f"{target}_day": pa.array(day, mask=day >= observed), f"{target}_at_risk": np.ones(n, dtype=bool)}
+    labels |= {f"increment_{h}": np.ones(n) for h in LABELS.horizons}
+    return Dataset(features, pa.table(labels))
+
+
+def test_place_and_age_learn_from_labels_that_are_still_open_as_the_champion_does() -> None:
+    known, test = by_age(900, seed=1, odd=40), by_age(400, seed=2)
+    fitted = fit_all(known, LABELS, QUICK, 1, trees=False)
+    rows = fitted.encoding.matrix(test.features)
+    bench = Bench(known, fitted, fitted.log_odds(rows), test, rows, LABELS, QUICK, 1, headline=90)
+    said = bench.others("expansion", 180, stating(np.zeros(len(test))))
+    came = test.outcome("expansion", 180)
+    complete = known.outcome("expansion", 180)
+    assert (~np.isnan(complete)).sum() < 0.5 * len(known)
+    blind = reference_probabilities(fitted.matrix, complete, rows, fitted.encoding.names)["position"]
+    assert roc_auc_score(came, said["position"].score) > 0.75 > 0.55 > roc_auc_score(came, blind)
