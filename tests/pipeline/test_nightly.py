@@ -152,8 +152,12 @@ class Service:
         raise AssertionError(f"the service did not serve {wanted} within {seconds} s")
 
     def stop(self) -> None:
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
+        self.process.terminate()  # BentoML ends its workers, which have sessions of their own; a kill would orphan them
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
 
 
 @pytest.mark.slow
