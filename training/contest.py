@@ -28,6 +28,8 @@ SCHEMA = pa.schema(
         ("money_score", pa.float64()),
         ("probability", pa.float64()),
         ("expected_increment", pa.float64()),
+        ("amount_low", pa.float64()),
+        ("amount_high", pa.float64()),
         ("label", pa.int8()),
         ("increment", pa.float64()),
     ]
@@ -51,27 +53,29 @@ ACTIVE_DAYS = 90  # an event within so many days makes an account active
 
 @dataclass(frozen=True)
 class Said:
-    """What a candidate says of n accounts: `score` ranks them, `money` ranks by money, `probability` and `expected`
-    (money) are stated or null."""
+    """What a candidate says of n accounts: `score` ranks them, `money` ranks by money. Stated or null: `probability`,
+    `expected` (money), `low` and `high` (10 to 90 % of the money gained if the account expands)."""
 
     score: np.ndarray
     money: np.ndarray
     probability: np.ndarray | None = None
     expected: np.ndarray | None = None
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
     def of(self, mask: np.ndarray) -> Said:
-        stated, gain = self.probability, self.expected
-        return Said(
-            self.score[mask],
-            self.money[mask],
-            None if stated is None else stated[mask],
-            None if gain is None else gain[mask],
-        )
+        stated = (self.probability, self.expected, self.low, self.high)
+        return Said(self.score[mask], self.money[mask], *(None if one is None else one[mask] for one in stated))
 
 
-def stating(probability: np.ndarray, expected: np.ndarray | None = None) -> Said:
+def stating(
+    probability: np.ndarray,
+    expected: np.ndarray | None = None,
+    low: np.ndarray | None = None,
+    high: np.ndarray | None = None,
+) -> Said:
     """A candidate that ranks by its probability, and money by its expected increment if it states one."""
-    return Said(probability, probability if expected is None else expected, probability, expected)
+    return Said(probability, probability if expected is None else expected, probability, expected, low, high)
 
 
 def contest(
@@ -104,6 +108,8 @@ def contest(
                 "money_score": said.money,
                 "probability": _or_null(said.probability, n),
                 "expected_increment": _or_null(said.expected, n),
+                "amount_low": _or_null(said.low, n),
+                "amount_high": _or_null(said.high, n),
                 "label": pa.array(label.astype(np.int8)),
                 "increment": increment,
             },

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from features import journey, revenue
 from features.catalogue import Definitions, fingerprint
@@ -145,6 +146,12 @@ def taught_by(data: Dataset, target: str) -> PersonPeriods:
         data.days(f"{target}_day")[at_risk], data.days("churn_day")[at_risk], data.days("observed_days")[at_risk]
     )
     return PersonPeriods(at_risk[found.row], found.interval, found.label, found.months, found.weight)
+
+
+def expanded_accounts(data: Dataset) -> int:
+    """Accounts seen to expand in the rows that teach."""
+    taught = taught_by(data, "expansion")
+    return len(set(data.features["account_id"].take(pa.array(taught.row[taught.label == 1])).to_pylist()))
 
 
 def account_numbers(data: Dataset) -> np.ndarray:

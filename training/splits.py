@@ -8,10 +8,16 @@ held period and all, by that midnight. The origins before it are 2025-03-01, 202
 
 from __future__ import annotations
 
+import zlib
 from calendar import monthrange
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+
+PLACES = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,3 +54,11 @@ def quarter_before(day: date) -> date:
     """Three months earlier; of a day that month does not have, its last."""
     year, month = (day.year, day.month - 3) if day.month > 3 else (day.year - 1, day.month + 9)
     return date(year, month, min(day.day, monthrange(year, month)[1]))
+
+
+def place_of(accounts: pa.ChunkedArray) -> np.ndarray:
+    """(n,) whole numbers in [0, PLACES) that depend on the id of the account alone: parts of a vendor that hold all
+    snapshots of an account or none."""
+    codes = accounts.combine_chunks().dictionary_encode()
+    places = np.array([zlib.crc32(name.encode()) % PLACES for name in codes.dictionary.to_pylist()], dtype=np.int64)
+    return np.asarray(places[codes.indices.to_numpy(zero_copy_only=False)])

@@ -10,7 +10,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -27,14 +27,16 @@ from models.encoding import Encoding
 from models.files import boosters_of
 from models.hazard import EDGES
 from models.logistic import LogisticHazard
+from models.reasons import summary
 from models.scorer import Scorer
 from training.candidates import Bench
 from training.checks import Check, fit_check, outcome, tier_floors
 from training.contest import ACCOUNTS, SCHEMA, Said, contest, describe, plain_references, stating
 from training.dataset import TARGETS, Dataset
 from training.errors import TooFewPositives
-from training.fit import Fitted, assemble, fit_all, taught_by
+from training.fit import Fitted, assemble, expanded_accounts, fit_all
 from training.labels import LabelParams, make_labels
+from training.learning import Point, learning_curve
 from training.plan_check import check_plan
 from training.splits import Origin, origin_for, origins
 from training.trials import SPAN, TREES_FROM, Choice, Trial, choose, matured
@@ -69,8 +71,7 @@ class Run:
 
     def fit(self, data: Dataset, until: date) -> tuple[Fitted, Choice]:
         """The recipe on what was known at `until`."""
-        taught = taught_by(data, "expansion")
-        expanded = len(set(data.features["account_id"].take(pa.array(taught.row[taught.label == 1])).to_pylist()))
+        expanded = expanded_accounts(data)
         fitted = fit_all(data, self.labels, self.params.booster, self.params.seed, trees=expanded >= TREES_FROM)
         return fitted, choose(matured(self.trials, data, until, self.labels.held_days), fitted, expanded)
 
@@ -93,8 +94,8 @@ class Run:
 
 
 def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
-    """Writes artifacts/candidate/, heldout.parquet, heldout_accounts.parquet and train.json; returns what train.json
-    says.
+    """Writes artifacts/candidate/, heldout.parquet, heldout_accounts.parquet, train.json and reasons_summary.json;
+    returns what train.json says.
 
     Raises:
         TooFewPositives: a single class, or fewer expanding accounts than `train.min_positives`.
@@ -116,7 +117,8 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
             say(f"searching, {params.search.trials} trials")
         found = _search(run, con, full, days)
         run.params = params.model_copy(update={"booster": found.params})
-        _judge_all(run, con, full, plan, artifacts, say)
+        heldout = _judge_all(run, con, full, plan, artifacts, say)
+        curve = _curve(run, con, full, heldout, say)
         say("the bundle")
         card = {
             "trained_as_of": until.isoformat(),
@@ -137,6 +139,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "origins": [{"as_of": origin.as_of.isoformat(), "horizons": list(origin.horizons)} for origin in plan],
         "positives": positives,
         **_told(fitted, choice, found),
+        "learning_curve": curve,
         "params": {
             **definitions.to_params(),
             "labels": labels.model_dump(mode="json"),
@@ -144,6 +147,9 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         },
     }
     (artifacts / "train.json").write_text(json.dumps(said, indent=1))
+    explained = scorer.explain(full.on(max(days)).features)
+    assert explained is not None, "a model has reasons"
+    (artifacts / "reasons_summary.json").write_text(json.dumps(summary(explained.centred), indent=1))
     return said
 
 
@@ -196,8 +202,8 @@ def _judge_all(
     plan: list[Origin],
     artifacts: Path,
     say: progress.Report,
-) -> None:
-    """Writes heldout.parquet and heldout_accounts.parquet."""
+) -> pa.Table:
+    """Writes heldout.parquet and heldout_accounts.parquet; returns the first."""
     complete = [h for origin in plan for h in origin.horizons if h <= run.labels.default_horizon]
     headline = max(complete, default=run.labels.default_horizon)
     blocks: list[pa.Table] = []
@@ -216,6 +222,33 @@ def _judge_all(
         before = max((earlier for earlier in judged if earlier < day), default=None)
         tables.append(describe(test.take(run.judged(test)), before))
     write_table(pa.concat_tables(tables) if tables else ACCOUNTS.empty_table(), artifacts / "heldout_accounts.parquet")
+    return heldout
+
+
+def _curve(
+    run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, heldout: pa.Table, say: progress.Report
+) -> list[Point]:
+    """The learning curve at the newest date at which the longest judged horizon up to the default one was judged; empty
+    where nothing was."""
+    own = heldout.filter((pc.field("candidate") == "champion") & (pc.field("target") == "expansion"))
+    own = own.filter(pc.field("horizon") <= run.labels.default_horizon)
+    if not len(own):
+        return []
+    h = pc.max(own["horizon"]).as_py()
+    own = own.filter(pc.field("horizon") == h)
+    day = pc.max(own["as_of"]).as_py()
+    own = own.filter(pc.field("as_of") == pa.scalar(day, pa.date32()))
+    say(f"learning curve, as of {day}")
+    test = full.on(day).features
+    test = test.filter(pc.is_in(test["account_id"], value_set=own["account_id"].combine_chunks()))
+
+    def taught(few: Dataset) -> np.ndarray:
+        fitted, choice = run.fit(few, day)
+        rows = fitted.encoding.matrix(test)
+        return run.scorer(few, fitted, choice, {}).predict(rows)[f"expansion_{h}"]
+
+    label, said = (own[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
+    return learning_curve(run.known_at(con, day), label, said, taught)
 
 
 def _require_positives(full: Dataset, labels: LabelParams, params: TrainParams) -> dict[str, int]:
@@ -247,7 +280,8 @@ def _judge(
     fitted, choice = run.fit(known, day)
     everyone = full.on(day)
     rows = fitted.encoding.matrix(everyone.features)
-    predicted = run.scorer(known, fitted, choice, {}).predict(rows)
+    scorer = run.scorer(known, fitted, choice, {})
+    predicted = scorer.predict(rows)
     odds = fitted.log_odds(rows)
     run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees))
     bench = Bench(known, fitted, odds, everyone, rows, labels, run.params.booster, run.params.seed, headline)
@@ -258,6 +292,9 @@ def _judge(
             if not held.any():
                 continue
             champion = stating(predicted[f"{target}_{h}"], predicted[f"increment_{h}"])
+            if target == "expansion":
+                amount = scorer.amount.expected(rows, h)
+                champion = replace(champion, low=amount * scorer.amount.low, high=amount * scorer.amount.high)
             said = {"champion": champion, **bench.others(target, h, champion)}
             yield from contest(
                 target,

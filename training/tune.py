@@ -9,7 +9,6 @@ another does better.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -28,6 +27,7 @@ from models.hazard import EDGES, Hazard, PersonPeriods
 from models.logistic import fit_logistic_hazard
 from training.dataset import Dataset
 from training.fit import taught_by
+from training.splits import PLACES, place_of
 from warehouse.params import Section
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Found:
 
 def searched(accounts: pa.ChunkedArray, share: float) -> np.ndarray:
     """(n,) bool: the accounts that searching may look at, told by their id alone."""
-    return _place(accounts) < share * 10_000
+    return place_of(accounts) < share * PLACES
 
 
 def search(
@@ -136,11 +136,11 @@ def _folds(past: Dataset, there: Dataset, share: float, seed: int) -> list[Fold]
     """Two folds an origin: each half of the searching accounts is asked about, the other teaches. A fold in which
     nobody expanded says nothing and is left out."""
     out = []
-    place, asked_place = _place(past.features["account_id"]), _place(there.features["account_id"])
+    place, asked_place = place_of(past.features["account_id"]), place_of(there.features["account_id"])
     label = there.outcome("expansion", SPAN)
     for half in range(HALVES):
-        others = (place < share * 10_000) & (place % HALVES != half)
-        asked = (asked_place < share * 10_000) & (asked_place % HALVES == half) & ~np.isnan(label)
+        others = (place < share * PLACES) & (place % HALVES != half)
+        asked = (asked_place < share * PLACES) & (asked_place % HALVES == half) & ~np.isnan(label)
         data = past.take(others)
         taught = taught_by(data, "expansion").thinned(seed)
         if taught.label.sum() == 0 or np.nansum(label[asked]) == 0:
@@ -151,10 +151,3 @@ def _folds(past: Dataset, there: Dataset, share: float, seed: int) -> list[Fold]
         rows = encoding.matrix(there.take(asked).features)
         out.append(Fold(matrix, taught, encoding, steady, rows, label[asked]))
     return out
-
-
-def _place(accounts: pa.ChunkedArray) -> np.ndarray:
-    """(n,) whole numbers in [0, 10,000) that depend on the id of the account alone."""
-    codes = accounts.combine_chunks().dictionary_encode()
-    places = np.array([zlib.crc32(name.encode()) % 10_000 for name in codes.dictionary.to_pylist()], dtype=np.int64)
-    return np.asarray(places[codes.indices.to_numpy(zero_copy_only=False)])

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from sklearn.metrics import average_precision_score, log_loss
 
 from features.build import features_stage
 from features.catalogue import Definitions, fingerprint
@@ -112,6 +113,37 @@ def test_train_json_keeps_its_contract(said: dict[str, Any], workspace: Workspac
     assert said["population"]["in"] == read_table(workspace.artifacts / "features.parquet").num_rows
     assert sum(item["share"] for item in said["gain"]) == pytest.approx(1, abs=1e-4)
     assert said["params"]["train"] == PARAMS.model_dump(mode="json")
+
+
+def test_fewer_accounts_teach_on_the_same_rows_and_the_last_point_is_the_champion(
+    said: dict[str, Any], heldout: pa.Table
+) -> None:
+    curve = said["learning_curve"]
+    assert [point["accounts"] for point in curve] == sorted(point["accounts"] for point in curve)
+    assert curve[0]["accounts"] < curve[-1]["accounts"] / 1.5
+    newest = heldout.filter((pc.field("candidate") == "champion") & (pc.field("target") == "expansion"))
+    newest = newest.filter(pc.field("horizon") == 180)
+    newest = newest.filter(pc.field("as_of") == pc.max(newest["as_of"]))
+    label, said_of_them = (newest[name].to_numpy() for name in ("label", "probability"))
+    assert curve[-1]["pr_auc"] == pytest.approx(average_precision_score(label, said_of_them))
+    assert curve[-1]["log_loss"] == pytest.approx(log_loss(label, said_of_them))
+
+
+def test_the_reasons_of_all_accounts_are_summed_up_by_family(workspace: Workspace, said: dict[str, Any]) -> None:
+    summary = json.loads((workspace.artifacts / "reasons_summary.json").read_text())
+    assert sum(family["share"] for family in summary["families"]) == pytest.approx(1)
+    features = read_table(workspace.artifacts / "features.parquet")
+    assert summary["rows"] == pc.sum(pc.equal(features["as_of"], pc.max(features["as_of"]))).as_py()
+
+
+def test_the_range_of_money_stands_beside_the_champion_alone(heldout: pa.Table) -> None:
+    mine = pc.and_(pc.equal(heldout["candidate"], "champion"), pc.equal(heldout["target"], "expansion"))
+    assert heldout.filter(pc.invert(mine))["amount_low"].null_count == pc.sum(pc.invert(mine)).as_py()
+    rows = heldout.filter(mine)
+    assert pc.all(pc.less_equal(rows["amount_low"], rows["amount_high"])).as_py()
+    told = pc.divide(rows["expected_increment"], rows["probability"]).to_numpy()
+    assert np.all(rows["amount_low"].to_numpy() <= told * (1 + 1e-9))
+    assert np.all(told <= rows["amount_high"].to_numpy() * (1 + 1e-9))
 
 
 def test_every_candidate_of_a_contest_scores_the_same_accounts_at_every_date(heldout: pa.Table) -> None:
