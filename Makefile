@@ -52,13 +52,13 @@ docs: setup ## the generated pages
 
 bench: setup ## how fast a vendor is invented, ingested and made features of, and how hard its worlds are: an hour
 	$(BIN)/python benchmarks/ingest.py
-	PYTHONPATH=. $(BIN)/python benchmarks/windows.py
-	PYTHONPATH=. $(BIN)/python benchmarks/spark.py
+	$(BIN)/python -m benchmarks.windows
+	$(BIN)/python -m benchmarks.spark
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python benchmarks/worlds.py
 
 results: setup ## docs/results.md: every bar measured; five seeds and five more worlds of 20,000 accounts, hours; it resumes
-	PYTHONPATH=. $(BIN)/python benchmarks/results.py
+	$(BIN)/python -m benchmarks.results
 
 lock: setup ## pin every package anew
 	$(BIN)/uv pip compile pyproject.toml --universal --all-extras --generate-hashes --python-version 3.11 -o requirements.lock

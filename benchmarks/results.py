@@ -1,4 +1,4 @@
-"""Measures the product against the bars it set itself and writes docs/results.md: `python benchmarks/results.py`.
+"""Measures the product against the bars it set itself and writes docs/results.md: `python -m benchmarks.results`.
 
 Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is
 removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again, so a

@@ -1,6 +1,6 @@
 """How a night grows with events on a real Spark cluster of one master and two workers, beside DuckDB: in one run.
 
-`PYTHONPATH=. python benchmarks/spark.py [--events 1,5,20] [--accounts 20000] [--master URL] [--json FILE]`
+`python -m benchmarks.spark [--events 1,5,20] [--accounts 20000] [--master URL] [--json FILE]`
 
 The market is that of benchmarks/windows.py. Every feature of every account at one date, from the warehouse's Parquet
 files: roll-up and features by the cluster, brought home; DuckDB does the same from the same files, with two threads.

@@ -1,6 +1,6 @@
 """How long features take, against the floor of reading, grouping and writing, a pandas loop, and Polars: in one run.
 
-`PYTHONPATH=. python benchmarks/windows.py [--events 1,5,20] [--large] [--json FILE]`
+`python -m benchmarks.windows [--events 1,5,20] [--large] [--json FILE]`
 
 The market: 100,000 accounts of very unequal size, seven users each, 40 event names, 24 months, one Parquet a month as
 an ingest leaves them. Monthly snapshots of every account at 24 dates.

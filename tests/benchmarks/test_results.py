@@ -110,3 +110,10 @@ def test_a_vendor_too_small_to_train_on_is_told_and_judged_by_nothing() -> None:
     text = page({"runs": [run(), refused], "real": []})
     assert "refused to train" in text
     assert "too few accounts expanded" in text
+
+
+def test_no_benchmark_hides_a_package_of_the_product() -> None:
+    """`python benchmarks/x.py` looks for modules beside x.py first."""
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert "training" in packages
+    assert not packages & {path.stem for path in (ROOT / "benchmarks").glob("*.py")}

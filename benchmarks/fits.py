@@ -1,6 +1,6 @@
 """How long the train stage takes, against the bare calls of lgb.train that it contains; and with a search.
 
-`python -m benchmarks.training --workspace DIR [--params FILE] [--trials N] [--json FILE]`
+`python -m benchmarks.fits --workspace DIR [--params FILE] [--trials N] [--json FILE]`
 
 DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew. `bare`
 is the wall time inside lgb.train, where the boosters are fitted; `wall` that of the whole stage: labels as known at an
