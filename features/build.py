@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,10 +20,10 @@ from features.rollup import roll_up
 from features.snapshots import everyone, refuse_unopened
 from features.windows import Layout, stages
 from warehouse import progress
+from warehouse.command import asked
 from warehouse.engine import Stage, connect, run_stages
 from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
-from warehouse.params import read_params
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 
@@ -177,11 +176,8 @@ def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage build: what each account looked like at each date.")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    features_stage(Workspace(args.workspace), Definitions.from_params(read_params(args.params)))
+    workspace, document = asked("Stage build: what each account looked like at each date.", argv)
+    features_stage(workspace, Definitions.from_params(document))
 
 
 if __name__ == "__main__":

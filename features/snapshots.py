@@ -6,20 +6,19 @@ every night from 2024-01-11, marked low in confidence until it is 7 days old.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 from pydantic import Field
 
 from warehouse import progress
+from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import DataError, UsageError
-from warehouse.params import Section, read_params, section
+from warehouse.params import Section, section
 from warehouse.periods import month_starts
 from warehouse.store import Workspace, open_warehouse, write_table
 
@@ -132,11 +131,8 @@ def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage snapshots: who is scored at which date.")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    snapshots_stage(Workspace(args.workspace), section(read_params(args.params), "snapshots", SnapshotParams))
+    workspace, document = asked("Stage snapshots: who is scored at which date.", argv)
+    snapshots_stage(workspace, section(document, "snapshots", SnapshotParams))
 
 
 if __name__ == "__main__":

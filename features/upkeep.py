@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,8 +16,8 @@ from features.daily import ACCOUNTS, USERS, Day, Rolled, day_files
 from features.rollup import DAY_COLUMNS, Vocabulary, days_query, register_names
 from features.windows import fold_stages
 from warehouse import asof, progress
+from warehouse.command import asked
 from warehouse.engine import connect, parquet, quote, run_stages
-from warehouse.params import read_params
 from warehouse.store import Workspace, copy_by_day, copy_to_parquet, link, open_warehouse, part_file, swap_folder
 
 RAW = "account_id, user_id, event_name, occurred_at, received_at, quantity"
@@ -210,11 +209,8 @@ def rollup_stage(workspace: Workspace, definitions: Definitions) -> Rolled:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage rollup: events to one row an account, user and day.")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    rollup_stage(Workspace(args.workspace), Definitions.from_params(read_params(args.params)))
+    workspace, document = asked("Stage rollup: events to one row an account, user and day.", argv)
+    rollup_stage(workspace, Definitions.from_params(document))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ folded_users.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,6 +24,7 @@ from warehouse import asof
 from warehouse.engine import Stage
 
 KINDS = ("specialist", "configuration", "limits", "tickets", "intent")
+RELATIONS = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
 MERGE = {"sum": "sum", "min": "min", "max": "max", "or": "bit_or"}
 
 
@@ -56,27 +57,44 @@ class Column:
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     """The relations from user_days, revenue_days, accounts, spine, folded_accounts and folded_users up to `cells`: one
     row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
-    sign-up, and one column `c_<cell>` each. Invoices are left out where no cell asks for them."""
+    sign-up, and one column `c_<cell>` each. A relation that no cell asks for is left out."""
     wanted = sorted(cells)
-    windowed = [one for one in wanted if one.high is not None]
     life = life_columns([one for one in wanted if one.high is None and one.of.rows != "invoices"], layout)
-    bills = [one for one in wanted if one.of.rows == "invoices"]
-    by = {rows: [one for one in windowed if one.of.rows == rows] for rows in ("days", "users", "people")}
+    by = _summed_anew(wanted)
+    queries: dict[str, Callable[[list[Cell]], str]] = {
+        "days": lambda cells: _recent_days(cells, layout),
+        "users": _recent_users,
+        "people": _people,
+        "invoices": _invoices,
+    }
+
+    def summed(rows: str) -> list[Stage]:
+        return [Stage(RELATIONS[rows], queries[rows](by[rows]))] if rows in by else []
+
     return [
         Stage("dates", asof.dates()),
         Stage("account_days", _account_days(layout), "account_id, day"),
         Stage("ages", asof.ages("account_days")),
         Stage("arrivals", asof.arrivals("account_days")),
-        Stage("recent_days", _recent_days(by["days"], layout)),
+        *summed("days"),
         Stage("timeline", _timeline(), "account_id, day"),
-        Stage("recent_users", _recent_users(by["users"])),
-        Stage("people", _people(by["people"])),
+        *summed("users"),
+        *summed("people"),
         *life_stages(life, layout),
-        *([Stage("invoices", _invoices(bills))] if bills else []),
+        *summed("invoices"),
         *peers_stages(layout.peers),
         Stage("account", asof.accounts_past()),
         Stage("cells", _cells(wanted, layout)),
     ]
+
+
+def _summed_anew(wanted: Iterable[Cell]) -> dict[str, list[Cell]]:
+    """Cells by what they are taken from; those of a life or a quarter of it run on from as_of to as_of instead."""
+    by: dict[str, list[Cell]] = {}
+    for one in wanted:
+        if one.high is not None or one.of.rows == "invoices":
+            by.setdefault(one.of.rows, []).append(one)
+    return by
 
 
 def fold_stages(columns: list[Column], layout: Layout, at: date) -> list[Stage]:
@@ -238,20 +256,19 @@ def _invoices(cells: list[Cell]) -> str:
 
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:
-    relation = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
-    asked = {"days", "users", "people", *(one.of.rows for one in wanted)}
     columns = []
     for one in wanted:
-        value = f"{relation[one.of.rows]}.{one.name}"
+        value = f"{RELATIONS[one.of.rows]}.{one.name}"
         if one.high is None and one.of.rows != "invoices":
             masked = one.measure in MASKED
             value = _bits(one.of, layout, lambda k: f"life.mask_life_{k}") if masked else f"life.{one.name}"
         if one.of.op in ("sum", "or"):
             value = f"coalesce({value}, 0)"
         columns.append(f"{value if one.of.type == 'DATE' else f'CAST({value} AS DOUBLE)'} AS c_{one.name}")
+    by = _summed_anew(wanted)
     joins = "\n".join(
         f"LEFT JOIN {name} ON {name}.account_id = account.account_id AND {name}.as_of = account.as_of"
-        for name in (*(name for rows, name in relation.items() if rows in asked), "life", "peers_seen")
+        for name in (*(name for rows, name in RELATIONS.items() if rows in by), "life", "peers_seen")
     )
     return (
         "SELECT account.*, peers_seen.peers, peers_seen.peers_paying, peers_seen.peers_booked,\n "

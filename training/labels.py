@@ -9,9 +9,7 @@ complete, its 180-day label is null, never 0.
 
 from __future__ import annotations
 
-import argparse
 from datetime import date
-from pathlib import Path
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +19,9 @@ from features.rollup import roll_up_revenue
 from features.snapshots import data_end
 from warehouse import progress
 from warehouse.asof import outcomes_after
+from warehouse.command import asked
 from warehouse.engine import connect
-from warehouse.params import read_params, section
+from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
@@ -149,12 +148,8 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage labels: what became of each snapshot.")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    document = read_params(args.params)
-    labels_stage(Workspace(args.workspace), Definitions.from_params(document), section(document, "labels", LabelParams))
+    workspace, document = asked("Stage labels: what became of each snapshot.", argv)
+    labels_stage(workspace, Definitions.from_params(document), section(document, "labels", LabelParams))
 
 
 if __name__ == "__main__":

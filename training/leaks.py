@@ -6,12 +6,10 @@ figures. Writes artifacts/leaks.json.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -30,8 +28,9 @@ from training.leak_learner import Recipe, one_an_account, small_booster
 from training.probe import KEYS, Probe
 from training.tune import searched
 from warehouse import progress
+from warehouse.command import asked
 from warehouse.engine import connect
-from warehouse.params import Section, read_params, section
+from warehouse.params import Section, section
 from warehouse.store import Workspace, open_warehouse, read_table
 
 SCHEMA_VERSION = 1
@@ -174,13 +173,9 @@ def _columns(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage leaks: does the model know what it could not have known?")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    document = read_params(args.params)
+    workspace, document = asked("Stage leaks: does the model know what it could not have known?", argv)
     audit(
-        Workspace(args.workspace),
+        workspace,
         Definitions.from_params(document),
         section(document, "labels", LabelParams),
         section(document, "leaks", LeakParams),

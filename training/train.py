@@ -6,7 +6,6 @@ that is served is the same recipe on everything known at the end of the data.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterator
@@ -42,9 +41,10 @@ from training.splits import Origin, origin_for, origins
 from training.trials import SPAN, TREES_FROM, Choice, Trial, choose, matured
 from training.tune import Found, SearchParams, search, searched
 from warehouse import progress
+from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
-from warehouse.params import Section, read_params, section
+from warehouse.params import Section, section
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 
@@ -333,13 +333,9 @@ def _check(run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, check: Check
 
 
 def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Stage train: the candidate bundle and its held-out rows.")
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    document = read_params(args.params)
+    workspace, document = asked("Stage train: the candidate bundle and its held-out rows.", argv)
     train(
-        Workspace(args.workspace),
+        workspace,
         Definitions.from_params(document),
         section(document, "labels", LabelParams),
         section(document, "train", TrainParams),

@@ -23,16 +23,6 @@ from models.scorer import Scorer
 from tests.models.made_features import QUICK, dataset, days_or_never, feature_rows, fitted
 
 
-@pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def tonight() -> pa.Table:
-    return feature_rows(400, seed=9)
-
-
 def test_an_average_of_boosters_and_a_logistic_adds_up_as_each_part_does(scorer: Scorer, tonight: pa.Table) -> None:
     data = dataset(800)
     training = np.nan_to_num(scorer.encoding.matrix(data.features))

@@ -37,16 +37,6 @@ FILES = (
 
 
 @pytest.fixture(scope="module")
-def scorer() -> Scorer:
-    return fitted()
-
-
-@pytest.fixture(scope="module")
-def tonight() -> pa.Table:
-    return feature_rows(400, seed=9)
-
-
-@pytest.fixture(scope="module")
 def sealed(scorer: Scorer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sealed") / "bundle"
     scorer.save(folder)

@@ -96,15 +96,19 @@ def test_features_of_another_run_are_not_those_of_the_warehouse(workspace: Works
     assert failed(audited(workspace)) == {"future_rows"}
 
 
+def a_note_accepts(workspace: Workspace, feature: str, probe: str) -> None:
+    noted = PARAMS.model_copy(update={"accepted_features": {feature: "Kim, 3 May: planted by a test"}})
+    again = of_tables(workspace, params=noted)[probe]
+    assert again["passed"]
+    assert "Kim, 3 May: planted by a test" in again["sentence"]
+
+
 def test_a_part_of_the_label_among_the_features_is_caught(workspace: Workspace) -> None:
     told_by(workspace, "booked_90d", lambda data: -3 * data.money("increment_180") + 7)
     probes = of_tables(workspace)
     assert "label_component" in failed(probes)
     assert "booked_90d has rank correlation 1.000 with increment_180" in probes["label_component"]["sentence"]
-    noted = PARAMS.model_copy(update={"accepted_features": {"booked_90d": "Kim, 3 May: planted by a test"}})
-    again = of_tables(workspace, params=noted)["label_component"]
-    assert again["passed"]
-    assert "Kim, 3 May: planted by a test" in again["sentence"]
+    a_note_accepts(workspace, "booked_90d", "label_component")
 
 
 def test_many_snapshots_of_a_few_accounts_are_not_taken_for_a_part_of_the_label(workspace: Workspace) -> None:
@@ -126,10 +130,7 @@ def test_a_feature_that_tells_the_label_alone_is_stopped_until_a_note_accepts_it
     probes = of_tables(workspace)
     assert "single_feature" in failed(probes)
     assert "events_7d alone has ROC-AUC 1.000" in probes["single_feature"]["sentence"]
-    noted = PARAMS.model_copy(update={"accepted_features": {"events_7d": "Kim, 3 May: planted by a test"}})
-    again = of_tables(workspace, params=noted)["single_feature"]
-    assert again["passed"]
-    assert "Kim, 3 May: planted by a test" in again["sentence"]
+    a_note_accepts(workspace, "events_7d", "single_feature")
 
 
 def test_a_feature_with_most_of_the_gain_is_stopped_until_a_note_accepts_it() -> None:
