@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 from features.feature import Feature
-from features.usage import quarters
+from features.usage import LIFE, quarters
 
 
 def _days_since(name: str, cell: str, high: str, low: str, none: str) -> Feature:
     return Feature(
         name, f"date_diff('day', {cell}, as_of)", "days", "since sign-up", "recency", high, low, none=none
+    )  # fmt: skip
+
+
+def _user_days(*windows: str) -> tuple[Feature, ...]:
+    """Pairs of a user and a day of use: what a count of users and a count of days each blur."""
+    return tuple(
+        Feature(
+            f"user_days_{w}" if w == LIFE else f"user_days_{w}d", f"user_days_{w}", "user days", said, "users",
+            f"much use by many users, {said}", f"little use by few users, {said}",
+        )
+        for w in windows
+        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
+    )  # fmt: skip
+
+
+def _attendance(*windows: tuple[str, str]) -> tuple[Feature, ...]:
+    """The share of its days on which a user of the account is there, whatever its size and age. windows: name and days
+    that the account has lived of it, as SQL."""
+    return tuple(
+        Feature(
+            f"attendance_{w}" if w == LIFE else f"attendance_{w}d",
+            f"user_days_{w} / nullif(users_life * {lived}, 0)", "user days a user and day", said, "depth",
+            f"its users come often, {said}", f"its users hardly come, {said}", none="no named user so far",
+        )
+        for w, lived in windows
+        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
     )  # fmt: skip
 
 
@@ -33,6 +59,8 @@ FEATURES: tuple[Feature, ...] = (
         "users_life", "users_life", "users", "since sign-up", "users",
         "many users have come since sign-up", "few users have come since sign-up",
     ),
+    *_user_days("7", "28", "90", LIFE),
+    *_attendance(("28", "least(tenure_days, 28)"), ("90", "least(tenure_days, 90)"), (LIFE, "tenure_days")),
     *quarters("users", "users_joined", "users", "users", "many users joined", "few users joined"),
     Feature(
         "users_prev_28d", "users_then_28_56", "users",
@@ -124,6 +152,15 @@ FEATURES: tuple[Feature, ...] = (
         "users_trend", "ln((users_28d + 1) / (users_prev_28d + 1))", "log ratio",
         "last 28 days against the 28 before", "trend", "the number of users is growing",
         "the number of users is shrinking", none="too young to show growth in users",
+    ),
+    Feature(
+        "new_users_per_user_28d", "new_users_28d / nullif(users_life, 0)", "users a user", "last 28 days", "users",
+        "many users joined lately for its size", "few users joined lately for its size", none="no named user so far",
+    ),
+    Feature(
+        "new_user_rate_90d", "new_users_90d / nullif(users_life * least(tenure_days, 90), 0)", "users a user and day",
+        "last 90 days, or since sign-up", "users",
+        "grows fast for its size", "hardly grows for its size", none="no named user so far",
     ),
     Feature(
         "new_user_share_90d", "new_users_90d / nullif(users_90d, 0)", "share", "last 90 days", "users",

@@ -57,6 +57,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("intent", "days", "intent"),
     Measure("plain", "days", "events - specialist - configuration - limits - tickets - intent"),
     Measure("quantity", "days", "quantity", type="DECIMAL(38, 4)"),
+    Measure("user_days", "days", "user_days"),
     Measure("active_days", "days", "CASE WHEN opens THEN 1 ELSE 0 END"),
     Measure("event_ages", "days", "events * age"),
     Measure("active_weeks", "days", "week_bit", "or"),

@@ -39,6 +39,20 @@ def _disjoint(measure: str, name: str, said: str, windows: tuple[tuple[int, int]
     )  # fmt: skip
 
 
+def _per(measure: str, high: str, low: str, base: str, of: str, windows: tuple[str, ...]) -> tuple[Feature, ...]:
+    """How much of it falls on a user's day, or a day of use: what is done, apart from how many do it how often."""
+    return tuple(
+        Feature(
+            f"{measure}_per_{base}_{w}" if w == LIFE else f"{measure}_per_{base}_{w}d",
+            f"{measure}_{w} / nullif({base}s_{w}, 0)", f"events a {of}", said, "depth",
+            f"{high} a {of}, {said}", f"{low} a {of}, {said}",
+            none="no use by named users in it" if base == "user_day" else "no use in it",
+        )
+        for w in windows
+        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
+    )  # fmt: skip
+
+
 def quarters(measure: str, name: str, unit: str, family: Family, high: str, low: str) -> tuple[Feature, ...]:
     """What fell into each quarter of the account's life; null until the quarter has begun."""
     return tuple(
@@ -62,6 +76,10 @@ FEATURES: tuple[Feature, ...] = (
     *_disjoint("plain", "plain", "everyday use", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
     *_disjoint("specialist", "specialist", "specialist use", ((7, 14), (14, 28), (56, 90))),
     *_disjoint("configuration", "configuration", "configuration", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
+    *_per("events", "many events", "few events", "user_day", "user day", ("28", "90")),
+    *_per("specialist", "much specialist use", "little specialist use", "user_day", "user day", ("28", "90", LIFE)),
+    *_per("limits", "many limits met", "few limits met", "user_day", "user day", ("28", "90")),
+    *_per("configuration", "much configuration", "little configuration", "active_day", "day of use", ("90", LIFE)),
     *quarters("events", "events", "events", "depth", "much use", "little use"),
     *quarters("specialist", "specialist", "events", "depth", "much specialist use", "little specialist use"),
     Feature(

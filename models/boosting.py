@@ -23,7 +23,7 @@ class BoosterParams(Section):
     num_leaves: int = Field(default=11, ge=2)
     min_data_in_leaf: int = Field(default=60, ge=1)
     lambda_l2: float = Field(default=50.0, ge=0)
-    feature_fraction: float = Field(default=0.2, gt=0, le=1)
+    feature_fraction: float = Field(default=0.15, gt=0, le=1)
     bagging_fraction: float = Field(default=0.8, gt=0, le=1)
     seeds: int = Field(default=3, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
     monotone: tuple[str, ...] = MONOTONE  # features that may only speak for expansion the more there is of them

@@ -38,6 +38,7 @@ def portrait(history: History, account_id: str, as_of: date, definitions: Defini
     out |= _quarters(events, own, midnight, definitions)
     out |= _people(events, own, midnight)
     out |= _breadth(events, midnight, definitions)
+    out |= _per_day(out)
     out["configuration_per_user_life"] = _ratio(out["configuration_life"], out["users_life"])
     out |= _money(revenue, own, midnight, definitions)
     out |= _peers(history, own, midnight, out)
@@ -228,6 +229,16 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
     out["users_prev_28d"] = len(earlier) if _old_enough(own, 28, midnight) else None
     for w in (28, 90):
         out[f"new_users_{w}d"] = sum(joined >= _ago(w, midnight) for joined in first.values())
+    dated = {w: {(row["user_id"], row["occurred_at"].date()) for row in _since(named, "occurred_at", w, midnight)}
+             for w in (7, 28, 90)}  # fmt: skip
+    out |= {f"user_days_{w}d": len(pairs) for w, pairs in dated.items()}
+    out["user_days_life"] = len({(row["user_id"], row["occurred_at"].date()) for row in named})
+    lived = (midnight.date() - own["created_at"].date()).days
+    for w in (28, 90):
+        out[f"attendance_{w}d"] = _ratio(out[f"user_days_{w}d"], len(first) * min(lived, w))
+    out["attendance_life"] = _ratio(out["user_days_life"], len(first) * lived)
+    out["new_users_per_user_28d"] = _ratio(out["new_users_28d"], len(first))
+    out["new_user_rate_90d"] = _ratio(out["new_users_90d"], len(first) * min(lived, 90))
     busiest = max((sum(row["user_id"] == user for row in month) for user in first), default=0)
     out["top_user_share_28d"] = _ratio(busiest, len(month))
     lately = [joined for joined in first.values() if joined >= _ago(90, midnight)]
@@ -236,6 +247,19 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
     out["users_trend"] = _growth(int(out["users_28d"]), out["users_prev_28d"])  # type: ignore[arg-type]
     out["events_per_user_28d"] = _ratio(len(_since(events, "occurred_at", 28, midnight)), out["users_28d"])
     return out
+
+
+def _per_day(out: dict[str, Value]) -> dict[str, Value]:
+    """What falls on a day of a user, and on a day of use."""
+    asked = {"events": ("events", 2), "specialist": ("specialist", 3), "limits": ("limit_hits", 2)}
+    told = {
+        f"{name}_per_user_day_{w}": _ratio(out[f"{of}_{w}"], out[f"user_days_{w}"])
+        for name, (of, most) in asked.items()
+        for w in ("28d", "90d", "life")[:most]
+    }
+    for w in ("90d", "life"):
+        told[f"configuration_per_active_day_{w}"] = _ratio(out[f"configuration_{w}"], out[f"active_days_{w}"])
+    return told
 
 
 def _breadth(events: list[Row], midnight: datetime, definitions: Definitions) -> dict[str, Value]:
