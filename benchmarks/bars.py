@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ NOT_MEASURED = "not measured"
 @dataclass(frozen=True)
 class Bar:
     """`shown`: the figures as text, with their spread; `reached`: no, must, stretch or not measured; `why` says what
-    was not there."""
+    was not there. `elsewhere`, `reached_elsewhere`: the same of a vendor that the model never met; empty where a bar
+    does not ask for one."""
 
     name: str
     must: str
@@ -30,6 +31,8 @@ class Bar:
     shown: str
     reached: str
     why: str = ""
+    elsewhere: str = ""
+    reached_elsewhere: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,17 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
     """Every bar, in the order in which they were set."""
     runs = [run for run in document["runs"] if "groups" in run]
     plain = [run for run in runs if run["world"] == PLAIN]
+    apart = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
+    ranking, truthful, money, *rivals = (
+        [_both(bar, other) for bar, other in zip(of(plain), of(apart), strict=True)]
+        for of in (_ranking, _truthful, _money, _beside_activity, _beside_points)
+    )
     return [
-        *_ranking(plain),
-        *_truthful(plain),
+        *ranking,
+        *truthful,
         _drift(runs),
-        _money(plain),
-        _against("PR-AUC over activity of the last 28 days", plain, "activity_28d", 1.15, 1.3),
-        _against("PR-AUC over the PQL rule", plain, "pql", 1.8, 2.1),
+        *money,
+        *(bar for found in rivals for bar in found),
         _laws(runs),
         _nonlinear(runs),
         _faulty(runs),
@@ -140,15 +147,33 @@ def _newest(row: Mapping[str, Any], run: Run) -> bool:
     return (row["as_of"], row["candidate"]) == (run["dates"][-1], "champion") and bool(row["positives"])
 
 
-def _money(plain: Sequence[Run]) -> Bar:
+def _money(plain: Sequence[Run]) -> list[Bar]:
     found = _each(plain, lambda runs, group: summed(runs, group, "money_expected", "money_gained"))
-    return _bar("money expected over gained", found, ".2f", (0.85, 1.15), (0.95, 1.05), ".85 to 1.15", ".95 to 1.05")
+    return [_bar("money expected over gained", found, ".2f", (0.85, 1.15), (0.95, 1.05), ".85 to 1.15", ".95 to 1.05")]
+
+
+def _both(bar: Bar, other: Bar) -> Bar:
+    if other.reached == NOT_MEASURED:
+        return bar
+    return replace(bar, elsewhere=other.shown, reached_elsewhere=other.reached)
+
+
+def _beside_activity(plain: Sequence[Run]) -> list[Bar]:
+    return [_against("PR-AUC over activity of the last 28 days", plain, "activity_28d", 1.15, 1.3)]
+
+
+def _beside_points(plain: Sequence[Run]) -> list[Bar]:
+    return [_against("PR-AUC over the PQL rule", plain, "pql", 1.8, 2.1)]
 
 
 def _against(name: str, plain: Sequence[Run], rival: str, must: float, stretch: float) -> Bar:
     found = _each(plain, lambda runs, group: ratio(runs, group, "champion", rival, "pr_auc"))
     why = f"no candidate {rival} in these runs" if plain and not found else ""
-    return _bar(name, found, ".2f", (must, 99), (stretch, 99), f"{must} times", f"{stretch} times", why)
+    bar = _bar(name, found, ".2f", (must, 99), (stretch, 99), f"{must} times", f"{stretch} times", why)
+    truth = _each(plain, lambda runs, group: ratio(runs, group, "ceiling", rival, "pr_auc"))
+    if not (found and truth):
+        return bar
+    return replace(bar, shown=f"{bar.shown} (the truth itself: {', '.join(f'{v.value:.2f}' for v in truth.values())})")
 
 
 def _laws(runs: Sequence[Run]) -> Bar:

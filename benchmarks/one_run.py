@@ -1,5 +1,9 @@
 """One vendor, invented or real, through the product's own functions, and every figure that the results page needs.
 
+`groups` are the accounts of the dates held out, each judged by a model that was fitted on what was known then.
+`elsewhere` are those of another vendor of the same world, judged by the bundle at the same dates: it has seen all eight
+quarters of its own vendor and not one account of this one, which is how the bars were first measured.
+
 An account's age at the held-out dates makes the landmarks: dates are the first of a month, so hardly any account is
 seen on the very day it is 4, 13 or 26 weeks old. Week 4 is an age of [14, 56) days, week 13 of [56, 126), week 26 of
 [126, 252); all rows of all held-out dates of that age count, and `all` is every account at risk.
@@ -8,7 +12,7 @@ seen on the very day it is 4, 13 or 26 weeks old. Week 4 is an age of [14, 56) d
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +20,32 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from benchmarks.bars import PLAIN
+from features.build import features_stage
+from features.catalogue import Definitions
+from features.snapshots import SnapshotParams, snapshots_stage
+from features.upkeep import rollup_stage
 from models.scorer import Scorer
 from simulator.simulate import SimulateParams, simulate
 from training import metrics
 from training.bootstrap import Scored
 from training.ceiling import divergence, truth_in, with_ceiling
+from training.contest import contest, stating
+from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.heldout import CEILING, CHAMPION, read_heldout
+from training.labels import LabelParams, labels_stage
 from training.pipeline import train_and_register
 from training.ranking import Ladder, Ranking
 from training.rolling import Pool, by_target, pooled
 from training.slices import part_of
 from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.params import read_params, section
-from warehouse.store import Workspace, read_table
+from warehouse.store import Workspace, read_table, write_table
 
 ROOT = Path(__file__).parents[1]
 TARGET, HORIZON = "expansion", 180
+ELSEWHERE = 1_000  # added to the seed: the other vendor
 LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}  # by default ingest stops there
 LANDMARKS = {"week 4": (14, 56), "week 13": (56, 126), "week 26": (126, 252)}  # age in days, [from, to)
 DEPTHS = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 60, 80, 100)  # % of the accounts, of the gains curves
@@ -55,7 +68,11 @@ def run_world(world: str, accounts: int, seed: int, folder: Path) -> dict[str, A
         return {**about, "refused": str(error)}
     if not any((row["target"], row["horizon"]) == (TARGET, HORIZON) for row in evaluation["results"]):
         return {**about, "refused": f"no date could be held out for {TARGET} within {HORIZON} days"}
-    return {**about, **_judged(raw, workspace, evaluation, document)}
+    judged = _judged(raw, workspace, evaluation, document)
+    if world == PLAIN:
+        other = SimulateParams(world=world, accounts=accounts, seed=seed + ELSEWHERE)
+        judged["elsewhere"] = _elsewhere(other, workspace, judged["dates"], document, folder / "elsewhere")
+    return {**about, **judged}
 
 
 def run_real(name: str, data: Path, folder: Path) -> dict[str, Any]:
@@ -78,17 +95,12 @@ def _trained(raw: Path, workspace: Workspace, document: dict[str, Any]) -> dict[
 
 def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     path = workspace.artifacts / "heldout.parquet"
-    floors = [float(tier["floor"]) for tier in document["tiers"]["ladder"]]
-    groups = by_target(with_ceiling(read_heldout(path), truth_in(raw), floors))
-    pool = next(pooled(parts) for parts in groups if (parts[0].target, parts[0].horizon) == (TARGET, HORIZON))
-    age = _ages(workspace, pool)
-    masks = {"all": np.ones(len(age), bool)}
-    masks |= {name: (age >= low) & (age < high) for name, (low, high) in LANDMARKS.items()}
+    pool = _pool(path, raw, document)
     return {
         "grade": evaluation["grade"],
         "headline": evaluation["headline"],
         "dates": sorted(str(day) for day in np.unique(pool.day)),
-        "groups": {name: _group(pool, inside) for name, inside in masks.items()},
+        "groups": _groups(pool, workspace),
         "origins": _here(evaluation["by_origin"], (CHAMPION, CEILING, "activity_28d", "spend_lifetime")),
         "pooled": _here(evaluation["pooled"], (CHAMPION,)),
         "deciles": [row for row in evaluation["deciles"] if (row["target"], row["horizon"]) == (TARGET, HORIZON)],
@@ -96,6 +108,47 @@ def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], documen
         "shape": _shape(workspace),
         "amounts": _amounts(read_table(path)),
     }
+
+
+def _elsewhere(
+    other: SimulateParams, taught: Workspace, dates: list[str], document: dict[str, Any], folder: Path
+) -> dict[str, Any]:
+    """The groups of another vendor, scored by the bundle in `taught` at the `dates`."""
+    raw, workspace = folder / "raw", Workspace(folder / "workspace")
+    simulate(raw, other)
+    definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
+    ingest_stage(raw, workspace, section(document, "ingest", IngestParams), datetime.now(UTC))
+    rollup_stage(workspace, definitions)
+    snapshots_stage(workspace, section(document, "snapshots", SnapshotParams))
+    features_stage(workspace, definitions)
+    labels_stage(workspace, definitions, labels)
+    full = Dataset(*(read_table(workspace.artifacts / f"{name}.parquet") for name in ("features", "labels")))
+    scorer = Scorer.load(taught.artifacts / "candidate")
+    blocks: list[pa.Table] = []
+    for day in map(date.fromisoformat, dates):
+        there = full.on(day)
+        there = there.take(~np.isnan(there.outcome(TARGET, HORIZON)))
+        said = scorer.predict(scorer.encoding.matrix(there.features))
+        champion = {CHAMPION: stating(said[f"{TARGET}_{HORIZON}"], said[f"increment_{HORIZON}"])}
+        label, increment = there.outcome(TARGET, HORIZON), there.money(f"increment_{HORIZON}")
+        blocks += contest(TARGET, HORIZON, day, there, label, increment, champion)
+    path = workspace.artifacts / "heldout.parquet"
+    write_table(pa.concat_tables(blocks), path)
+    return _groups(_pool(path, raw, document), workspace)
+
+
+def _pool(heldout: Path, raw: Path, document: dict[str, Any]) -> Pool:
+    """All held-out rows of the target and horizon, beside the truth in `raw`."""
+    floors = [float(tier["floor"]) for tier in document["tiers"]["ladder"]]
+    groups = by_target(with_ceiling(read_heldout(heldout), truth_in(raw), floors))
+    return next(pooled(parts) for parts in groups if (parts[0].target, parts[0].horizon) == (TARGET, HORIZON))
+
+
+def _groups(pool: Pool, workspace: Workspace) -> dict[str, Any]:
+    age = _ages(workspace, pool)
+    masks = {"all": np.ones(len(age), bool)}
+    masks |= {name: (age >= low) & (age < high) for name, (low, high) in LANDMARKS.items()}
+    return {name: _group(pool, inside) for name, inside in masks.items()}
 
 
 def _ages(workspace: Workspace, pool: Pool) -> np.ndarray:

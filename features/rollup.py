@@ -21,7 +21,15 @@ from warehouse.engine import Stage
 
 RATE = "DECIMAL(28, 10)"  # money per 30 days of one revenue row, exact to a ten-billionth
 WORD = 63  # bits of a word that leave its sign alone
-DAY_COLUMNS = ("account_id", "user_id", "day", "events", *KINDS, "user_day", "quantity")  # beside known_day and the masks
+DAY_COLUMNS = (
+    "account_id",
+    "user_id",
+    "day",
+    "events",
+    *KINDS,
+    "user_day",
+    "quantity",
+)  # beside known_day and the masks
 
 
 @dataclass(frozen=True)

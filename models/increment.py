@@ -25,7 +25,7 @@ BAND = (0.1, 0.9)  # quantiles of the multiplicative error told as the range of 
 FOLDS = 3  # by account, for the smearing
 PENALTY = 100.0  # of the ridge on log amounts
 SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the ridge; the best out of fold is taken
-LEAST_ERRORS = 50  # errors of a later window from which the range is taken from it, by split conformal
+HALF_TRUST = 200  # accounts of a later window whose total is half believed: a few large ones make it; docs/adr/0016
 TWEEDIE_POWER = 1.5
 
 
@@ -55,7 +55,7 @@ class Line:
 @dataclass(frozen=True)
 class Amount:
     """E[increment | expand]. `smear`: total actual over total back-transformed. `low`, `high`: 10 % and 90 % quantiles
-    of actual over expected."""
+    of actual over expected, told out of fold by account over all horizons."""
 
     booster: lgb.Booster | None
     smear: float
@@ -74,21 +74,14 @@ class Amount:
         return np.asarray(self.smear * _back(trees, line, self.share))
 
     def brought_into_line(self, expected: np.ndarray, gained: np.ndarray) -> Amount:
-        """The same, held against accounts of a later window that expanded: what was `expected` and what they `gained`
-        (both (n,) money). The total moves by actual over expected, the less the fewer they are; the range becomes that
-        of their errors (split conformal, finite-sample quantiles)."""
+        """The same, its total held against accounts of a later window that expanded: what was `expected` and what they
+        `gained` (both (n,) money). It moves by actual over expected, the less the fewer they are; the range moves with
+        it and keeps its width, which other horizons than the window's were also measured by."""
         gained = np.maximum(gained, 0.0)
         if len(gained) == 0 or not (expected.sum() > 0 and gained.sum() > 0):
             return self
-        trust = len(gained) / (len(gained) + LEAST_ERRORS)
-        scale = float(np.clip((gained.sum() / expected.sum()) ** trust, 0.5, 2.0))
-        moved = replace(self, smear=self.smear * scale)
-        if len(gained) < LEAST_ERRORS:
-            return moved
-        error = np.sort(gained / np.maximum(scale * expected, 1e-9))
-        places = int(np.floor(BAND[0] * (len(error) + 1))) - 1, int(np.ceil(BAND[1] * (len(error) + 1))) - 1
-        low, high = (float(error[min(max(place, 0), len(error) - 1)]) for place in places)
-        return replace(moved, low=low, high=high)
+        trust = len(gained) / (len(gained) + HALF_TRUST)
+        return replace(self, smear=self.smear * float(np.clip((gained.sum() / expected.sum()) ** trust, 0.5, 2.0)))
 
 
 def fit_amount(

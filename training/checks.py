@@ -15,6 +15,7 @@ from models.boosting import THREADS, BoosterParams, fit_booster
 from models.encoding import Encoding
 from models.increment import fit_amount
 from training.dataset import Dataset
+from training.fit import account_numbers
 from warehouse.params import Section
 
 PERIOD_DAYS = 90  # the feature booked_90d is the last period's spend
@@ -55,13 +56,18 @@ def fit_check(
     params: BoosterParams,
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) probability and (n,) expected increment of the test rows."""
+    """(n,) probability and (n,) expected increment of the test rows. An account gains without moving up too, above all
+    one that stands on the top tier already, so money is P(gain) x E[gain | gain], not that of moving up."""
     encoding = Encoding.learn(train.features)
     matrix, rows = encoding.matrix(train.features), encoding.matrix(test.features)
     told = np.flatnonzero(~np.isnan(label))
     names, categories = list(encoding.names), encoding.category_columns
-    booster = fit_booster(matrix[told], label[told], "binary", params, seed, names=names, categories=categories)
-    gained = told[label[told] == 1]
-    amount = fit_amount(matrix, {check.horizon: (gained, increment[gained])}, params, seed, names, categories)
-    probability = np.asarray(booster.predict(rows, num_threads=THREADS))
-    return probability, probability * amount.expected(rows, check.horizon)
+
+    def chance(happened: np.ndarray) -> np.ndarray:
+        booster = fit_booster(matrix[told], happened, "binary", params, seed, names=names, categories=categories)
+        return np.asarray(booster.predict(rows, num_threads=THREADS))
+
+    gains = increment[told] > 0
+    gained = {check.horizon: (told[gains], increment[told[gains]])}
+    amount = fit_amount(matrix, gained, params, seed, names, categories, account_numbers(train))
+    return chance(label[told]), chance(gains.astype(np.float64)) * amount.expected(rows, check.horizon)

@@ -20,7 +20,7 @@ from training.labels import LabelParams
 
 DEFINITIONS = Definitions(Tiers(), FeatureParams())
 LABELS = LabelParams(horizons=(90, 180))
-QUICK = BoosterParams(rounds=12, min_data_in_leaf=20)
+QUICK = BoosterParams(rounds=12, min_data_in_leaf=20, feature_fraction=0.3)
 AS_OF = date(2025, 6, 1)
 WORDS = {
     "industry": ("retail", "bank", "care"),

@@ -64,7 +64,7 @@ def test_the_cap_holds_in_training_alone() -> None:
 
 def test_the_total_and_the_range_follow_a_later_window_in_which_all_gained_twice_as_much() -> None:
     amount = _fit(*_planted(3_000, seed=1))
-    matrix, gain = _planted(1_000, seed=2)
+    matrix, gain = _planted(6_000, seed=2)
     expected = amount.expected(matrix, 180)
     moved = amount.brought_into_line(expected, 1.6 * gain)
     assert moved.expected(matrix, 180).sum() == pytest.approx(1.6 * gain.sum(), rel=0.05)
