@@ -72,15 +72,16 @@ def _kinds(definitions: Definitions) -> list[tuple[tuple[str, ...], str]]:
 
 def days_query(words: int, events: str = "events") -> str:
     """SQL for the daily rows of `events`, given the relation `names` (Vocabulary.table): account_id, user_id (null for
-    machines), day, known_day, events, specialist, configuration, limits, tickets, quantity, mask_0, ..., and user_day: 1
-    on the first known row of a user's day, else 0, so that its sum counts pairs of user and day."""
+    machines), day, known_day, events, specialist, configuration, limits, tickets, quantity, mask_0, ..., and user_day:
+    1 on the first known row of a user's day, else 0, so that its sum counts pairs of user and day."""
     kinds = ", ".join(f"CAST(sum(CASE WHEN n.kind = '{k}' THEN 1 ELSE 0 END) AS BIGINT) AS {k}" for k in KINDS)
     masks = ", ".join(f"bit_or(CASE WHEN n.word = {k} THEN n.bit ELSE 0 END) AS mask_{k}" for k in range(words))
     return f"""
         SELECT account_id, user_id, day, known_day, count(*) AS events, {kinds},
                CAST(sum(quantity) AS DECIMAL(38, 4)) AS quantity, {masks},
                CAST(CASE WHEN user_id IS NOT NULL AND row_number() OVER (
-                   PARTITION BY account_id, user_id, day ORDER BY known_day) = 1 THEN 1 ELSE 0 END AS BIGINT) AS user_day
+                   PARTITION BY account_id, user_id, day ORDER BY known_day) = 1
+                   THEN 1 ELSE 0 END AS BIGINT) AS user_day
         FROM (SELECT account_id, user_id, event_name, quantity, CAST(occurred_at AS DATE) AS day,
                      CAST(greatest(occurred_at, received_at) AS DATE) AS known_day FROM {events}) AS e
         JOIN names AS n ON n.event_name = e.event_name

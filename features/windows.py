@@ -112,7 +112,8 @@ def _account_days(layout: Layout) -> str:
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in ("events", *KINDS))
     masks = ", ".join(f"bit_or(mask_{k}) AS mask_{k}" for k in layout.words)
     return f"""
-        SELECT account_id, day, known_day, {sums}, CAST(sum(user_day) AS BIGINT) AS user_days, CAST(sum(quantity) AS DECIMAL(38, 4)) AS quantity, {masks},
+        SELECT account_id, day, known_day, {sums}, CAST(sum(user_day) AS BIGINT) AS user_days,
+               CAST(sum(quantity) AS DECIMAL(38, 4)) AS quantity, {masks},
                row_number() OVER (PARTITION BY account_id, day ORDER BY known_day) = 1 AS opens
         FROM user_days GROUP BY account_id, day, known_day"""
 
