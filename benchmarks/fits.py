@@ -20,7 +20,8 @@ import lightgbm as lgb
 
 from features.catalogue import Definitions
 from training.labels import LabelParams
-from training.train import TrainParams, train
+from training.recipe import TrainParams
+from training.train import train
 from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
 

@@ -18,7 +18,7 @@ from features.snapshots import SnapshotParams
 from training.floors import Spend, spend
 from training.labels import LabelParams
 from training.readiness import Readiness, read_books, readiness
-from training.train import TrainParams
+from training.recipe import TrainParams
 from warehouse import progress
 from warehouse.accounting import Accounting
 from warehouse.engine import connect

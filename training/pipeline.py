@@ -16,7 +16,8 @@ from training.gate import GateParams
 from training.labels import LabelParams, labels_stage
 from training.leaks import LeakParams, audit
 from training.promote import register_candidate
-from training.train import TrainParams, train
+from training.recipe import TrainParams
+from training.train import train
 from warehouse import progress
 from warehouse.params import section
 from warehouse.store import Workspace

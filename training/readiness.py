@@ -25,8 +25,8 @@ from training.dataset import TARGETS, Dataset
 from training.grade import THIN
 from training.heldout import words
 from training.labels import LabelParams, make_labels
+from training.recipe import Run, TrainParams
 from training.splits import origins
-from training.train import Run, TrainParams
 from warehouse.periods import month_starts
 
 READY, TOO_THIN, NOT_YET = "ready", "thin", "not yet"

@@ -23,7 +23,7 @@ HOMES = {
     "snapshots": ("features.snapshots", "SnapshotParams"),
     "features": ("features.catalogue", "FeatureParams"),
     "labels": ("training.labels", "LabelParams"),
-    "train": ("training.train", "TrainParams"),
+    "train": ("training.recipe", "TrainParams"),
     "leaks": ("training.leaks", "LeakParams"),
     "evaluate": ("training.evaluate", "EvaluateParams"),
     "gate": ("training.gate", "GateParams"),

@@ -10,7 +10,7 @@ from features.revenue import Tiers
 from features.snapshots import SnapshotParams
 from serving.batch import ScoreParams
 from training.evaluate import EvaluateParams
-from training.train import TrainParams
+from training.recipe import TrainParams
 from warehouse.errors import ParamsError
 from warehouse.params import Section, section
 from warehouse.periods import LabelParams

@@ -28,8 +28,9 @@ from training.errors import TooFewPositives
 from training.floors import rounded_down, spend, suggest
 from training.labels import LabelParams, make_labels
 from training.readiness import Quarter, Readiness, Split, read_books, readiness, without_usage
+from training.recipe import TrainParams
 from training.splits import origins
-from training.train import TrainParams, _require_positives
+from training.train import _require_positives
 
 LADDER = [{"name": "trial", "floor": 0}, {"name": "paid", "floor": 20}]
 DEFINITIONS = Definitions.from_params({"tiers": {"ladder": LADDER, "high_value": "paid"}})

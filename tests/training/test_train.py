@@ -23,14 +23,15 @@ from models.baselines import RULES
 from models.boosting import BoosterParams
 from models.scorer import Scorer
 from simulator.simulate import SimulateParams, simulate
-from training import train as stage
+from training import judging
 from training.checks import Check
 from training.contest import ACCOUNTS, SCHEMA
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
 from training.labels import LabelParams, labels_stage
-from training.train import TrainParams, train
+from training.recipe import Run, TrainParams
+from training.train import train
 from warehouse.engine import connect
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
@@ -66,7 +67,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def plans(workspace: Workspace) -> Iterator[list[tuple[date, int, date]]]:
     """(newest taught snapshot, span in days, first test score) of every plan the run checked."""
     seen: list[tuple[date, int, date]] = []
-    real = stage.check_plan
+    real = judging.check_plan
 
     def spy(as_of: pa.ChunkedArray, label: np.ndarray, span_days: int, test_as_of: date) -> None:
         taught = as_of.filter(pa.array(~np.isnan(label)))
@@ -75,7 +76,7 @@ def plans(workspace: Workspace) -> Iterator[list[tuple[date, int, date]]]:
         real(as_of, label, span_days, test_as_of)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stage, "check_plan", spy)
+        patch.setattr(judging, "check_plan", spy)
         train(workspace, DEFINITIONS, LABELS, PARAMS)
     return seen
 
@@ -211,7 +212,7 @@ def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
     """Outcomes after the origin are wiped from the warehouse; what the model says at the origin stays the same."""
     origin = min(row["as_of"] for row in heldout.to_pylist() if row["target"] == "expansion")
     features = read_table(workspace.artifacts / "features.parquet")
-    run = stage.Run(DEFINITIONS, LABELS, PARAMS, features, date(2026, 1, 1))
+    run = Run(DEFINITIONS, LABELS, PARAMS, features, date(2026, 1, 1))
     blind = tmp_path / "warehouse"
     shutil.copytree(workspace.warehouse, blind)
     for table, clock in (("revenue", "booked_at"), ("accounts", "created_at")):
@@ -240,9 +241,9 @@ def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
 
 def test_a_plan_that_looks_ahead_stops_the_run() -> None:
     days = pa.chunked_array([pa.array([date(2025, 1, 1), date(2025, 3, 1)], pa.date32())])
-    stage.check_plan(days, np.array([1.0, np.nan]), 210, date(2025, 8, 1))
+    judging.check_plan(days, np.array([1.0, np.nan]), 210, date(2025, 8, 1))
     with pytest.raises(PlanBroken, match=r"2025-03-01 ends 2025-09-27, after the first test score at 2025-08-01"):
-        stage.check_plan(days, np.array([np.nan, 0.0]), 210, date(2025, 8, 1))
+        judging.check_plan(days, np.array([np.nan, 0.0]), 210, date(2025, 8, 1))
 
 
 def test_the_same_data_gives_the_same_bundle_and_the_same_held_out_rows(

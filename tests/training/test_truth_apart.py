@@ -19,7 +19,8 @@ from tests.pipeline.vendor import run, small_params
 from training.errors import TruthBroken
 from training.evaluate import main
 from training.labels import LabelParams, labels_stage
-from training.train import TrainParams, train
+from training.recipe import TrainParams
+from training.train import train
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
 from warehouse.store import Workspace

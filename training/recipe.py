@@ -1,0 +1,70 @@
+"""The recipe of every origin and of the bundle: from facts known before a date to fitted models and the choice among
+them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from features.catalogue import Definitions
+from models.boosting import BoosterParams
+from models.scorer import Scorer
+from training.checks import Check
+from training.dataset import Dataset
+from training.fit import Fitted, assemble, expanded_accounts, fit_all
+from training.labels import LabelParams, make_labels
+from training.trials import TREES_FROM, Choice, Trial, choose, matured
+from training.tune import SearchParams, searched
+from warehouse.params import Section
+
+
+class TrainParams(Section):
+    seed: int = 11
+    min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
+    origins: int = Field(default=4, ge=1)  # a horizon is judged at so many, a quarter apart, as far as history goes
+    booster: BoosterParams = BoosterParams()
+    search: SearchParams = SearchParams()
+    checks: tuple[Check, ...] = ()
+
+
+@dataclass
+class Run:
+    """All that one training run reads; `until` is the midnight from which nothing is known. `trials`: what the origins
+    judged so far said, for later ones to learn from."""
+
+    definitions: Definitions
+    labels: LabelParams
+    params: TrainParams
+    features: pa.Table
+    until: date
+    trials: list[Trial] = field(default_factory=list)
+
+    def fit(self, data: Dataset, until: date) -> tuple[Fitted, Choice]:
+        """The recipe on what was known at `until`."""
+        expanded = expanded_accounts(data)
+        fitted = fit_all(data, self.labels, self.params.booster, self.params.seed, trees=expanded >= TREES_FROM)
+        return fitted, choose(matured(self.trials, data, until, self.labels.held_days), fitted, expanded)
+
+    def scorer(self, data: Dataset, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:
+        card = {**card, "chosen": choice.why}
+        learner, calibration, amount = choice.learner, choice.calibration, choice.amount
+        return assemble(fitted, data, self.definitions, self.labels, card, learner, calibration, amount)
+
+    def known_at(self, con: duckdb.DuckDBPyConnection, day: date) -> Dataset:
+        """Snapshots before `day` with their outcomes as known at `day`."""
+        past = self.features.filter(pc.less(self.features["as_of"], pa.scalar(day, pa.date32())))
+        books = past.select(["account_id", "as_of", "tier", "run_rate"])
+        return Dataset(past, make_labels(con, books, self.definitions, self.labels, day))
+
+    def judged(self, test: Dataset) -> np.ndarray:
+        """(n,) bool: the accounts that may be judged, which are those that searching never looked at."""
+        if not self.params.search.trials:
+            return np.ones(len(test), dtype=bool)
+        return ~searched(test.features["account_id"], self.params.search.accounts)
