@@ -55,7 +55,7 @@ bench: setup ## how fast a vendor is invented, ingested and made features of, an
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.spark
 	$(BIN)/python benchmarks/simulate.py
-	$(BIN)/python benchmarks/worlds.py
+	$(BIN)/python -m benchmarks.worlds
 
 results: setup ## docs/results.md: every bar measured; five seeds and five more worlds of 20,000 accounts, hours; it resumes
 	$(BIN)/python -m benchmarks.results
