@@ -27,7 +27,7 @@ ACCOUNTS = 60
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two bundles over the same features: other seeds, other data."""
     folders = tmp_path_factory.mktemp("first") / "bundle", tmp_path_factory.mktemp("second") / "bundle"
-    for seed, folder in enumerate(folders):
+    for seed, folder in zip((0, 2), folders, strict=True):
         fitted(seed=seed, n=1_200).save(folder)
     return folders
 
