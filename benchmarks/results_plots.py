@@ -70,7 +70,11 @@ def _ceiling(runs: Sequence[Run], path: Path) -> None:
                 continue
             x = place + width * (number - (len(names) - 1) / 2)
             label = words(name) if place == 0 else None
-            axis.bar(x, found.value, width * 0.92, color=style_of(name)["color"], label=label)
+            style = style_of(name)
+            hatch = None if style.get("ls", "-") == "-" else "///"  # colours come round again, as dashes do for lines
+            axis.bar(
+                x, found.value, width * 0.92, color=style["color"], hatch=hatch, edgecolor="white", lw=0, label=label
+            )
             if found.low < found.high:
                 spread = [[found.value - found.low], [found.high - found.value]]
                 axis.errorbar(x, found.value, yerr=spread, fmt="none", ecolor=INK, elinewidth=1)
