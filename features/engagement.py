@@ -30,8 +30,9 @@ def _attendance(*windows: tuple[str, str]) -> tuple[Feature, ...]:
     return tuple(
         Feature(
             f"attendance_{w}" if w == LIFE else f"attendance_{w}d",
-            f"user_days_{w} / nullif(users_life * {lived}, 0)", "user days a user and day", said, "depth",
-            f"its users come often, {said}", f"its users hardly come, {said}", none="no named user so far",
+            f"user_days_{w} / nullif(users_life * {lived}, 0)", "share", said, "depth",
+            f"its users are there on many days, {said}", f"its users are there on few days, {said}",
+            none="no named user so far",
         )
         for w, lived in windows
         for said in ("since sign-up" if w == LIFE else f"last {w} days",)
