@@ -53,16 +53,16 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
     runs = [run for run in document["runs"] if "groups" in run]
     plain = [run for run in runs if run["world"] == PLAIN]
     apart = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
-    ranking, truthful, money, *rivals = (
-        [_both(bar, other) for bar, other in zip(of(plain), of(apart), strict=True)]
-        for of in (_ranking, _truthful, _money, _beside_activity, _beside_points)
-    )
+
+    def both(of: Callable[[Sequence[Run]], list[Bar]]) -> list[Bar]:
+        return [_beside(bar, other) for bar, other in zip(of(plain), of(apart), strict=True)]
+
     return [
-        *ranking,
-        *truthful,
+        *both(_ranking),
+        *both(_truthful),
         _drift(runs),
-        *money,
-        *(bar for found in rivals for bar in found),
+        *both(_money),
+        *both(_rivals),
         _laws(runs),
         _nonlinear(runs),
         _faulty(runs),
@@ -152,18 +152,17 @@ def _money(plain: Sequence[Run]) -> list[Bar]:
     return [_bar("money expected over gained", found, ".2f", (0.85, 1.15), (0.95, 1.05), ".85 to 1.15", ".95 to 1.05")]
 
 
-def _both(bar: Bar, other: Bar) -> Bar:
+def _beside(bar: Bar, other: Bar) -> Bar:
     if other.reached == NOT_MEASURED:
         return bar
     return replace(bar, elsewhere=other.shown, reached_elsewhere=other.reached)
 
 
-def _beside_activity(plain: Sequence[Run]) -> list[Bar]:
-    return [_against("PR-AUC over activity of the last 28 days", plain, "activity_28d", 1.15, 1.3)]
-
-
-def _beside_points(plain: Sequence[Run]) -> list[Bar]:
-    return [_against("PR-AUC over the PQL rule", plain, "pql", 1.8, 2.1)]
+def _rivals(plain: Sequence[Run]) -> list[Bar]:
+    return [
+        _against("PR-AUC over activity of the last 28 days", plain, "activity_28d", 1.15, 1.3),
+        _against("PR-AUC over the PQL rule", plain, "pql", 1.8, 2.1),
+    ]
 
 
 def _against(name: str, plain: Sequence[Run], rival: str, must: float, stretch: float) -> Bar:

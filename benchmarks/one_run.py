@@ -21,10 +21,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.bars import PLAIN
-from features.build import features_stage
-from features.catalogue import Definitions
-from features.snapshots import SnapshotParams, snapshots_stage
-from features.upkeep import rollup_stage
 from models.scorer import Scorer
 from simulator.simulate import SimulateParams, simulate
 from training import metrics
@@ -34,8 +30,7 @@ from training.contest import contest, stating
 from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.heldout import CEILING, CHAMPION, read_heldout
-from training.labels import LabelParams, labels_stage
-from training.pipeline import train_and_register
+from training.pipeline import prepare, train_and_register
 from training.ranking import Ladder, Ranking
 from training.rolling import Pool, by_target, pooled
 from training.slices import part_of
@@ -116,12 +111,8 @@ def _elsewhere(
     """The groups of another vendor, scored by the bundle in `taught` at the `dates`."""
     raw, workspace = folder / "raw", Workspace(folder / "workspace")
     simulate(raw, other)
-    definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
     ingest_stage(raw, workspace, section(document, "ingest", IngestParams), datetime.now(UTC))
-    rollup_stage(workspace, definitions)
-    snapshots_stage(workspace, section(document, "snapshots", SnapshotParams))
-    features_stage(workspace, definitions)
-    labels_stage(workspace, definitions, labels)
+    prepare(workspace, document)
     full = Dataset(*(read_table(workspace.artifacts / f"{name}.parquet") for name in ("features", "labels")))
     scorer = Scorer.load(taught.artifacts / "candidate")
     blocks: list[pa.Table] = []

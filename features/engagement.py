@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.feature import Feature
-from features.usage import LIFE, quarters
+from features.usage import LIFE, quarters, window
 
 
 def _days_since(name: str, cell: str, high: str, low: str, none: str) -> Feature:
@@ -16,11 +16,11 @@ def _user_days(*windows: str) -> tuple[Feature, ...]:
     """Pairs of a user and a day of use: what a count of users and a count of days each blur."""
     return tuple(
         Feature(
-            f"user_days_{w}" if w == LIFE else f"user_days_{w}d", f"user_days_{w}", "user days", said, "users",
+            f"user_days_{ending}", f"user_days_{w}", "user days", said, "users",
             f"much use by many users, {said}", f"little use by few users, {said}",
         )
         for w in windows
-        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
+        for ending, said in (window(w),)
     )  # fmt: skip
 
 
@@ -29,13 +29,12 @@ def _attendance(*windows: tuple[str, str]) -> tuple[Feature, ...]:
     that the account has lived of it, as SQL."""
     return tuple(
         Feature(
-            f"attendance_{w}" if w == LIFE else f"attendance_{w}d",
-            f"user_days_{w} / nullif(users_life * {lived}, 0)", "share", said, "depth",
+            f"attendance_{ending}", f"user_days_{w} / nullif(users_life * {lived}, 0)", "share", said, "depth",
             f"its users are there on many days, {said}", f"its users are there on few days, {said}",
             none="no named user so far",
         )
         for w, lived in windows
-        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
+        for ending, said in (window(w),)
     )  # fmt: skip
 
 

@@ -9,19 +9,25 @@ LIFE = "life"
 ORDINALS = ("first", "second", "third", "fourth")
 
 
+def window(w: str) -> tuple[str, str]:
+    """How a window of so many days, or of a life, ends the name of a feature, and what people call it."""
+    return (LIFE, "since sign-up") if w == LIFE else (f"{w}d", f"last {w} days")
+
+
 def _counts(measure: str, name: str, said: str, family: Family, windows: tuple[str, ...]) -> tuple[Feature, ...]:
     """Counts of one kind of event over several windows; `life` is everything since sign-up."""
     return tuple(
         Feature(
-            f"{name}_{w}" if w == LIFE else f"{name}_{w}d",
+            f"{name}_{ending}",
             f"{measure}_{w}",
             "events",
-            "since sign-up" if w == LIFE else f"last {w} days",
+            during,
             family,
-            f"many {said} {'since sign-up' if w == LIFE else f'in the last {w} days'}",
-            f"few {said} {'since sign-up' if w == LIFE else f'in the last {w} days'}",
+            f"many {said} {within}{during}",
+            f"few {said} {within}{during}",
         )
         for w in windows
+        for (ending, during), within in ((window(w), "" if w == LIFE else "in the "),)
     )
 
 
@@ -43,13 +49,13 @@ def _per(measure: str, high: str, low: str, base: str, of: str, windows: tuple[s
     """How much of it falls on a user's day, or a day of use: what is done, apart from how many do it how often."""
     return tuple(
         Feature(
-            f"{measure}_per_{base}_{w}" if w == LIFE else f"{measure}_per_{base}_{w}d",
+            f"{measure}_per_{base}_{ending}",
             f"{measure}_{w} / nullif({base}s_{w}, 0)", f"events a {of}", said, "depth",
             f"{high} a {of}, {said}", f"{low} a {of}, {said}",
             none="no use by named users in it" if base == "user_day" else "no use in it",
         )
         for w in windows
-        for said in ("since sign-up" if w == LIFE else f"last {w} days",)
+        for ending, said in (window(w),)
     )  # fmt: skip
 
 

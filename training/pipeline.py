@@ -34,18 +34,25 @@ def train_and_register(
     """
     definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
     # every section is read before the first stage runs, so a typo costs no minutes
-    snapshots, fitting = section(document, "snapshots", SnapshotParams), section(document, "train", TrainParams)
+    fitting = section(document, "train", TrainParams)
     judging, auditing = section(document, "evaluate", EvaluateParams), section(document, "leaks", LeakParams)
     section(document, "gate", GateParams)
-    rollup_stage(workspace, definitions)
-    snapshots_stage(workspace, snapshots)
-    features_stage(workspace, definitions)
-    labels_stage(workspace, definitions, labels)
+    prepare(workspace, document)
     train(workspace, definitions, labels, fitting)
     audit(workspace, definitions, labels, auditing)
     evaluation = evaluate(workspace, judging, truth_in(raw))
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)
+
+
+def prepare(workspace: Workspace, document: dict[str, Any]) -> None:
+    """The stages from the ingested warehouse to features and labels."""
+    definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
+    snapshots = section(document, "snapshots", SnapshotParams)
+    rollup_stage(workspace, definitions)
+    snapshots_stage(workspace, snapshots)
+    features_stage(workspace, definitions)
+    labels_stage(workspace, definitions, labels)
 
 
 def register(workspace: Workspace, document: Mapping[str, Any], git_sha: str, now: datetime) -> dict[str, Any]:
