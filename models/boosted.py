@@ -1,4 +1,4 @@
-"""The default hazard: boosters over snapshot x interval, averaged over seeds in log-odds."""
+"""Boosted hazards: trees over snapshot x interval, averaged over seeds in log-odds."""
 
 from __future__ import annotations
 

@@ -13,6 +13,15 @@ from warehouse.params import Section
 
 THREADS = 2
 MONOTONE = ("users_28d", "breadth_28d", "specialist_28d", "limit_hits_28d")
+FIXED: dict[str, Any] = {
+    "min_data_per_group": 100,
+    "cat_smooth": 10,
+    "max_bin": 127,
+    "deterministic": True,
+    "force_row_wise": True,
+    "num_threads": THREADS,
+    "verbosity": -1,
+}
 
 
 class BoosterParams(Section):
@@ -25,8 +34,26 @@ class BoosterParams(Section):
     lambda_l2: float = Field(default=50.0, ge=0)
     feature_fraction: float = Field(default=0.15, gt=0, le=1)
     bagging_fraction: float = Field(default=0.8, gt=0, le=1)
-    seeds: int = Field(default=3, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
+    seeds: int = Field(default=2, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
     monotone: tuple[str, ...] = MONOTONE  # features that may only speak for expansion the more there is of them
+
+
+def fit_boosters(
+    matrix: np.ndarray,
+    targets: np.ndarray,
+    settings: Mapping[str, Any],
+    rounds: int,
+    seed: int,
+    *,
+    names: list[str],
+    categories: list[int],
+) -> list[lgb.Booster]:
+    """A regression for each column of `targets` (n, k), all on one binning of the rows."""
+    chosen = FIXED | {"objective": "regression", "seed": seed} | dict(settings)
+    data = lgb.Dataset(
+        matrix, feature_name=names, categorical_feature=categories, params=chosen, free_raw_data=False
+    ).construct()
+    return [lgb.train(chosen, data.set_label(column), num_boost_round=rounds) for column in targets.T]
 
 
 def fit_booster(
@@ -45,7 +72,7 @@ def fit_booster(
 ) -> lgb.Booster:
     """A booster on float64 rows. `offset` (raw-score scale) is not part of the saved model: the caller adds it back.
     In the features named in `monotone`, as far as they are there, it never falls. `settings`: LightGBM's own."""
-    chosen: dict[str, Any] = {
+    chosen = FIXED | {
         "objective": objective,
         "learning_rate": params.learning_rate,
         "num_leaves": params.num_leaves,
@@ -54,14 +81,7 @@ def fit_booster(
         "feature_fraction": params.feature_fraction,
         "bagging_fraction": params.bagging_fraction,
         "bagging_freq": 1,
-        "min_data_per_group": 100,
-        "cat_smooth": 10,
-        "max_bin": 127,
         "seed": seed,
-        "deterministic": True,
-        "force_row_wise": True,
-        "num_threads": THREADS,
-        "verbosity": -1,
     }
     if rising := set(monotone) & set(names):
         chosen["monotone_constraints"] = [int(name in rising) for name in names]

@@ -15,7 +15,6 @@ from models.boosting import THREADS, BoosterParams, fit_booster
 from models.encoding import Encoding
 from models.increment import fit_amount
 from training.dataset import Dataset
-from training.fit import account_numbers
 from warehouse.params import Section
 
 PERIOD_DAYS = 90  # the feature booked_90d is the last period's spend
@@ -69,5 +68,5 @@ def fit_check(
 
     gains = increment[told] > 0
     gained = {check.horizon: (told[gains], increment[told[gains]])}
-    amount = fit_amount(matrix, gained, params, seed, names, categories, account_numbers(train))
+    amount = fit_amount(matrix, gained, params, seed, names, categories, train.account_numbers())
     return chance(label[told]), chance(gains.astype(np.float64)) * amount.expected(rows, check.horizon)

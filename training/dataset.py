@@ -37,6 +37,11 @@ class Dataset:
     def on(self, day: date) -> Dataset:
         return self.take(np.asarray(pc.equal(self.features["as_of"], pa.scalar(day, pa.date32()))))
 
+    def account_numbers(self) -> np.ndarray:
+        """(n,) number of each row's account, from 0, never falling."""
+        codes = self.features["account_id"].combine_chunks().dictionary_encode()
+        return np.asarray(codes.indices.to_numpy(zero_copy_only=False)).astype(np.int64)
+
     def flag(self, name: str) -> np.ndarray:
         """(n,) bool."""
         return np.asarray(self.labels[name].to_numpy(zero_copy_only=False)).astype(bool)

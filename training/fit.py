@@ -23,9 +23,11 @@ from models.peers import Peers
 from models.scorer import Scorer
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
+from training.surrogates import foresee
+from training.teacher import distilled
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
-LEARNERS = ("average", "hazard", "logistic")  # what may serve; the first where nothing speaks for another
+LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first where nothing speaks for another
 
 
 LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
@@ -36,7 +38,7 @@ class Fitted:
     """All that one dataset taught: the hazard of each target by learner, of closing, and the amount.
 
     `matrix`: of the snapshots it was taught by, in the columns of `encoding`. `trees`: false where every learner is the
-    logistic.
+    logistic. Where nothing could be foreseen, the distilled hazard is the average.
     """
 
     encoding: Encoding
@@ -50,11 +52,12 @@ class Fitted:
         """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
         out: LogOdds = {learner: {} for learner in LEARNERS}
         for target in TARGETS:
-            trees, line, both = (self.hazards[name][target] for name in ("hazard", "logistic", "average"))
+            pupil, both, trees, line = (self.hazards[name][target] for name in LEARNERS)
             out["logistic"][target] = line.log_odds(rows)
             out["hazard"][target] = out["logistic"][target] if trees is line else trees.log_odds(rows)
             members = [out["hazard"][target], out["logistic"][target]]
             out["average"][target] = both.of(members) if isinstance(both, Average) else members[1]
+            out["distilled"][target] = out["average"][target] if pupil is both else pupil.log_odds(rows)
         return out
 
     def predict_closing(self, rows: np.ndarray) -> np.ndarray:
@@ -68,6 +71,7 @@ def fit_all(data: Dataset, labels: LabelParams, params: BoosterParams, seed: int
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
     names, categories = list(encoding.names), encoding.category_columns
+    foreseen = foresee(data, encoding, matrix, seed) if trees else None
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in LEARNERS}
     for target in TARGETS:
         taught = taught_by(data, target).thinned(seed)
@@ -75,11 +79,15 @@ def fit_all(data: Dataset, labels: LabelParams, params: BoosterParams, seed: int
         boosted = fit_boosted(matrix, taught, params, seed, names, categories) if trees else linear
         hazards["logistic"][target], hazards["hazard"][target] = linear, boosted
         hazards["average"][target] = average(matrix, taught, boosted, linear) if trees else linear
+        hazards["distilled"][target] = hazards["average"][target]
+        if foreseen is not None:
+            at_risk = np.flatnonzero(data.flag(f"{target}_at_risk"))
+            hazards["distilled"][target] = distilled(matrix, foreseen, taught, at_risk, params, seed, names, categories)
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
     churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories)
     amount = fit_amount(
-        matrix, _gains(data, labels), params, seed, names, categories, account_numbers(data)
+        matrix, _gains(data, labels), params, seed, names, categories, data.account_numbers()
     )  # fmt: skip
     return Fitted(encoding, matrix, hazards, churn, amount, trees)
 
@@ -114,7 +122,7 @@ def assemble(
 def fit_scorer(
     data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
 ) -> Scorer:
-    """The recipe without anything learned from earlier origins: the average, not calibrated."""
+    """The recipe without anything learned from earlier origins: the default learner, not calibrated."""
     return assemble(fit_all(data, labels, params, seed), data, definitions, labels, card)
 
 
@@ -152,12 +160,6 @@ def expanded_accounts(data: Dataset) -> int:
     """Accounts seen to expand in the rows that teach."""
     taught = taught_by(data, "expansion")
     return len(set(data.features["account_id"].take(pa.array(taught.row[taught.label == 1])).to_pylist()))
-
-
-def account_numbers(data: Dataset) -> np.ndarray:
-    """(n,) number of each row's account, from 0; rows are sorted by account."""
-    codes = data.features["account_id"].combine_chunks().dictionary_encode()
-    return np.asarray(codes.indices.to_numpy(zero_copy_only=False))
 
 
 def _gains(data: Dataset, labels: LabelParams) -> dict[int, tuple[np.ndarray, np.ndarray]]:

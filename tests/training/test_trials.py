@@ -56,11 +56,11 @@ def test_the_learner_that_did_better_before_serves(fitted: Fitted, best: str) ->
     assert best in choice.why
 
 
-def test_few_expansions_are_left_to_the_ridge_and_without_an_earlier_origin_the_average_serves(fitted: Fitted) -> None:
+def test_few_expansions_are_left_to_the_ridge_and_without_an_earlier_origin_the_default_serves(fitted: Fitted) -> None:
     few = choose([window(1, best="hazard")], fitted, TREES_FROM - 1)
     assert few.learner == "logistic"
     assert few.why == f"{TREES_FROM - 1} accounts expanded, fewer than {TREES_FROM}"
-    assert choose([], fitted, TREES_FROM).learner == "average"
+    assert choose([], fitted, TREES_FROM).learner == LEARNERS[0]
 
 
 def test_models_of_another_kind_teach_nothing(fitted: Fitted) -> None:

@@ -1,0 +1,85 @@
+"""Surrogate outcomes: what the months after a snapshot brought, foreseen for every snapshot.
+
+Few accounts expand, so which signs of today speak of growth is hard to learn from expansions alone. How much an account
+uses and pays some months later is known of nearly every snapshot and springs from the same hidden state; what is
+foreseen of it sums those signs up in a few numbers (surrogate outcomes: Athey, Chetty, Imbens & Kang 2019). Training
+only: what is served reads the features of its day alone, see `teacher.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.boosting import THREADS, fit_boosters
+from models.encoding import Encoding
+from training.dataset import Dataset
+
+SURROGATES = (
+    "users_28d",
+    "user_days_28d",
+    "attendance_28d",
+    "new_users_28d",
+    "specialist_28d",
+    "configuration_28d",
+    "run_rate",
+    "booked_90d",
+)
+LATER = (30, 182)  # days from a snapshot to those that tell what became of it
+SLACK = 16  # days that such a one may lie off
+HALVES = 2  # of the accounts: each is foreseen by what the other taught
+MOST_ROWS = 30_000  # snapshots that teach one half
+LEAST_ROWS = 1_000  # fewer teach nothing that the features do not say themselves
+ROUNDS = 60
+TREES = {"num_leaves": 31, "learning_rate": 0.08, "min_data_in_leaf": 100, "feature_fraction": 0.3}
+
+
+def later(data: Dataset, days: int) -> tuple[np.ndarray, np.ndarray]:
+    """What became of each snapshot's surrogates about `days` later.
+
+    Returns:
+        (n, surrogates) signed logs of the same account's features at that day, 0 where it was closed by then; and
+        (n,) bool: whether that day is one of those of `data`. A later day is not known yet, and tells nothing.
+    """
+    day = data.features["as_of"].to_numpy().astype("datetime64[D]").astype(np.int64)
+    grid = np.unique(day)
+    off = np.abs(grid[None, :] - (grid[:, None] + days))
+    then = np.where(off.min(axis=1) <= SLACK, grid[off.argmin(axis=1)], -1)[np.searchsorted(grid, day)]
+    account = data.account_numbers() << 20
+    here, there = account + day, account + then  # `here` ascends, rows being sorted by account and date
+    place = np.minimum(np.searchsorted(here, there), len(here) - 1)
+    columns = [data.features[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in SURROGATES]
+    value = np.nan_to_num(np.column_stack(columns))[place]
+    logs = np.sign(value) * np.log1p(np.abs(value))
+    return np.where((here[place] == there)[:, None], logs, 0.0), then >= 0
+
+
+def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, seed: int) -> np.ndarray | None:
+    """(n, k) what the surrogates of each row of `matrix` will be, in signed logs, as trees say that the other half of
+    the accounts taught; null where the history is too short to tell, or nothing varies."""
+    account, rng = data.account_numbers(), np.random.default_rng([seed, HALVES])
+    half = rng.integers(0, HALVES, account.max(initial=0) + 1)[account]
+    found: list[np.ndarray] = [np.zeros((len(matrix), 0))]
+    for days in LATER:
+        value, told = later(data, days)
+        if told.sum() < LEAST_ROWS:
+            continue
+        value = value[:, value[told].std(axis=0) > 0]
+        said = np.zeros(value.shape)
+        for one in range(HALVES):
+            taught, asked = np.flatnonzero(told & (half != one)), np.flatnonzero(half == one)
+            if len(taught) > MOST_ROWS:
+                taught = np.sort(rng.choice(taught, MOST_ROWS, replace=False))
+            boosters = fit_boosters(
+                matrix[taught],
+                value[taught],
+                TREES,
+                ROUNDS,
+                seed,
+                names=list(encoding.names),
+                categories=encoding.category_columns,
+            )
+            for column, booster in enumerate(boosters):
+                said[asked, column] = booster.predict(matrix[asked], num_threads=THREADS)
+        found.append(said)
+    foreseen = np.column_stack(found)
+    return foreseen if foreseen.shape[1] else None

@@ -1,0 +1,92 @@
+"""A teacher who sees more than a bundle may, and the trees that learn from it.
+
+The teacher is the mean, in log-odds, of a ridge and of trees on features and foreseen surrogates, and of trees on the
+surrogates alone. It could not serve: it needs models of its own for what it foresees, and its reasons would be about
+forecasts. Its chances, told of snapshots whose outcome is not known yet as well, are the soft labels by which trees on
+the features of the day are taught (distillation: Hinton, Vinyals & Dean 2015). So what is served is a hazard like any
+other, with the same files and exact reasons. Measured in docs/adr/0025.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.average import average
+from models.boosted import INTERVAL_FEATURE, Boosted, fit_boosted
+from models.boosting import BoosterParams, fit_booster
+from models.hazard import LOG_MONTHS, STARTS, Hazard, Never, PersonPeriods, chance
+from models.logistic import fit_logistic_hazard
+
+SNAPSHOTS = 20_000  # that the teacher is asked about
+ASKED = np.array([0, 1, 3])  # intervals; between the second and the last the hazard hardly bends
+PUPIL = {
+    "learning_rate": 0.07,
+    "num_leaves": 15,
+    "min_data_in_leaf": 30,
+    "lambda_l2": 5.0,
+    "feature_fraction": 0.3,
+}  # soft labels have hardly any noise, so trees may follow them closely; and for twice the rounds
+ALONE = {"seeds": 1, "feature_fraction": 0.3, "monotone": ()}  # trees on surrogates, of which there are a dozen
+
+
+def distilled(
+    matrix: np.ndarray,
+    foreseen: np.ndarray,
+    taught: PersonPeriods,
+    at_risk: np.ndarray,
+    params: BoosterParams,
+    seed: int,
+    names: list[str],
+    categories: list[int],
+) -> Hazard:
+    """Fits one cause-specific hazard on the snapshots of `matrix`.
+
+    Args:
+        foreseen: (n, k) surrogates, see `surrogates.foresee`.
+        at_risk: places of the snapshots that may be asked about, whether their outcome is known or not.
+    """
+    if taught.label.sum() == 0:
+        return Never()
+    asked = at_risk
+    if len(asked) > SNAPSHOTS:
+        asked = np.sort(np.random.default_rng([seed, SNAPSHOTS]).choice(asked, SNAPSHOTS, replace=False))
+    soft = _told(matrix, foreseen, taught, asked, params, seed, names, categories)
+    rows = np.column_stack([np.tile(matrix[asked], (len(ASKED), 1)), np.repeat(STARTS[ASKED], len(asked))])
+    offset = np.repeat(LOG_MONTHS[ASKED], len(asked))
+    pupil = params.model_copy(update={**PUPIL, "rounds": 2 * params.rounds})
+    boosters = [
+        fit_booster(
+            rows,
+            soft,
+            "cross_entropy",
+            pupil,
+            seed + number,
+            names=[*names, INTERVAL_FEATURE],
+            categories=categories,
+            offset=taught.base + offset,
+            monotone=params.monotone,
+        )
+        for number in range(pupil.seeds)
+    ]
+    return average(matrix, taught, Boosted(tuple(boosters), taught.base))
+
+
+def _told(
+    matrix: np.ndarray,
+    foreseen: np.ndarray,
+    taught: PersonPeriods,
+    asked: np.ndarray,
+    params: BoosterParams,
+    seed: int,
+    names: list[str],
+    categories: list[int],
+) -> np.ndarray:
+    """(intervals asked x asked,) the teacher's chances."""
+    both, more = np.column_stack([matrix, foreseen]), [f"foreseen_{k}" for k in range(foreseen.shape[1])]
+    one = params.model_copy(update={"seeds": 1})
+    ridge = fit_logistic_hazard(both, taught, categories)
+    trees = fit_boosted(both, taught, one, seed, [*names, *more], categories)
+    alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, [])
+    rows, few = both[asked], foreseen[asked]
+    said = [(ridge.at(rows, int(k)) + trees.at(rows, int(k)) + alone.at(few, int(k))) / 3 for k in ASKED]
+    return chance(np.concatenate(said))
