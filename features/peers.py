@@ -35,7 +35,7 @@ def peers_stages(given: bool) -> list[Stage]:
     amounts = "CAST(0 AS DECIMAL(38, 4))"
     members = (
         f"SELECT account_id, CAST(created_at AS DATE) AS known_day, {_grouped('m')} "
-        "FROM accounts AS m WHERE NOT m.is_internal"
+        "FROM accounts AS m WHERE m.is_internal IS NOT TRUE"
     )
     facts = f"""
         SELECT {group}, known_day, sum(accounts) AS accounts, sum(paying) AS paying, sum(booked) AS booked FROM (

@@ -22,6 +22,8 @@ from warehouse.params import Section, section
 from warehouse.periods import month_starts
 from warehouse.store import Workspace, open_warehouse, write_table
 
+INTERNAL_TOLD = 0.9  # share of the accounts: where so many say whether they are internal, one that does not is in doubt
+
 
 class SnapshotParams(Section):
     """The grid of training dates: first days of every n-th month in [first, until]."""
@@ -82,6 +84,7 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
         CREATE OR REPLACE TEMP TABLE candidates AS
         SELECT a.account_id, g.as_of, CASE
             WHEN a.is_internal THEN 'internal'
+            WHEN a.is_internal IS NULL AND ({_internal_told()}) THEN 'internal or not is unknown'
             WHEN coalesce(CAST(a.closed_at AS DATE) < g.as_of, false) THEN 'closed'
             WHEN date_diff('day', CAST(a.created_at AS DATE), g.as_of) < {params.min_age_days}
               THEN 'younger than {params.min_age_days} days' END AS reason
@@ -94,6 +97,12 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
     ).to_arrow_table()
     con.unregister("grid")
     return spine, Population(spine.num_rows, dict(out))
+
+
+def _internal_told() -> str:
+    """SQL: whether most accounts say if they are internal. Test accounts use much and never pay: the few that nobody
+    has marked would teach that use leads nowhere, so they are scored, and neither taught nor judged (docs/adr/0026)."""
+    return f"SELECT avg(CASE WHEN is_internal IS NULL THEN 0 ELSE 1 END) >= {INTERNAL_TOLD} FROM accounts"
 
 
 def refuse_unopened(as_of: date, today: date) -> None:
@@ -111,7 +120,7 @@ def everyone_query(as_of: date) -> str:
     """SQL of the nightly spine, sorted."""
     return f"""
         SELECT account_id, DATE '{as_of}' AS as_of FROM accounts
-        WHERE CAST(created_at AS DATE) < DATE '{as_of}' AND NOT is_internal
+        WHERE CAST(created_at AS DATE) < DATE '{as_of}' AND is_internal IS NOT TRUE
           AND coalesce(CAST(closed_at AS DATE) >= DATE '{as_of}', true)
         ORDER BY account_id"""
 

@@ -32,7 +32,8 @@ def _by_quarter(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> lis
     deep = ", ".join(quote(n) for n in (*definitions.features.specialist, *definitions.features.configuration)) or "''"
     rows = con.sql(f"""
         WITH theirs AS (
-            SELECT account_id, date_trunc('quarter', created_at) AS quarter FROM accounts WHERE NOT is_internal),
+            SELECT account_id, date_trunc('quarter', created_at) AS quarter
+            FROM accounts WHERE is_internal IS NOT TRUE),
         used AS (
             SELECT date_trunc('quarter', e.occurred_at) AS quarter, count(DISTINCT e.user_id) AS user_base,
                    count(DISTINCT e.account_id) FILTER (e.event_name IN ({deep})) / count(DISTINCT e.account_id)

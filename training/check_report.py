@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from features.catalogue import Definitions
-from features.snapshots import SnapshotParams
+from features.snapshots import INTERNAL_TOLD, SnapshotParams
 from training.floors import Spend, spend
 from training.labels import LabelParams
 from training.readiness import Readiness, read_books, readiness
@@ -146,6 +146,13 @@ def _notes(report: CheckReport, grid: SnapshotParams) -> list[str]:
         out += _names(report, report.profile.days)
     if report.profile.internal == 0:
         out.append("No account is marked is_internal. Test accounts that are not marked are scored like customers.")
+    marked = report.profile.accounts - report.profile.unmarked
+    if INTERNAL_TOLD <= marked / report.profile.accounts < 1:
+        out.append(
+            f"{report.profile.unmarked:,} of {report.profile.accounts:,} accounts do not say whether they are "
+            "internal. Test accounts use much and never pay, so these are scored, but neither taught nor judged by. "
+            "Mark them."
+        )
     if not report.profile.concentration:
         out.append("Nobody paid anything: there is no expansion to learn from.")
     return out

@@ -22,6 +22,7 @@ from training.fit import LEARNERS, Fitted, LogOdds
 
 SPAN = EDGES[1]  # days: the first interval, whose hazard is the probability by then
 TREES_FROM = 120  # accounts that expanded; with fewer only the logistic may serve
+SURE = 2.0  # standard errors by which another learner must have been better to take the default's place
 LEAST_POSITIVES = 30  # in a window; fewer say too little about a learner, a level or a total
 
 
@@ -97,8 +98,8 @@ def choose(windows: Sequence[Window], fitted: Fitted, expanded: int) -> Choice:
 
 
 def _best(windows: Sequence[Window]) -> tuple[str, str]:
-    """The learner of the least log-loss on expansion in the newest two windows; the average unless another is better by
-    more than a standard error of the paired difference."""
+    """The learner of the least log-loss on expansion in the newest two windows; the default unless another is better by
+    more than two standard errors of the paired difference."""
     recent = windows[-2:]
     if not recent:
         return LEARNERS[0], "no earlier origin to choose by"
@@ -108,7 +109,7 @@ def _best(windows: Sequence[Window]) -> tuple[str, str]:
     }
     best = min(LEARNERS, key=lambda learner: told[learner].mean())
     gap = told[LEARNERS[0]] - told[best]
-    if gap.mean() <= gap.std() / np.sqrt(len(gap)):
+    if gap.mean() <= SURE * gap.std() / np.sqrt(len(gap)):
         best = LEARNERS[0]
     figures = ", ".join(f"{learner} {told[learner].mean():.5f}" for learner in LEARNERS)
     return best, f"log-loss at earlier origins: {figures}"

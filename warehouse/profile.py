@@ -89,12 +89,14 @@ class Concentration:
 
 @dataclass(frozen=True)
 class Profile:
-    """internal: accounts of the vendor itself. names: how many event names there are; event_names: the most frequent
-    `LISTED` of them. lateness, days: null without events. concentration: null where nobody paid."""
+    """internal: accounts of the vendor itself. unmarked: those of which nobody says whether they are. names: how many
+    event names there are; event_names: the most frequent `LISTED` of them. lateness, days: null without events.
+    concentration: null where nobody paid."""
 
     tables: tuple[TableProfile, ...]
     accounts: int
     internal: int
+    unmarked: int
     with_events: int
     with_revenue: int
     lateness: Lateness | None
@@ -113,11 +115,13 @@ def profile(con: duckdb.DuckDBPyConnection) -> Profile:
     tables = tuple(_table(con, table) for table in TABLES.values())
     by_name = {table.table: table for table in tables}
     [(internal,)] = con.execute("SELECT count(*) FROM accounts WHERE is_internal").fetchall()
+    [(unmarked,)] = con.execute("SELECT count(*) FROM accounts WHERE is_internal IS NULL").fetchall()
     [(names,)] = con.execute("SELECT count(DISTINCT event_name) FROM events").fetchall()
     return Profile(
         tables,
         by_name["accounts"].rows,
         internal,
+        unmarked,
         by_name["events"].accounts,
         by_name["revenue"].accounts,
         _lateness(con),
@@ -168,7 +172,7 @@ def _event_names(con: duckdb.DuckDBPyConnection) -> tuple[EventName, ...]:
 
 def _concentration(con: duckdb.DuckDBPyConnection) -> Concentration | None:
     rows = con.execute("""
-        SELECT sum(amount) AS paid FROM revenue JOIN accounts USING (account_id) WHERE NOT is_internal
+        SELECT sum(amount) AS paid FROM revenue JOIN accounts USING (account_id) WHERE is_internal IS NOT TRUE
         GROUP BY account_id HAVING paid > 0 ORDER BY paid DESC""").fetchall()
     return concentration_of([float(paid) for (paid,) in rows]) if rows else None
 

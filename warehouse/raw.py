@@ -72,7 +72,7 @@ ACCOUNTS = RawTable(
         Column("employees", "integer", "as told at sign-up"),
         Column("channel", "text", "where the sign-up came from"),
         Column("owner", "text", "salesperson; shown with leads, never a feature"),
-        Column("is_internal", "flag", "the vendor's own or a test account: never scored", default="false"),
+        Column("is_internal", "flag", "the vendor's own or a test account, never scored; null: nobody has said"),
     ),
     key="account_id",
     happened="created_at",

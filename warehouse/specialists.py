@@ -46,7 +46,7 @@ def suggest_specialists(con: duckdb.DuckDBPyConnection) -> tuple[Specialist, ...
     """Suggestions over the views accounts, events and revenue, internal accounts apart; the strongest first."""
     rows = con.execute(f"""
         WITH customers AS (
-            SELECT account_id, created_at, closed_at FROM accounts WHERE NOT is_internal
+            SELECT account_id, created_at, closed_at FROM accounts WHERE is_internal IS NOT TRUE
         ), names AS (
             SELECT event_name FROM events GROUP BY event_name ORDER BY count(*) DESC, event_name LIMIT {NAMES}
         ), firsts AS (

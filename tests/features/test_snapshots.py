@@ -63,6 +63,20 @@ def test_whoever_is_out_is_counted_by_reason() -> None:
     assert population.line() == "5 snapshots in; out: 2 closed, 3 internal, 1 younger than 7 days"
 
 
+@pytest.mark.parametrize(("told", "counted"), [(9, 3), (8, 0)])
+def test_who_is_not_said_to_be_a_customer_where_most_are_is_scored_and_neither_taught_nor_judged(
+    told: int, counted: int
+) -> None:
+    """Of ten accounts nine say that they are customers; of nine, eight do: nothing can be read into silence then."""
+    known = [account(f"known-{number}", "2024-01-10") for number in range(told)]
+    quiet = account("quiet", "2024-01-10", is_internal=None)
+    rows, population = taken([*known, quiet])
+    assert population.out.get("internal or not is unknown", 0) == counted
+    assert ("quiet" in {name for name, _ in rows}) == (not counted)
+    with warehouse(History([*known, quiet])) as con:
+        assert "quiet" in everyone(con, date(2024, 3, 1))["account_id"].to_pylist()
+
+
 def test_an_account_that_closes_on_the_day_is_still_taken_that_day() -> None:
     assert dates([account(created_at="2024-01-10", closed_at="2024-03-01T00:00")]) == ["2024-02-01", "2024-03-01"]
     assert dates([account(created_at="2024-01-10", closed_at="2024-02-29T23:59:59")]) == ["2024-02-01"]

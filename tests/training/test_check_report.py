@@ -152,6 +152,18 @@ def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
     assert "Events end" not in told
 
 
+def test_a_few_accounts_that_do_not_say_whether_they_are_internal_are_told_of(tmp_path: Path) -> None:
+    names = [f"a{n}" for n in range(1, 21)]
+    for unmarked, told in ((2, True), (3, False)):
+        raw = write_raw(
+            tmp_path / f"raw{unmarked}",
+            [account(name, is_internal=None if n < unmarked else n == 19) for n, name in enumerate(names)],
+            [event(name, "2024-03-01T09:00:00Z") for name in names],
+            [invoice("a1", "2024-05-01T00:00:00Z", 10)],
+        )
+        assert ("2 of 20 accounts do not say whether they are internal" in " ".join(report_of(raw).notes)) == told
+
+
 def test_a_new_name_in_midstream_is_taken_for_a_renaming(tmp_path: Path) -> None:
     renamed = [event("a1", f"2024-07-02T09:{n % 60:02}:{n // 60:02}Z", "report.created") for n in range(100)]
     notes = report_of(folder(tmp_path, renamed)).notes

@@ -120,7 +120,7 @@ def test_absent_and_blank_optional_values_take_their_defaults(tmp_path: Path) ->
     raw = write_raw(tmp_path / "raw", [account(is_internal="", employees="12.0")], [bare], [invoice(kind="")])
     row = accepted(raw, "events")[0]
     assert (row["received_at"], row["quantity"], row["user_id"]) == (row["occurred_at"], Decimal(1), None)
-    assert accepted(raw, "accounts")[0]["is_internal"] is False
+    assert accepted(raw, "accounts")[0]["is_internal"] is None, "nobody has said, which is not the same as no"
     assert accepted(raw, "accounts")[0]["employees"] == 12
     assert accepted(raw, "revenue")[0]["kind"] == "invoice"
 
