@@ -223,10 +223,11 @@ def serve(
     values = {"WORKSPACE": workspace.resolve(), "HOST": host, "PORT": port, "WORKERS": workers, "AUTH": auth}
     os.environ.update({f"EXPANSION_{name}": str(value) for name, value in values.items()})
     from serving.api import refuse_open_door
-    from serving.settings import read_settings, switch_off_telemetry
+    from serving.settings import read_settings, refuse_taken_port, switch_off_telemetry
 
     switch_off_telemetry()
-    refuse_open_door(read_settings(), _now)
+    refuse_open_door(settings := read_settings(), _now)
+    refuse_taken_port(settings)
     os.chdir(Path(__file__).parent)
     service = ["-m", "bentoml", "serve", "serving.service:ExpansionService", "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *service])

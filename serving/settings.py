@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -49,6 +50,21 @@ class Settings(BaseSettings):
         if self.loopback:
             return LOOPBACK | named
         return named | {self.host} if named else None
+
+
+def refuse_taken_port(settings: Settings) -> None:
+    """Raises UsageError if something listens at the host and port already, or nothing could."""
+    host = settings.host.strip("[]")
+    try:
+        family, kind, number, _, address = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, number) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port just left is free
+            probe.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"cannot listen at {settings.host}, port {settings.port}: {error.strerror}. "
+            "Stop what listens there, or give another --port or --host."
+        ) from error
 
 
 def read_settings() -> Settings:
