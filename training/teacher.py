@@ -18,7 +18,7 @@ from models.hazard import LOG_MONTHS, STARTS, Hazard, Never, PersonPeriods, chan
 from models.logistic import fit_logistic_hazard
 
 SNAPSHOTS = 20_000  # that the teacher is asked about
-ASKED = np.array([0, 2])  # intervals; between the first and the third the hazard hardly bends
+ASKED = np.array([0, 2])  # intervals: what trees learn of these they say of the ones that follow, too
 PUPIL = {
     "learning_rate": 0.1,
     "num_leaves": 15,
