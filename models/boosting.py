@@ -34,7 +34,7 @@ class BoosterParams(Section):
     lambda_l2: float = Field(default=50.0, ge=0)
     feature_fraction: float = Field(default=0.15, gt=0, le=1)
     bagging_fraction: float = Field(default=0.8, gt=0, le=1)
-    seeds: int = Field(default=2, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
+    seeds: int = Field(default=3, ge=1, le=10)  # hazards of expansion: boosters of different seeds, averaged
     monotone: tuple[str, ...] = MONOTONE  # features that may only speak for expansion the more there is of them
 
 

@@ -14,7 +14,7 @@ from models.increment import fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
 from training.contest import Said, position_columns, reference_probabilities, repeat_purchases, stating
 from training.dataset import Dataset
-from training.fit import LEARNERS, Fitted, LogOdds, fit_books_only, taught_by
+from training.fit import Fitted, LogOdds, fit_books_only, taught_by
 from training.labels import LabelParams
 
 
@@ -44,8 +44,8 @@ class Bench:
         out = {name: stating(probability) for name, probability in plain.items()}
         if out:
             out["position"] = stating(self._placed(target, horizon))
-        for learner in LEARNERS:
-            hazards, closing = chance(self.odds[learner][target]), self._closing
+        for learner, said in self.odds.items():
+            hazards, closing = chance(said[target]), self._closing
             out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
         if (repeat := repeat_purchases(self.known, self.test, horizon)) is not None:
             out["bg_nbd"] = repeat

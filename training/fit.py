@@ -27,7 +27,7 @@ from training.surrogates import foresee
 from training.teacher import distilled
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
-LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first where nothing speaks for another
+LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first fitted, unless another did better
 
 
 LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
@@ -37,8 +37,9 @@ LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and targ
 class Fitted:
     """All that one dataset taught: the hazard of each target by learner, of closing, and the amount.
 
-    `matrix`: of the snapshots it was taught by, in the columns of `encoding`. `trees`: false where every learner is the
-    logistic. Where nothing could be foreseen, the distilled hazard is the average.
+    `matrix`: of the snapshots it was taught by, in the columns of `encoding`. `hazards`: in the order of `LEARNERS`;
+    without a teacher, or where nothing could be foreseen, none is distilled. `trees`: false where every learner is the
+    logistic.
     """
 
     encoding: Encoding
@@ -48,16 +49,22 @@ class Fitted:
     amount: Amount
     trees: bool
 
+    @property
+    def default(self) -> str:
+        """The learner that serves where nothing speaks for another."""
+        return next(iter(self.hazards))
+
     def log_odds(self, rows: np.ndarray) -> LogOdds:
         """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
-        out: LogOdds = {learner: {} for learner in LEARNERS}
+        out: LogOdds = {learner: {} for learner in self.hazards}
         for target in TARGETS:
-            pupil, both, trees, line = (self.hazards[name][target] for name in LEARNERS)
+            trees, line, both = (self.hazards[name][target] for name in ("hazard", "logistic", "average"))
             out["logistic"][target] = line.log_odds(rows)
             out["hazard"][target] = out["logistic"][target] if trees is line else trees.log_odds(rows)
             members = [out["hazard"][target], out["logistic"][target]]
             out["average"][target] = both.of(members) if isinstance(both, Average) else members[1]
-            out["distilled"][target] = out["average"][target] if pupil is both else pupil.log_odds(rows)
+            if "distilled" in out:
+                out["distilled"][target] = self.hazards["distilled"][target].log_odds(rows)
         return out
 
     def predict_closing(self, rows: np.ndarray) -> np.ndarray:
@@ -65,21 +72,23 @@ class Fitted:
         return chance(self.churn.log_odds(rows))
 
 
-def fit_all(data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True) -> Fitted:
+def fit_all(
+    data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True, teacher: bool = False
+) -> Fitted:
     """Every model from the rows of `data`; without `trees` the average and the hazard are the logistic as well, for
-    data that could not carry more."""
+    data that could not carry more. `teacher`: whether trees taught by one are fitted, too."""
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
     names, categories = list(encoding.names), encoding.category_columns
-    foreseen = foresee(data, encoding, matrix, seed) if trees else None
-    hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in LEARNERS}
+    foreseen = foresee(data, encoding, matrix, seed) if trees and teacher else None
+    fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
+    hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
         taught = taught_by(data, target).thinned(seed)
         linear = fit_logistic_hazard(matrix, taught, categories)
         boosted = fit_boosted(matrix, taught, params, seed, names, categories) if trees else linear
         hazards["logistic"][target], hazards["hazard"][target] = linear, boosted
         hazards["average"][target] = average(matrix, taught, boosted, linear) if trees else linear
-        hazards["distilled"][target] = hazards["average"][target]
         if foreseen is not None:
             at_risk = np.flatnonzero(data.flag(f"{target}_at_risk"))
             hazards["distilled"][target] = distilled(matrix, foreseen, taught, at_risk, params, seed, names, categories)
@@ -98,12 +107,13 @@ def assemble(
     definitions: Definitions,
     labels: LabelParams,
     card: dict[str, Any],
-    learner: str = LEARNERS[0],
+    learner: str | None = None,
     calibration: dict[str, Calibration] | None = None,
     amount: Amount | None = None,
 ) -> Scorer:
     """The bundle of one learner. `card` says what the run knows (grade, trained_as_of, data_fingerprint, ...); learner,
     horizons, tiers, currency and fingerprint are added. `amount` takes the place of the fitted one."""
+    learner = learner or fitted.default
     said = {
         "method": "model",
         "learner": learner,

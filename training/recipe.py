@@ -29,6 +29,7 @@ class TrainParams(Section):
     seed: int = 11
     min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
     origins: int = Field(default=4, ge=1)  # a horizon is judged at so many, a quarter apart, as far as history goes
+    teacher: bool = False  # trees taught by a teacher serve: nearer to the truth, for twice the time; docs/adr/0025
     booster: BoosterParams = BoosterParams()
     search: SearchParams = SearchParams()
     checks: tuple[Check, ...] = ()
@@ -49,7 +50,8 @@ class Run:
     def fit(self, data: Dataset, until: date) -> tuple[Fitted, Choice]:
         """The recipe on what was known at `until`."""
         expanded = expanded_accounts(data)
-        fitted = fit_all(data, self.labels, self.params.booster, self.params.seed, trees=expanded >= TREES_FROM)
+        params, trees = self.params, expanded >= TREES_FROM
+        fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)
         return fitted, choose(matured(self.trials, data, until, self.labels.held_days), fitted, expanded)
 
     def scorer(self, data: Dataset, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:

@@ -17,15 +17,15 @@ from models.boosting import BoosterParams, fit_booster
 from models.hazard import LOG_MONTHS, STARTS, Hazard, Never, PersonPeriods, chance
 from models.logistic import fit_logistic_hazard
 
-SNAPSHOTS = 20_000  # that the teacher is asked about
-ASKED = np.array([0, 2])  # intervals: what trees learn of these they say of the ones that follow, too
+SNAPSHOTS = 40_000  # that the teacher is asked about, each in one interval
 PUPIL = {
     "learning_rate": 0.1,
     "num_leaves": 15,
     "min_data_in_leaf": 30,
     "lambda_l2": 5.0,
     "feature_fraction": 0.3,
-}  # soft labels have hardly any noise, so trees may follow them closely; and for a third more rounds
+    "seeds": 2,
+}  # soft labels have hardly any noise, so trees may follow them closely, and for a third more rounds
 ALONE = {"seeds": 1, "feature_fraction": 0.3, "monotone": ()}  # trees on surrogates, of which there are a dozen
 
 
@@ -50,9 +50,9 @@ def distilled(
     asked = at_risk
     if len(asked) > SNAPSHOTS:
         asked = np.sort(np.random.default_rng([seed, SNAPSHOTS]).choice(asked, SNAPSHOTS, replace=False))
-    soft = _told(matrix, foreseen, taught, asked, params, seed, names, categories)
-    rows = np.column_stack([np.tile(matrix[asked], (len(ASKED), 1)), np.repeat(STARTS[ASKED], len(asked))])
-    offset = np.repeat(LOG_MONTHS[ASKED], len(asked))
+    interval = np.arange(len(asked)) % len(STARTS)
+    soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories)
+    rows = np.column_stack([matrix[asked], STARTS[interval]])
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 4 // 3})
     boosters = [
         fit_booster(
@@ -63,7 +63,7 @@ def distilled(
             seed + number,
             names=[*names, INTERVAL_FEATURE],
             categories=categories,
-            offset=taught.base + offset,
+            offset=taught.base + LOG_MONTHS[interval],
             monotone=params.monotone,
         )
         for number in range(pupil.seeds)
@@ -76,17 +76,21 @@ def _told(
     foreseen: np.ndarray,
     taught: PersonPeriods,
     asked: np.ndarray,
+    interval: np.ndarray,
     params: BoosterParams,
     seed: int,
     names: list[str],
     categories: list[int],
 ) -> np.ndarray:
-    """(intervals asked x asked,) the teacher's chances."""
+    """(asked,) the teacher's chances of the event in the `interval` (asked,) of each."""
     both, more = np.column_stack([matrix, foreseen]), [f"foreseen_{k}" for k in range(foreseen.shape[1])]
     one = params.model_copy(update={"seeds": 1})
     ridge = fit_logistic_hazard(both, taught, categories)
     trees = fit_boosted(both, taught, one, seed, [*names, *more], categories)
     alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, [])
-    rows, few = both[asked], foreseen[asked]
-    said = [(ridge.at(rows, int(k)) + trees.at(rows, int(k)) + alone.at(few, int(k))) / 3 for k in ASKED]
-    return chance(np.concatenate(said))
+    said = np.zeros(len(asked))
+    for k in np.unique(interval):
+        place = np.flatnonzero(interval == k)
+        rows = both[asked[place]]
+        said[place] = ridge.at(rows, int(k)) + trees.at(rows, int(k)) + alone.at(foreseen[asked[place]], int(k))
+    return chance(said / 3)

@@ -18,11 +18,10 @@ from models.calibration import Calibration, fit_calibration, helps, losses
 from models.hazard import EDGES
 from models.increment import Amount
 from training.dataset import TARGETS, Dataset
-from training.fit import LEARNERS, Fitted, LogOdds
+from training.fit import Fitted, LogOdds
 
 SPAN = EDGES[1]  # days: the first interval, whose hazard is the probability by then
 TREES_FROM = 120  # accounts that expanded; with fewer only the logistic may serve
-SURE = 2.0  # standard errors by which another learner must have been better to take the default's place
 LEAST_POSITIVES = 30  # in a window; fewer say too little about a learner, a level or a total
 
 
@@ -88,30 +87,31 @@ def choose(windows: Sequence[Window], fitted: Fitted, expanded: int) -> Choice:
     if expanded < TREES_FROM:
         learner, why = "logistic", f"{expanded} accounts expanded, fewer than {TREES_FROM}"
     else:
-        learner, why = _best(windows)
+        learner, why = _best(windows, list(fitted.hazards))
     calibration = {}
     for target in TARGETS:
-        found = _calibrate([window.told(learner, target) for window in windows])
+        found = _calibrate([window.told(learner, target) for window in windows if learner in window.trial.log_odds])
         if found != Calibration():
             calibration[target] = found
     return Choice(learner, calibration, _total(windows, fitted.amount), why)
 
 
-def _best(windows: Sequence[Window]) -> tuple[str, str]:
-    """The learner of the least log-loss on expansion in the newest two windows; the default unless another is better by
-    more than two standard errors of the paired difference."""
-    recent = windows[-2:]
+def _best(windows: Sequence[Window], learners: list[str]) -> tuple[str, str]:
+    """The one of `learners` of the least log-loss on expansion in the newest two windows in which the first of them had
+    its say; the first unless another is better by more than a standard error of the paired difference."""
+    default = learners[0]
+    recent = [window for window in windows if default in window.trial.log_odds][-2:]
     if not recent:
-        return LEARNERS[0], "no earlier origin to choose by"
+        return default, "no earlier origin to choose by"
     told = {
         learner: np.concatenate([losses(*window.told(learner, "expansion")) for window in recent])
-        for learner in LEARNERS
+        for learner in learners
     }
-    best = min(LEARNERS, key=lambda learner: told[learner].mean())
-    gap = told[LEARNERS[0]] - told[best]
-    if gap.mean() <= SURE * gap.std() / np.sqrt(len(gap)):
-        best = LEARNERS[0]
-    figures = ", ".join(f"{learner} {told[learner].mean():.5f}" for learner in LEARNERS)
+    best = min(learners, key=lambda learner: told[learner].mean())
+    gap = told[default] - told[best]
+    if gap.mean() <= gap.std() / np.sqrt(len(gap)):
+        best = default
+    figures = ", ".join(f"{learner} {told[learner].mean():.5f}" for learner in learners)
     return best, f"log-loss at earlier origins: {figures}"
 
 

@@ -22,6 +22,7 @@ DEFINITIONS = Definitions(Tiers(), FeatureParams())
 LABELS = LabelParams(horizons=(90, 180))
 QUICK = BoosterParams(rounds=12, min_data_in_leaf=20, feature_fraction=0.3)
 AS_OF = date(2025, 6, 1)
+MONTHS = tuple(date(2024 + m // 12, m % 12 + 1, 1) for m in range(14))
 WORDS = {
     "industry": ("retail", "bank", "care"),
     "country": ("GB", "DE"),
@@ -81,6 +82,28 @@ def dataset(n: int, seed: int = 0) -> Dataset:
     for h in LABELS.horizons:
         labels[f"increment_{h}"] = np.where(happened & (expansion < h), gain * h / 180, -1.0)
     return Dataset(features, pa.table(labels))
+
+
+def history(accounts: int = 300, months: tuple[date, ...] = MONTHS) -> Dataset:
+    """Accounts seen on the first of every month until they close, each month with other figures; how busy an account is
+    never changes."""
+    rng = np.random.default_rng(5)
+    last = rng.integers(3, len(months) + 1, accounts)
+    pairs = [(i, m) for i in range(accounts) for m in range(len(months)) if m < last[i]]
+    rows = feature_rows(len(pairs), seed=3)
+    busy = rng.lognormal(2, 1, accounts)
+    own: dict[str, pa.Array] = {
+        "account_id": pa.array([f"a{i:05d}" for i, _ in pairs]),
+        "as_of": pa.array([months[m] for _, m in pairs], pa.date32()),
+    }
+    for name in ("users_28d", "user_days_28d", "run_rate"):
+        own[name] = pa.array([float(busy[i] * rng.lognormal(0, 0.3)) for i, _ in pairs])
+    for name, column in own.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    labels = dataset(len(pairs)).labels
+    for name in ("account_id", "as_of"):
+        labels = labels.set_column(labels.column_names.index(name), name, own[name])
+    return Dataset(rows, labels)
 
 
 def fitted(seed: int = 0, n: int = 1_500) -> Scorer:

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 from models.calibration import Calibration
 from models.hazard import EDGES, STARTS, chance, incidence
 from models.scorer import Scorer
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, feature_rows
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, feature_rows, history
 from training.fit import LEARNERS, assemble, fit_all
 
 HORIZONS = EDGES[1:]
@@ -43,8 +43,8 @@ def test_chances_rise_with_the_horizon_and_share_one_whole(
 @pytest.fixture(scope="module")
 def scorers() -> list[Scorer]:
     """One a learner, calibrated each in a way that pulls the two targets apart."""
-    data = dataset(1_500)
-    fitted = fit_all(data, LABELS, QUICK, 0)
+    data = history()
+    fitted = fit_all(data, LABELS, QUICK, 0, teacher=True)
     apart = {"expansion": Calibration(1.4, 0.6, -1.0), "high_value": Calibration(0.7, 1.2, 1.0)}
     return [assemble(fitted, data, DEFINITIONS, LABELS, {}, learner, apart) for learner in LEARNERS]
 

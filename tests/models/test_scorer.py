@@ -23,8 +23,9 @@ from models.hazard import REASON_INTERVAL, chance, incidence
 from models.manifest import seal
 from models.peers import age_band
 from models.scorer import Scorer, rule_scorer
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, feature_rows, fitted
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, feature_rows, fitted, history
 from training.fit import LEARNERS, assemble, fit_all
+from training.teacher import PUPIL
 
 FILES = (
     *(
@@ -305,15 +306,15 @@ def test_the_encoding_that_scores_is_the_bundles_own(sealed: Path, tonight: pa.T
 def test_every_learner_is_served_from_text_alone_and_named_in_the_card(
     learner: str, tonight: pa.Table, tmp_path: Path
 ) -> None:
-    data = dataset(1_500)
-    scorer = assemble(fit_all(data, LABELS, QUICK, 0), data, DEFINITIONS, LABELS, {}, learner)
+    data = history()
+    scorer = assemble(fit_all(data, LABELS, QUICK, 0, teacher=True), data, DEFINITIONS, LABELS, {}, learner)
     scorer.save(tmp_path / "bundle")
     again = Scorer.load(tmp_path / "bundle")
     assert again.card["learner"] == learner
     assert again.score(tonight).equals(scorer.score(tonight))
     assert {path.suffix for path in (tmp_path / "bundle").iterdir()} == {".json", ".txt"}
     trees = [path.name for path in (tmp_path / "bundle").glob("expansion.*.lgb.txt")]
-    assert len(trees) == (0 if learner == "logistic" else QUICK.seeds)
+    assert len(trees) == {"logistic": 0, "distilled": PUPIL["seeds"]}.get(learner, QUICK.seeds)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -3,40 +3,15 @@
 from __future__ import annotations
 
 import math
-from datetime import date
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from models.encoding import Encoding
-from tests.models.made_features import dataset, feature_rows
+from tests.models.made_features import MONTHS, dataset, history
 from training.dataset import Dataset
 from training.surrogates import LATER, SURROGATES, foresee, later
-
-MONTHS = tuple(date(2024 + m // 12, m % 12 + 1, 1) for m in range(14))
-
-
-def history(accounts: int = 300, months: tuple[date, ...] = MONTHS) -> Dataset:
-    """Accounts seen on the first of every month until they close, each month with other figures; how busy an account is
-    never changes."""
-    rng = np.random.default_rng(5)
-    last = rng.integers(3, len(months) + 1, accounts)
-    pairs = [(i, m) for i in range(accounts) for m in range(len(months)) if m < last[i]]
-    rows = feature_rows(len(pairs), seed=3)
-    busy = rng.lognormal(2, 1, accounts)
-    own = {
-        "account_id": pa.array([f"a{i:05d}" for i, _ in pairs]),
-        "as_of": pa.array([months[m] for _, m in pairs], pa.date32()),
-    }
-    for name in ("users_28d", "user_days_28d", "run_rate"):
-        own[name] = pa.array([float(busy[i] * rng.lognormal(0, 0.3)) for i, _ in pairs])
-    for name, column in own.items():
-        rows = rows.set_column(rows.column_names.index(name), name, column)
-    labels = dataset(len(pairs)).labels
-    for name in ("account_id", "as_of"):
-        labels = labels.set_column(labels.column_names.index(name), name, own[name])
-    return Dataset(rows, labels)
 
 
 @pytest.mark.parametrize("days", LATER)
