@@ -39,6 +39,9 @@ of each run are kept in [results/results.json](results/results.json) and this pa
 - **Landmarks.** Dates are the first of a month, so hardly any account is seen exactly 4, 13 or 26 weeks after sign-up.
   *Week 4* is every account aged 14 to 55 days at a held-out date, *week 13* 56 to 125, *week 26* 126 to 251.
 - **Ranks** over several dates are taken within each date: the top 5 % is the top 5 % of every date.
+- **Unmarked test accounts.** In `faulty` one account in a hundred is a test that nobody marked as internal. Where most
+  accounts say what they are, those that do not are neither taught nor judged by (adr/0026), so they are in no figure
+  here; they are scored at night like any other, and `expansion check` asks to mark them.
 - **Seeds.** A share of another candidate's figure is the mean over the seeds over the other's mean; expected over seen
   is the sum over the sum. Brackets give the lowest and the highest seed; square brackets a 95 % interval, accounts
   resampled.
