@@ -164,10 +164,24 @@ def test_every_candidate_of_a_contest_scores_the_same_accounts_at_every_date(hel
         assert all(said == truths["champion"] for said in truths.values()), key
         assert len({row["account_id"] for row in rows}) == len(truths["champion"]), key
         assert {row["label"] for row in rows} <= {0, 1}
-    assert {*LEARNERS, "base_rate", "tier_prior", "position"} <= {r["candidate"] for r in groups["expansion", 90]}
+    assert {*LEARNERS[1:], "base_rate", "tier_prior", "position"} <= {r["candidate"] for r in groups["expansion", 90]}
     headline = {r["candidate"] for r in groups["expansion", 180]}
     assert {"books_only", "direct", "tweedie"} <= headline  # fitted where the grade asks for them
     assert "expansion_score" in {row["candidate"] for row in groups["moved_up", 180]}
+
+
+def test_with_a_teacher_the_trees_it_taught_stand_beside_the_others_and_serve_unless_one_did_better(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Workspace(Path(shutil.copytree(workspace.root, tmp_path / "copy")))
+    for module in ("recipe", "trials"):
+        monkeypatch.setattr(f"training.{module}.TREES_FROM", 20)
+    monkeypatch.setattr("training.surrogates.LEAST_ROWS", 300)
+    said = train(copy, DEFINITIONS, LABELS, TrainParams(teacher=True, booster=PARAMS.booster))
+    candidates = read_table(copy.artifacts / "heldout.parquet")["candidate"].unique().to_pylist()
+    assert set(LEARNERS) <= set(candidates)
+    assert said["learner"] == "distilled" or "distilled" in said["chosen"]
+    assert Scorer.load(copy.artifacts / "candidate").card["learner"] == said["learner"]
 
 
 def test_every_held_out_account_is_described_once(heldout: pa.Table, workspace: Workspace) -> None:
