@@ -226,7 +226,8 @@ def serve(
     from serving.settings import read_settings, refuse_taken_port, switch_off_telemetry
 
     switch_off_telemetry()
-    refuse_open_door(settings := read_settings(), _now)
+    settings = read_settings()
+    refuse_open_door(settings, _now)
     refuse_taken_port(settings)
     os.chdir(Path(__file__).parent)
     service = ["-m", "bentoml", "serve", "serving.service:ExpansionService", "--host", host, "--port", str(port)]

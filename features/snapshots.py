@@ -102,7 +102,7 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
 def _internal_told() -> str:
     """SQL: whether most accounts say if they are internal. Test accounts use much and never pay: the few that nobody
     has marked would teach that use leads nowhere, so they are scored, and neither taught nor judged (docs/adr/0026)."""
-    return f"SELECT avg(CASE WHEN is_internal IS NULL THEN 0 ELSE 1 END) >= {INTERNAL_TOLD} FROM accounts"
+    return f"SELECT count(is_internal) >= {INTERNAL_TOLD} * count(*) FROM accounts"
 
 
 def refuse_unopened(as_of: date, today: date) -> None:

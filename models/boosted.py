@@ -61,17 +61,21 @@ def fit_boosted(
     seed: int,
     names: list[str],
     categories: list[int],
+    *,
+    objective: str = "binary",
+    base: float | None = None,
 ) -> Hazard:
-    """Fits one cause-specific hazard on the snapshots of `matrix`."""
+    """Fits one cause-specific hazard on the snapshots of `matrix`. Of labels that are chances the objective is
+    "cross_entropy". `base`: log-odds of the event per 30 days to start from; null: as the labels have it."""
     if taught.label.sum() == 0:
         return Never()
-    base = taught.base
+    base = taught.base if base is None else base
     rows = np.column_stack([matrix[taught.row], STARTS[taught.interval]])
     boosters = [
         fit_booster(
             rows,
             taught.label,
-            "binary",
+            objective,
             params,
             seed + number,
             names=[*names, INTERVAL_FEATURE],

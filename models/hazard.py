@@ -68,7 +68,8 @@ class Never:
 @dataclass(frozen=True)
 class PersonPeriods:
     """Snapshot x interval rows that teach one hazard, each (m,): `row` (index of the snapshot), `interval`, `label`
-    (0 or 1), `months` observed of the interval, `weight` (how many such rows it stands for)."""
+    (0 or 1; a teacher's is a chance), `months` observed of the interval, `weight` (how many such rows it stands
+    for)."""
 
     row: np.ndarray
     interval: np.ndarray

@@ -33,7 +33,7 @@ class Design:
     @classmethod
     def learn(cls, matrix: np.ndarray, categories: list[int]) -> Design:
         numeric = [i for i in range(matrix.shape[1]) if i not in categories]
-        logged = np.ma.masked_invalid(_log(matrix[:, numeric]))
+        logged = np.ma.masked_invalid(signed_log(matrix[:, numeric]))
         scale = np.asarray(logged.std(axis=0).filled(0.0))
         null = np.isnan(matrix).mean(axis=0) if len(matrix) else np.zeros(matrix.shape[1])
         codes = [(i, int(c)) for i in categories for c in np.unique(matrix[:, i][~np.isnan(matrix[:, i])])]
@@ -47,7 +47,7 @@ class Design:
 
     def columns(self, matrix: np.ndarray) -> np.ndarray:
         """(n, columns) float64."""
-        standard = (_log(matrix[:, self.numeric]) - np.array(self.mean)) / np.array(self.scale)
+        standard = (signed_log(matrix[:, self.numeric]) - np.array(self.mean)) / np.array(self.scale)
         flags = np.isnan(matrix[:, self.flagged]).astype(np.float64)
         levels = [(matrix[:, place] == code).astype(np.float64) for place, code in self.levels]
         return np.column_stack([np.nan_to_num(standard), flags, *levels])
@@ -210,5 +210,6 @@ def linear(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return out
 
 
-def _log(matrix: np.ndarray) -> np.ndarray:
+def signed_log(matrix: np.ndarray) -> np.ndarray:
+    """log(1 + |x|) with the sign of x; null stays null."""
     return np.asarray(np.sign(matrix) * np.log1p(np.abs(matrix)))

@@ -12,6 +12,7 @@ import numpy as np
 
 from models.boosting import THREADS, fit_boosters
 from models.encoding import Encoding
+from models.logistic import signed_log
 from training.dataset import Dataset
 
 SURROGATES = (
@@ -49,8 +50,7 @@ def later(data: Dataset, days: int) -> tuple[np.ndarray, np.ndarray]:
     place = np.minimum(np.searchsorted(here, there), len(here) - 1)
     columns = [data.features[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in SURROGATES]
     value = np.nan_to_num(np.column_stack(columns))[place]
-    logs = np.sign(value) * np.log1p(np.abs(value))
-    return np.where((here[place] == there)[:, None], logs, 0.0), then >= 0
+    return np.where((here[place] == there)[:, None], signed_log(value), 0.0), then >= 0
 
 
 def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, seed: int) -> np.ndarray | None:

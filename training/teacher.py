@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 
 from models.average import average
-from models.boosted import INTERVAL_FEATURE, Boosted, fit_boosted
-from models.boosting import BoosterParams, fit_booster
-from models.hazard import LOG_MONTHS, STARTS, Hazard, Never, PersonPeriods, chance
+from models.boosted import fit_boosted
+from models.boosting import BoosterParams
+from models.hazard import EDGES, STARTS, Hazard, Never, PersonPeriods, chance
 from models.logistic import fit_logistic_hazard
 
 SNAPSHOTS = 40_000  # that the teacher is asked about, each in one interval
@@ -52,23 +52,10 @@ def distilled(
         asked = np.sort(np.random.default_rng([seed, SNAPSHOTS]).choice(asked, SNAPSHOTS, replace=False))
     interval = np.arange(len(asked)) % len(STARTS)
     soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories)
-    rows = np.column_stack([matrix[asked], STARTS[interval]])
+    told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 4 // 3})
-    boosters = [
-        fit_booster(
-            rows,
-            soft,
-            "cross_entropy",
-            pupil,
-            seed + number,
-            names=[*names, INTERVAL_FEATURE],
-            categories=categories,
-            offset=taught.base + LOG_MONTHS[interval],
-            monotone=params.monotone,
-        )
-        for number in range(pupil.seeds)
-    ]
-    return average(matrix, taught, Boosted(tuple(boosters), taught.base))
+    trees = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
+    return average(matrix, taught, trees)
 
 
 def _told(

@@ -114,8 +114,9 @@ def profile(con: duckdb.DuckDBPyConnection) -> Profile:
     """The views accounts, events, revenue, touches and account_users of an opened warehouse."""
     tables = tuple(_table(con, table) for table in TABLES.values())
     by_name = {table.table: table for table in tables}
-    [(internal,)] = con.execute("SELECT count(*) FROM accounts WHERE is_internal").fetchall()
-    [(unmarked,)] = con.execute("SELECT count(*) FROM accounts WHERE is_internal IS NULL").fetchall()
+    [(internal, unmarked)] = con.execute(
+        "SELECT count(*) FILTER (is_internal), count(*) - count(is_internal) FROM accounts"
+    ).fetchall()
     [(names,)] = con.execute("SELECT count(DISTINCT event_name) FROM events").fetchall()
     return Profile(
         tables,

@@ -155,18 +155,8 @@ def test_serving_and_scoring_need_none_of_the_training_tools(tmp_path: Path) -> 
 def test_a_port_that_is_taken_and_a_host_that_is_not_ours_are_told_in_one_sentence(tmp_path: Path, host: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        command = [
-            sys.executable,
-            "-m",
-            "expansion",
-            "serve",
-            "--workspace",
-            str(tmp_path),
-            "--host",
-            host,
-            "--port",
-            port,
-        ]
+        asked = ["--workspace", str(tmp_path), "--host", host, "--port", port]
+        command = [sys.executable, "-m", "expansion", "serve", *asked]
         own = {"EXPANSION_INSECURE": "true"}
         ran = subprocess.run(command, cwd=ROOT, env={**os.environ, **own}, capture_output=True, text=True, check=False)
     assert ran.returncode == 2

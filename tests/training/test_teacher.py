@@ -42,22 +42,24 @@ def made() -> Made:
     return Made(signs, state[:, None] + rng.normal(0, 0.2, (n, 2)), taught, -np.expm1(-90 * rate))
 
 
-def test_few_outcomes_and_a_teacher_come_nearer_to_the_truth_than_few_outcomes_alone(made: Made) -> None:
+@pytest.fixture(scope="module")
+def pupil(made: Made) -> Hazard:
+    return distilled(made.signs, made.foreseen, made.taught, np.arange(len(made.true)), PARAMS, 1, NAMES, [])
+
+
+def test_few_outcomes_and_a_teacher_come_nearer_to_the_truth_than_few_outcomes_alone(made: Made, pupil: Hazard) -> None:
     alone = fit_boosted(made.signs, made.taught, PARAMS, 1, NAMES, [])
-    pupil = distilled(made.signs, made.foreseen, made.taught, np.arange(len(made.true)), PARAMS, 1, NAMES, [])
     far, near = (divergence(made.true, expit(hazard.at(made.signs, 0))) for hazard in (alone, pupil))
     assert near < 0.8 * far
 
 
-def test_what_it_says_adds_up_to_the_events_seen(made: Made) -> None:
-    pupil = distilled(made.signs, made.foreseen, made.taught, np.arange(len(made.true)), PARAMS, 1, NAMES, [])
+def test_what_it_says_adds_up_to_the_events_seen(made: Made, pupil: Hazard) -> None:
     told = sum(expit(pupil.at(made.signs[made.taught.row[rows]], k)).sum() for k, rows in _by_interval(made.taught))
     assert told == pytest.approx(made.taught.label.sum(), rel=0.01)
 
 
-def test_it_is_kept_and_explained_without_the_teacher(made: Made) -> None:
+def test_it_is_kept_and_explained_without_the_teacher(made: Made, pupil: Hazard) -> None:
     few = made.signs[:200]
-    pupil = distilled(made.signs, made.foreseen, made.taught, np.arange(3_000), PARAMS, 1, NAMES, [])
     named = {f"expansion.{number}": booster for number, booster in enumerate(boosters_of(pupil))}
     again: Hazard = hazard_from_json(pupil.to_json(), "expansion", named)
     assert np.array_equal(again.log_odds(few), pupil.log_odds(few))
