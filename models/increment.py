@@ -1,77 +1,51 @@
-"""Money: expected increment = P(expand) x E[increment | expand], the second in logs by trees and a ridge, averaged.
+"""Money: expected increment = P(expand) x E[increment | expand].
 
-The mean of a back-transformed log is too low, so it is multiplied by total actual over total expected (Duan 1983, as a
-ratio), told out of fold by account: in sample the trees have seen the amounts and the factor would come out too small.
+What a move to the next tier brings depends above all on which tier that is, and early in a vendor's history hardly
+anyone has moved to the upper ones. So trees learn no money but multiples of a unit that is known of every account: the
+step that lies before it. They learn them in logs. The mean of a back-transformed log is too low, so it is multiplied by
+total actual over total expected (Duan 1983, as a ratio), told out of fold by account: in sample the trees have seen the
+amounts and the factor would come out too small. Measured in docs/adr/0027.
+
 Tweedie is the challenger: one model of the gain itself, whoever it comes from.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 
 from models.boosting import THREADS, BoosterParams, fit_booster
 from models.hazard import thin
-from models.logistic import Design, linear
 
 HORIZON_FEATURE = "log_horizon"
-LEAST_ROWS = 30  # fewer, and every account is given the mean gain: money then ranks as probability does
-NO_GAIN_KNOWN = 1.0 / 30  # one unit of money a month, where nobody has expanded yet
-WINSOR = 0.995  # training amounts above this quantile are set to it; evaluation never is
+STEP = ("run_rate", "headroom")  # features that the unit is made of
+LEAST_ROWS = 30  # fewer, and every account is given the mean multiple of its unit
+WINSOR = 0.995  # multiples above this quantile of training are set to it; evaluation's never are
 BAND = (0.1, 0.9)  # quantiles of the multiplicative error told as the range of the amount
 FOLDS = 3  # by account, for the smearing
-PENALTY = 100.0  # of the ridge on log amounts
-SHARES = (0.5, 0.25, 0.75, 0.0, 1.0)  # of the ridge; the best out of fold is taken
 HALF_TRUST = 200  # accounts of a later window whose total is half believed: a few large ones make it; docs/adr/0016
 TWEEDIE_POWER = 1.5
 
 
 @dataclass(frozen=True)
-class Line:
-    """A linear sum over a design's columns and the log horizon: log1p of money."""
-
-    design: Design
-    weights: tuple[float, ...]
-    intercept: float
-    least: float
-    most: float  # of training; a line goes on for ever, and amounts are told in logs
-
-    def raw(self, matrix: np.ndarray, horizon: np.ndarray) -> np.ndarray:
-        said = linear(_columns(self.design, matrix, horizon), np.array(self.weights)) + self.intercept
-        return np.clip(said, self.least, self.most)
-
-    def to_json(self) -> dict[str, Any]:
-        plain = {name: getattr(self, name) for name in ("intercept", "least", "most")}
-        return {"design": self.design.to_json(), "weights": list(self.weights), **plain}
-
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Line:
-        return cls(**said | {"design": Design.from_json(said["design"]), "weights": tuple(said["weights"])})
-
-
-@dataclass(frozen=True)
 class Amount:
-    """E[increment | expand]. `smear`: total actual over total back-transformed. `low`, `high`: 10 % and 90 % quantiles
-    of actual over expected, told out of fold by account over all horizons."""
+    """E[increment | expand]. `booster`: log1p of multiples of the unit; without one all have the same. `smear`: total
+    actual over total back-transformed. `low`, `high`: 10 % and 90 % quantiles of actual over expected, told out of fold
+    by account over all horizons. `step`: places of the columns of `STEP`; empty: the unit is one of money a month."""
 
     booster: lgb.Booster | None
     smear: float
     low: float
     high: float
-    mean_a_day: float = 0.0  # gain of an account that expands, money a day of the horizon; serves without a booster
-    line: Line | None = None
-    share: float = 0.5  # of the line in the mean of both
+    step: tuple[int, ...] = ()
 
     def expected(self, matrix: np.ndarray, horizon: int) -> np.ndarray:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
-        if self.booster is None or self.line is None or not len(matrix):
-            return np.full(len(matrix), self.smear * self.mean_a_day * horizon)
         horizons = np.full(len(matrix), float(horizon))
-        trees, line = _raw(self.booster, self.line, matrix, horizons)
-        return np.asarray(self.smear * _back(trees, line, self.share))
+        multiple = _multiple(self.booster, matrix, horizons) if self.booster is not None else np.ones(len(matrix))
+        return np.asarray(self.smear * multiple * _unit(matrix, self.step, horizons))
 
     def brought_into_line(self, expected: np.ndarray, gained: np.ndarray) -> Amount:
         """The same, its total held against accounts of a later window that expanded: what was `expected` and what they
@@ -100,38 +74,34 @@ def fit_amount(
             increment of an account that expanded counts as zero gain.
         accounts: (n,) number of each row's account; null: every row is another's.
     """
+    step = tuple(names.index(name) for name in STEP) if set(STEP) <= set(names) else ()
     rows = np.concatenate([row for row, _ in gains.values()]) if gains else np.empty(0, dtype=int)
-    if len(rows) < LEAST_ROWS:
-        daily = np.concatenate([[], *(np.maximum(gain, 0.0) / horizon for horizon, (_, gain) in gains.items())])
-        return Amount(None, 1.0, 1.0, 1.0, float(daily.mean()) if daily.sum() > 0 else NO_GAIN_KNOWN)
+    if not len(rows):
+        return Amount(None, 1.0, 1.0, 1.0, step)  # nobody expanded yet: one unit
     horizon = np.concatenate([np.full(len(row), float(h)) for h, (row, _) in gains.items()])
-    gain = np.maximum(np.concatenate([g for _, g in gains.values()]), 0.0)
-    capped = np.minimum(gain, np.quantile(gain, WINSOR))
+    multiple = np.maximum(np.concatenate([gain for _, gain in gains.values()]), 0.0) / _unit(matrix[rows], step, horizon)
+    if len(rows) < LEAST_ROWS:
+        return Amount(None, float(multiple.mean()) or 1.0, 1.0, 1.0, step)
+    capped = np.minimum(multiple, np.quantile(multiple, WINSOR))
     small = params.model_copy(
         update={"num_leaves": 7, "min_data_in_leaf": max(20, len(rows) // 50), "lambda_l2": min(params.lambda_l2, 10.0)}
     )
+    data, columns = np.column_stack([matrix[rows], np.log(horizon)]), [*names, HORIZON_FEATURE]
 
-    def fit(part: np.ndarray) -> tuple[lgb.Booster, Line]:
-        taught, target = matrix[rows[part]], np.log1p(capped[part])
-        data = np.column_stack([taught, np.log(horizon[part])])
-        trees = fit_booster(
-            data, target, "regression", small, seed, names=[*names, HORIZON_FEATURE], categories=categories
-        )
-        return trees, _fit_line(taught, horizon[part], target, categories)
+    def fit(part: np.ndarray) -> lgb.Booster:
+        target = np.log1p(capped[part])
+        return fit_booster(data[part], target, "regression", small, seed, names=columns, categories=categories)
 
     whose = np.arange(len(rows)) if accounts is None else np.unique(accounts[rows], return_inverse=True)[1]
     fold = np.random.default_rng([seed, FOLDS]).integers(0, FOLDS, whose.max() + 1)[whose]
-    apart = np.zeros((2, len(rows)))  # what trees and line say of rows they did not learn from
+    apart = np.ones(len(rows))  # what trees say of rows they did not learn from
     for number in range(FOLDS):
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         if len(held) and len(rest):
-            apart[:, held] = _raw(*fit(rest), matrix[rows[held]], horizon[held])
-    share = min(SHARES, key=lambda share: _missed(apart, share, np.log1p(capped)))
-    back = _back(apart[0], apart[1], share)
-    smear = float(capped.sum() / max(back.sum(), 1e-9))
-    low, high = (float(q) for q in np.quantile(gain / np.maximum(smear * back, 1e-9), BAND))
-    trees, line = fit(np.arange(len(rows)))
-    return Amount(trees, smear, low, high, line=line, share=share)
+            apart[held] = _multiple(fit(rest), matrix[rows[held]], horizon[held])
+    smear = float(capped.sum() / max(apart.sum(), 1e-9))
+    low, high = (float(q) for q in np.quantile(multiple / np.maximum(smear * apart, 1e-9), BAND))
+    return Amount(fit(np.arange(len(rows))), smear, low, high, step)
 
 
 def fit_tweedie(
@@ -153,32 +123,18 @@ def fit_tweedie(
     )
 
 
-def _fit_line(matrix: np.ndarray, horizon: np.ndarray, target: np.ndarray, categories: list[int]) -> Line:
-    design = Design.learn(matrix, categories)
-    columns = _columns(design, matrix, horizon)
-    centre, middle = columns.mean(axis=0), float(target.mean())
-    centred = columns - centre
-    bend = centred.T @ centred + PENALTY * np.eye(columns.shape[1])
-    bend[-1, -1] -= PENALTY * 0.99  # the horizon is told, not learned: longer must mean more
-    weights = np.linalg.solve(bend, centred.T @ (target - middle))
-    intercept = middle - float(centre @ weights)
-    return Line(design, tuple(weights.tolist()), intercept, float(target.min()), float(target.max()))
+def _unit(matrix: np.ndarray, step: tuple[int, ...], horizon: np.ndarray) -> np.ndarray:
+    """(n,) money: over the horizon, headroom and half of the run-rate, which is midway between what a move to the next
+    tier brings at least and that tier's floor. On the highest tier the run-rate stands for the headroom."""
+    if not step:
+        return horizon / 30
+    rate, headroom = np.nan_to_num(matrix[:, step[0]]), matrix[:, step[1]]
+    return np.asarray((np.where(np.isnan(headroom), rate, headroom) + rate / 2) * horizon / 30)
 
 
-def _columns(design: Design, matrix: np.ndarray, horizon: np.ndarray) -> np.ndarray:
-    return np.column_stack([design.columns(matrix), np.log(horizon)])
-
-
-def _raw(trees: lgb.Booster, line: Line, matrix: np.ndarray, horizon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) log1p of money by each."""
-    data = np.column_stack([matrix, np.log(horizon)])
-    return np.asarray(trees.predict(data, num_threads=THREADS)), line.raw(matrix, horizon)
-
-
-def _back(trees: np.ndarray, line: np.ndarray, share: float) -> np.ndarray:
-    """(n,) money before smearing: the mean of both in logs, carried back."""
-    return np.asarray(np.expm1(np.maximum((1 - share) * trees + share * line, 0.0)))
-
-
-def _missed(apart: np.ndarray, share: float, target: np.ndarray) -> float:
-    return float(np.mean(((1 - share) * apart[0] + share * apart[1] - target) ** 2))
+def _multiple(booster: lgb.Booster, matrix: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+    """(n,) of the unit, before smearing."""
+    if not len(matrix):
+        return np.zeros(0)
+    said = np.asarray(booster.predict(np.column_stack([matrix, np.log(horizon)]), num_threads=THREADS))
+    return np.asarray(np.expm1(np.maximum(said, 0.0)))

@@ -27,7 +27,7 @@ from models.errors import BundleRefused
 from models.files import boosters_of, hazard_from_json
 from models.golden import golden
 from models.hazard import Hazard, chance, incidence
-from models.increment import Amount, Line
+from models.increment import Amount
 from models.manifest import seal, verify
 from models.peers import Peers, age_band, band_means, medians, sample
 from models.reasons import Explanation, Part, tell
@@ -169,12 +169,10 @@ class Scorer:
         folder.mkdir(parents=True, exist_ok=True)
         for name, booster in self.boosters.items():
             (folder / f"{name}.lgb.txt").write_text(to_text(booster))
-        line = self.amount.line
         model = {
             "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
             "calibration": {name: found.to_json() for name, found in self.calibration.items()},
-            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "mean_a_day", "share")},
-            "line": None if line is None else line.to_json(),
+            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "step")},
         }
         parts = {
             "card": self.card,
@@ -206,14 +204,14 @@ class Scorer:
             )
         model = json.loads((folder / "model.json").read_text())
         boosters = {p.name.removesuffix(".lgb.txt"): lgb.Booster(model_file=str(p)) for p in folder.glob("*.lgb.txt")}
-        line = None if model["line"] is None else Line.from_json(model["line"])
+        amount = model["amount"] | {"step": tuple(model["amount"]["step"])}
         return cls(
             card=said["card"],
             definitions=definitions,
             encoding=Encoding.from_json(said["encoding"]),
             peers=Peers(**json.loads((folder / "peers.json").read_text())),
             hazards={name: hazard_from_json(text, name, boosters) for name, text in model["hazards"].items()},
-            amount=Amount(boosters.get("amount"), **model["amount"], line=line),
+            amount=Amount(boosters.get("amount"), **amount),
             calibration={name: Calibration(**found) for name, found in model["calibration"].items()},
             bundle_id=bundle_id,
         )

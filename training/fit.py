@@ -24,7 +24,7 @@ from models.scorer import Scorer
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 from training.surrogates import foresee
-from training.teacher import distilled
+from training.teacher import distilled, drawn
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
 LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first fitted, unless another did better
@@ -80,18 +80,24 @@ def fit_all(
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
     names, categories = list(encoding.names), encoding.category_columns
-    foreseen = foresee(data, encoding, matrix, seed) if trees and teacher else None
+    taught = {target: taught_by(data, target).thinned(seed) for target in TARGETS}
+    asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
+    foreseen = None
+    if trees and teacher:
+        needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
+        foreseen = foresee(data, encoding, matrix, needed, seed)
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
-        taught = taught_by(data, target).thinned(seed)
-        linear = fit_logistic_hazard(matrix, taught, categories)
-        boosted = fit_boosted(matrix, taught, params, seed, names, categories) if trees else linear
+        rows = taught[target]
+        linear = fit_logistic_hazard(matrix, rows, categories)
+        boosted = fit_boosted(matrix, rows, params, seed, names, categories) if trees else linear
         hazards["logistic"][target], hazards["hazard"][target] = linear, boosted
-        hazards["average"][target] = average(matrix, taught, boosted, linear) if trees else linear
+        hazards["average"][target] = average(matrix, rows, boosted, linear) if trees else linear
         if foreseen is not None:
-            at_risk = np.flatnonzero(data.flag(f"{target}_at_risk"))
-            hazards["distilled"][target] = distilled(matrix, foreseen, taught, at_risk, params, seed, names, categories)
+            hazards["distilled"][target] = distilled(
+                matrix, foreseen, rows, asked[target], params, seed, names, categories
+            )
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
     churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories)

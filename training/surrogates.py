@@ -53,9 +53,12 @@ def later(data: Dataset, days: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where((here[place] == there)[:, None], signed_log(value), 0.0), then >= 0
 
 
-def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, seed: int) -> np.ndarray | None:
+def foresee(
+    data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.ndarray, seed: int
+) -> np.ndarray | None:
     """(n, k) what the surrogates of each row of `matrix` will be, in signed logs, as trees say that the other half of
-    the accounts taught; null where the history is too short to tell, or nothing varies."""
+    the accounts taught; NaN in rows that are not among the places `asked`. Null where the history is too short to tell,
+    or nothing varies."""
     account, rng = data.account_numbers(), np.random.default_rng([seed, HALVES])
     half = rng.integers(0, HALVES, account.max(initial=0) + 1)[account]
     found: list[np.ndarray] = [np.zeros((len(matrix), 0))]
@@ -64,9 +67,9 @@ def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, seed: int) ->
         if told.sum() < LEAST_ROWS:
             continue
         value = value[:, value[told].std(axis=0) > 0]
-        said = np.zeros(value.shape)
+        said = np.full(value.shape, np.nan)
         for one in range(HALVES):
-            taught, asked = np.flatnonzero(told & (half != one)), np.flatnonzero(half == one)
+            taught, others = np.flatnonzero(told & (half != one)), asked[half[asked] == one]
             if len(taught) > MOST_ROWS:
                 taught = np.sort(rng.choice(taught, MOST_ROWS, replace=False))
             boosters = fit_boosters(
@@ -78,8 +81,9 @@ def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, seed: int) ->
                 names=list(encoding.names),
                 categories=encoding.category_columns,
             )
+            rows = matrix[others]
             for column, booster in enumerate(boosters):
-                said[asked, column] = booster.predict(matrix[asked], num_threads=THREADS)
+                said[others, column] = booster.predict(rows, num_threads=THREADS)
         found.append(said)
     foreseen = np.column_stack(found)
     return foreseen if foreseen.shape[1] else None

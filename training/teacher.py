@@ -33,7 +33,7 @@ def distilled(
     matrix: np.ndarray,
     foreseen: np.ndarray,
     taught: PersonPeriods,
-    at_risk: np.ndarray,
+    asked: np.ndarray,
     params: BoosterParams,
     seed: int,
     names: list[str],
@@ -42,20 +42,24 @@ def distilled(
     """Fits one cause-specific hazard on the snapshots of `matrix`.
 
     Args:
-        foreseen: (n, k) surrogates, see `surrogates.foresee`.
-        at_risk: places of the snapshots that may be asked about, whether their outcome is known or not.
+        foreseen: (n, k) surrogates of all snapshots that teach or are asked about, see `surrogates.foresee`.
+        asked: places of the snapshots of which the pupil is told, see `drawn`.
     """
     if taught.label.sum() == 0:
         return Never()
-    asked = at_risk
-    if len(asked) > SNAPSHOTS:
-        asked = np.sort(np.random.default_rng([seed, SNAPSHOTS]).choice(asked, SNAPSHOTS, replace=False))
     interval = np.arange(len(asked)) % len(STARTS)
     soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories)
     told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 4 // 3})
     trees = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
     return average(matrix, taught, trees)
+
+
+def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:
+    """Those of the places `at_risk`, whether their outcome is known or not, that the teacher is asked about."""
+    if len(at_risk) <= SNAPSHOTS:
+        return at_risk
+    return np.sort(np.random.default_rng([seed, SNAPSHOTS]).choice(at_risk, SNAPSHOTS, replace=False))
 
 
 def _told(

@@ -16,7 +16,7 @@ from models.boosted import Boosted, fit_boosted
 from models.boosting import BoosterParams
 from models.calibration import Calibration
 from models.hazard import EDGES, NEVER, Hazard, chance, incidence, person_periods
-from models.increment import Amount, Line, fit_amount
+from models.increment import Amount, fit_amount
 from models.logistic import LogisticHazard, fit_logistic_hazard
 
 FROZEN = Path(__file__).parent / "frozen"
@@ -51,7 +51,7 @@ def thawed() -> tuple[Hazard, Hazard, Hazard, Amount, dict[str, list[float]]]:
     said = json.loads((FROZEN / "answers.json").read_text())
     boosters = {path.name.split(".")[0]: lgb.Booster(model_file=str(path)) for path in FROZEN.glob("*.lgb.txt")}
     expand, churn = (Boosted((boosters[name],), said["bases"][name]) for name in ("expansion", "churn"))
-    amount = Amount(boosters["amount"], **said["amount"], line=Line.from_json(said["line"]))
+    amount = Amount(boosters["amount"], **said["amount"])
     return expand, churn, LogisticHazard.from_json(said["ridge"]), amount, said["answers"]
 
 
@@ -75,15 +75,13 @@ def main() -> None:
     assert isinstance(expand, Boosted)
     assert isinstance(churn, Boosted)
     assert amount.booster is not None
-    assert amount.line is not None
     models = {"expansion": expand.boosters[0], "churn": churn.boosters[0], "amount": amount.booster}
     for name, booster in models.items():
         booster.save_model(str(FROZEN / f"{name}.lgb.txt"))
     said = {
         "bases": {"expansion": expand.base, "churn": churn.base},
         "ridge": ridge.to_json(),
-        "amount": {name: getattr(amount, name) for name in ("smear", "low", "high", "share")},
-        "line": amount.line.to_json(),
+        "amount": {name: getattr(amount, name) for name in ("smear", "low", "high")},
         "answers": answers(expand, churn, ridge, amount),
     }
     (FROZEN / "answers.json").write_text(json.dumps(said, indent=1) + "\n")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.boosting import BoosterParams
-from models.increment import WINSOR, Amount, fit_amount, fit_tweedie
+from models.increment import STEP, WINSOR, Amount, fit_amount, fit_tweedie
 
 QUICK = BoosterParams(rounds=60, learning_rate=0.1, feature_fraction=1.0)
 
@@ -91,8 +91,6 @@ def test_smearing_is_told_by_accounts_that_were_not_learned_from() -> None:
     gain = 100 * np.exp(rng.normal(0, 1.0, 200))[account]
     apart = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [], account)
     mixed = fit_amount(matrix, {180: (np.arange(2_000), gain)}, QUICK, 1, ["x", "noise"], [])
-    assert mixed.share == 0.0
-    assert apart.share == 1.0, "trees that know an account's luck are no better for another account"
     assert apart.low < mixed.low < mixed.high < apart.high
 
 
@@ -113,12 +111,42 @@ def test_a_longer_horizon_learned_from_larger_amounts_says_more() -> None:
     assert amount.expected(matrix, 180).sum() == pytest.approx(2 * amount.expected(matrix, 90).sum(), rel=0.1)
 
 
+def _on_the_ladder(n: int, rates: tuple[float, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accounts half-way to the next tier, which lies at five times their run-rate, from 20 a month on; what half a year
+    on it brings over their run-rate is 1.5 times the tier's floor at the median."""
+    rng = np.random.default_rng(seed)
+    rate = rng.choice(rates, n)
+    floor = np.where(rate > 0, 5 * rate, 20.0)
+    return np.column_stack([rate, floor - rate]), 6 * floor * rng.lognormal(np.log(1.5), 0.5, n)
+
+
+def _stepping(n: int, rates: tuple[float, ...], seed: int) -> Amount:
+    matrix, gain = _on_the_ladder(n, rates, seed)
+    return fit_amount(matrix, {180: (np.arange(n), gain)}, QUICK, 1, list(STEP), [])
+
+
+@pytest.mark.parametrize("n", [20, 400])
+def test_a_tier_that_nobody_has_left_yet_is_told_by_the_height_of_its_step(n: int) -> None:
+    amount = _stepping(n, (0.0, 30.0), seed=11)
+    matrix, gain = _on_the_ladder(4_000, (120.0, 500.0), seed=12)
+    for rate in (120.0, 500.0):
+        there = matrix[:, 0] == rate
+        assert amount.expected(matrix, 180)[there].sum() == pytest.approx(gain[there].sum(), rel=0.25)
+
+
+def test_on_the_highest_tier_and_without_a_run_rate_money_is_still_told() -> None:
+    amount = _stepping(400, (0.0, 30.0), seed=11)
+    top, unknown = np.array([[900.0, np.nan]]), np.array([[np.nan, 20.0]])
+    assert amount.expected(top, 180)[0] > 900
+    assert amount.expected(unknown, 180) == pytest.approx(amount.expected(np.array([[0.0, 20.0]]), 180), rel=0.2)
+
+
 @pytest.mark.parametrize("count", [0, 1, 29])
 def test_with_fewer_than_thirty_expansions_every_account_is_given_their_mean(count: int) -> None:
     matrix, gain = _planted(29, seed=7)
     amount = fit_amount(matrix, {90: (np.arange(count), gain[:count])}, QUICK, 1, ["x", "noise"], [])
     assert amount.booster is None
-    expected = gain[:count].mean() if count else 3.0  # nobody expanded yet: one unit of money a month
+    expected = gain[:count].mean() if count else 3.0  # nobody expanded yet: one unit, here of money a month
     assert amount.expected(matrix, 90) == pytest.approx(np.full(29, expected))
     assert amount.expected(matrix, 180) == pytest.approx(np.full(29, 2 * expected))
     assert fit_amount(matrix, {}, QUICK, 1, ["x", "noise"], []).booster is None

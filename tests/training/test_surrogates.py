@@ -42,9 +42,18 @@ def test_a_snapshot_whose_later_day_has_not_come_is_not_told() -> None:
 
 def foreseen(data: Dataset) -> np.ndarray:
     encoding = Encoding.learn(data.features)
-    found = foresee(data, encoding, encoding.matrix(data.features), seed=1)
+    found = foresee(data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1)
     assert found is not None
     return found
+
+
+def test_rows_that_nobody_asks_about_cost_nothing_and_change_nothing() -> None:
+    data = history()
+    encoding, asked = Encoding.learn(data.features), np.arange(3, len(data), 7)
+    found = foresee(data, encoding, encoding.matrix(data.features), asked, seed=1)
+    assert found is not None
+    assert np.array_equal(found[asked], foreseen(data)[asked])
+    assert np.isnan(np.delete(found, asked, axis=0)).all()
 
 
 def test_busy_accounts_are_foreseen_to_be_busy() -> None:
@@ -70,4 +79,4 @@ def test_what_an_account_came_to_does_not_tell_in_what_is_foreseen_of_it() -> No
 def test_a_history_of_one_date_foresees_nothing() -> None:
     data = dataset(1_500)
     encoding = Encoding.learn(data.features)
-    assert foresee(data, encoding, encoding.matrix(data.features), seed=1) is None
+    assert foresee(data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1) is None
