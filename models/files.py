@@ -1,4 +1,4 @@
-"""Hazards as text: what of a hazard goes into JSON, and which boosters into files of their own."""
+"""Models as text: which boosters go into files of their own, and what is made of them and the JSON beside them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from models.average import Average
 from models.boosted import Boosted
 from models.errors import BundleRefused
 from models.hazard import Hazard, Never
+from models.increment import Amount
 from models.logistic import LogisticHazard
 
 
@@ -43,3 +44,16 @@ def hazard_from_json(said: dict[str, Any], name: str, boosters: Mapping[str, lgb
     raise BundleRefused(
         f'model.json: {name} is of the kind "{kind}", which this version does not know. Train it again.'
     )
+
+
+def amount_from_json(said: dict[str, Any], boosters: Mapping[str, lgb.Booster]) -> Amount:
+    """The amount that `to_json` told of; its booster is that of the name `amount`, if there is one.
+
+    Raises:
+        BundleRefused: written by a version that told amounts otherwise.
+    """
+    if said.keys() != Amount(None, 1.0, 1.0, 1.0).to_json().keys():
+        raise BundleRefused(
+            f"model.json: amount is told by {', '.join(sorted(said))}, unlike this version. Train it again."
+        )
+    return Amount(boosters.get("amount"), **said | {"step": tuple(said["step"])})

@@ -12,6 +12,7 @@ Tweedie is the challenger: one model of the gain itself, whoever it comes from.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import lightgbm as lgb
 import numpy as np
@@ -47,6 +48,10 @@ class Amount:
         multiple = _multiple(self.booster, matrix, horizons) if self.booster is not None else np.ones(len(matrix))
         return np.asarray(self.smear * multiple * _unit(matrix, self.step, horizons))
 
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the booster, which goes to a file of its own."""
+        return {name: getattr(self, name) for name in ("smear", "low", "high", "step")}
+
     def brought_into_line(self, expected: np.ndarray, gained: np.ndarray) -> Amount:
         """The same, its total held against accounts of a later window that expanded: what was `expected` and what they
         `gained` (both (n,) money). It moves by actual over expected, the less the fewer they are; the range moves with
@@ -79,7 +84,8 @@ def fit_amount(
     if not len(rows):
         return Amount(None, 1.0, 1.0, 1.0, step)  # nobody expanded yet: one unit
     horizon = np.concatenate([np.full(len(row), float(h)) for h, (row, _) in gains.items()])
-    multiple = np.maximum(np.concatenate([gain for _, gain in gains.values()]), 0.0) / _unit(matrix[rows], step, horizon)
+    gain = np.maximum(np.concatenate([gain for _, gain in gains.values()]), 0.0)
+    multiple = gain / _unit(matrix[rows], step, horizon)
     if len(rows) < LEAST_ROWS:
         return Amount(None, float(multiple.mean()) or 1.0, 1.0, 1.0, step)
     capped = np.minimum(multiple, np.quantile(multiple, WINSOR))

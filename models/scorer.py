@@ -24,7 +24,7 @@ from models.baselines import FALLBACK_RULE, rule_score
 from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.files import boosters_of, hazard_from_json
+from models.files import amount_from_json, boosters_of, hazard_from_json
 from models.golden import golden
 from models.hazard import Hazard, chance, incidence
 from models.increment import Amount
@@ -172,7 +172,7 @@ class Scorer:
         model = {
             "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
             "calibration": {name: found.to_json() for name, found in self.calibration.items()},
-            "amount": {name: getattr(self.amount, name) for name in ("smear", "low", "high", "step")},
+            "amount": self.amount.to_json(),
         }
         parts = {
             "card": self.card,
@@ -204,14 +204,13 @@ class Scorer:
             )
         model = json.loads((folder / "model.json").read_text())
         boosters = {p.name.removesuffix(".lgb.txt"): lgb.Booster(model_file=str(p)) for p in folder.glob("*.lgb.txt")}
-        amount = model["amount"] | {"step": tuple(model["amount"]["step"])}
         return cls(
             card=said["card"],
             definitions=definitions,
             encoding=Encoding.from_json(said["encoding"]),
             peers=Peers(**json.loads((folder / "peers.json").read_text())),
             hazards={name: hazard_from_json(text, name, boosters) for name, text in model["hazards"].items()},
-            amount=Amount(boosters.get("amount"), **amount),
+            amount=amount_from_json(model["amount"], boosters),
             calibration={name: Calibration(**found) for name, found in model["calibration"].items()},
             bundle_id=bundle_id,
         )

@@ -53,9 +53,7 @@ def later(data: Dataset, days: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where((here[place] == there)[:, None], signed_log(value), 0.0), then >= 0
 
 
-def foresee(
-    data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.ndarray, seed: int
-) -> np.ndarray | None:
+def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray | None:
     """(n, k) what the surrogates of each row of `matrix` will be, in signed logs, as trees say that the other half of
     the accounts taught; NaN in rows that are not among the places `asked`. Null where the history is too short to tell,
     or nothing varies."""

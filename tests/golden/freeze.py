@@ -15,6 +15,7 @@ import numpy as np
 from models.boosted import Boosted, fit_boosted
 from models.boosting import BoosterParams
 from models.calibration import Calibration
+from models.files import amount_from_json
 from models.hazard import EDGES, NEVER, Hazard, chance, incidence, person_periods
 from models.increment import Amount, fit_amount
 from models.logistic import LogisticHazard, fit_logistic_hazard
@@ -51,7 +52,7 @@ def thawed() -> tuple[Hazard, Hazard, Hazard, Amount, dict[str, list[float]]]:
     said = json.loads((FROZEN / "answers.json").read_text())
     boosters = {path.name.split(".")[0]: lgb.Booster(model_file=str(path)) for path in FROZEN.glob("*.lgb.txt")}
     expand, churn = (Boosted((boosters[name],), said["bases"][name]) for name in ("expansion", "churn"))
-    amount = Amount(boosters["amount"], **said["amount"])
+    amount = amount_from_json(said["amount"], boosters)
     return expand, churn, LogisticHazard.from_json(said["ridge"]), amount, said["answers"]
 
 
@@ -81,7 +82,7 @@ def main() -> None:
     said = {
         "bases": {"expansion": expand.base, "churn": churn.base},
         "ridge": ridge.to_json(),
-        "amount": {name: getattr(amount, name) for name in ("smear", "low", "high")},
+        "amount": amount.to_json(),
         "answers": answers(expand, churn, ridge, amount),
     }
     (FROZEN / "answers.json").write_text(json.dumps(said, indent=1) + "\n")

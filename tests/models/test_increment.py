@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
+import lightgbm as lgb
 import numpy as np
 import pytest
 
 from models.boosting import BoosterParams
+from models.errors import BundleRefused
+from models.files import amount_from_json
 from models.increment import STEP, WINSOR, Amount, fit_amount, fit_tweedie
 
 QUICK = BoosterParams(rounds=60, learning_rate=0.1, feature_fraction=1.0)
@@ -132,6 +137,17 @@ def test_a_tier_that_nobody_has_left_yet_is_told_by_the_height_of_its_step(n: in
     for rate in (120.0, 500.0):
         there = matrix[:, 0] == rate
         assert amount.expected(matrix, 180)[there].sum() == pytest.approx(gain[there].sum(), rel=0.25)
+
+
+def test_text_and_json_bring_back_the_very_same_amount_and_one_told_otherwise_is_refused() -> None:
+    amount, (matrix, _) = _stepping(400, (0.0, 30.0), seed=11), _on_the_ladder(50, (0.0, 120.0), seed=13)
+    assert amount.booster is not None
+    booster = lgb.Booster(model_str=amount.booster.model_to_string())
+    said = json.loads(json.dumps(amount.to_json()))
+    again = amount_from_json(said, {"amount": booster})
+    assert np.array_equal(again.expected(matrix, 180), amount.expected(matrix, 180))
+    with pytest.raises(BundleRefused, match="amount is told by high, low, mean_a_day, smear"):
+        amount_from_json({"smear": 1.0, "low": 0.5, "high": 2.0, "mean_a_day": 3.0}, {})
 
 
 def test_on_the_highest_tier_and_without_a_run_rate_money_is_still_told() -> None:
