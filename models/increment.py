@@ -2,7 +2,8 @@
 
 What a move to the next tier brings depends above all on which tier that is, and early in a vendor's history hardly
 anyone has moved to the upper ones. So trees learn no money but multiples of a unit that is known of every account: the
-step that lies before it. They learn them in logs. The mean of a back-transformed log is too low, so it is multiplied by
+step that lies before it. How multiples rise (or fall) with the horizon is one rate for all accounts, so that the money
+of every horizon adds up. Trees learn in logs. The mean of a back-transformed log is too low, so it is multiplied by
 total actual over total expected (Duan 1983, as a ratio), told out of fold by account: in sample the trees have seen the
 amounts and the factor would come out too small. Measured in docs/adr/0027.
 
@@ -20,10 +21,11 @@ import numpy as np
 from models.boosting import THREADS, BoosterParams, fit_booster
 from models.hazard import thin
 
-HORIZON_FEATURE = "log_horizon"
 STEP = ("run_rate", "headroom")  # features that the unit is made of
 LEAST_ROWS = 30  # fewer, and every account is given the mean multiple of its unit
-WINSOR = 0.995  # multiples above this quantile of training are set to it; evaluation's never are
+WINSOR = 0.995  # multiples above this quantile of their horizon in training are set to it; evaluation's never are
+QUARTER = 90  # days, of the growth
+GROWTH_TRUST = 30  # accounts a quarter off the mean horizon that draw the growth half-way to 0
 BAND = (0.1, 0.9)  # quantiles of the multiplicative error told as the range of the amount
 FOLDS = 3  # by account, for the smearing
 HALF_TRUST = 200  # accounts of a later window whose total is half believed: a few large ones make it; docs/adr/0016
@@ -34,23 +36,24 @@ TWEEDIE_POWER = 1.5
 class Amount:
     """E[increment | expand]. `booster`: log1p of multiples of the unit; without one all have the same. `smear`: total
     actual over total back-transformed. `low`, `high`: 10 % and 90 % quantiles of actual over expected, told out of fold
-    by account over all horizons. `step`: places of the columns of `STEP`; empty: the unit is one of money a month."""
+    by account over all horizons. `growth`: of the multiple with the horizon, in logs per 90 days. `step`: places of the
+    columns of `STEP`; empty: the unit is one of money a month."""
 
     booster: lgb.Booster | None
     smear: float
     low: float
     high: float
+    growth: float = 0.0
     step: tuple[int, ...] = ()
 
     def expected(self, matrix: np.ndarray, horizon: int) -> np.ndarray:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
-        horizons = np.full(len(matrix), float(horizon))
-        multiple = _multiple(self.booster, matrix, horizons) if self.booster is not None else np.ones(len(matrix))
-        return np.asarray(self.smear * multiple * _unit(matrix, self.step, horizons))
+        multiple = _multiple(self.booster, matrix) if self.booster is not None else np.ones(len(matrix))
+        return np.asarray(self.smear * multiple * _unit(matrix, self.step, np.float64(horizon), self.growth))
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the booster, which goes to a file of its own."""
-        return {name: getattr(self, name) for name in ("smear", "low", "high", "step")}
+        return {name: getattr(self, name) for name in ("smear", "low", "high", "growth", "step")}
 
     def brought_into_line(self, expected: np.ndarray, gained: np.ndarray) -> Amount:
         """The same, its total held against accounts of a later window that expanded: what was `expected` and what they
@@ -82,32 +85,50 @@ def fit_amount(
     step = tuple(names.index(name) for name in STEP) if set(STEP) <= set(names) else ()
     rows = np.concatenate([row for row, _ in gains.values()]) if gains else np.empty(0, dtype=int)
     if not len(rows):
-        return Amount(None, 1.0, 1.0, 1.0, step)  # nobody expanded yet: one unit
+        return Amount(None, 1.0, 1.0, 1.0, step=step)  # nobody expanded yet: one unit
     horizon = np.concatenate([np.full(len(row), float(h)) for h, (row, _) in gains.items()])
     gain = np.maximum(np.concatenate([gain for _, gain in gains.values()]), 0.0)
     multiple = gain / _unit(matrix[rows], step, horizon)
     if len(rows) < LEAST_ROWS:
-        return Amount(None, float(multiple.mean()) or 1.0, 1.0, 1.0, step)
-    capped = np.minimum(multiple, np.quantile(multiple, WINSOR))
+        return Amount(None, float(multiple.mean()) or 1.0, 1.0, 1.0, step=step)
+    whose = np.arange(len(rows)) if accounts is None else np.unique(accounts[rows], return_inverse=True)[1]
+    growth = _growth(_capped(multiple, horizon), horizon, whose)
+    multiple = multiple / np.exp(growth * horizon / QUARTER)
+    capped = _capped(multiple, horizon)
     small = params.model_copy(
         update={"num_leaves": 7, "min_data_in_leaf": max(20, len(rows) // 50), "lambda_l2": min(params.lambda_l2, 10.0)}
     )
-    data, columns = np.column_stack([matrix[rows], np.log(horizon)]), [*names, HORIZON_FEATURE]
 
     def fit(part: np.ndarray) -> lgb.Booster:
-        target = np.log1p(capped[part])
-        return fit_booster(data[part], target, "regression", small, seed, names=columns, categories=categories)
+        data, target = matrix[rows[part]], np.log1p(capped[part])
+        return fit_booster(data, target, "regression", small, seed, names=names, categories=categories)
 
-    whose = np.arange(len(rows)) if accounts is None else np.unique(accounts[rows], return_inverse=True)[1]
     fold = np.random.default_rng([seed, FOLDS]).integers(0, FOLDS, whose.max() + 1)[whose]
     apart = np.ones(len(rows))  # what trees say of rows they did not learn from
     for number in range(FOLDS):
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         if len(held) and len(rest):
-            apart[held] = _multiple(fit(rest), matrix[rows[held]], horizon[held])
+            apart[held] = _multiple(fit(rest), matrix[rows[held]])
     smear = float(capped.sum() / max(apart.sum(), 1e-9))
     low, high = (float(q) for q in np.quantile(multiple / np.maximum(smear * apart, 1e-9), BAND))
-    return Amount(fit(np.arange(len(rows))), smear, low, high, step)
+    return Amount(fit(np.arange(len(rows))), smear, low, high, growth, step)
+
+
+def _capped(multiple: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+    most = {h: np.quantile(multiple[horizon == h], WINSOR) for h in np.unique(horizon)}
+    return np.minimum(multiple, np.array([most[h] for h in horizon]))
+
+
+def _growth(multiple: np.ndarray, horizon: np.ndarray, whose: np.ndarray) -> float:
+    """Slope of the log of the mean multiple over horizons in quarters, each with the weight of its accounts."""
+    told = [h for h in np.unique(horizon) if multiple[horizon == h].any()]
+    if len(told) < 2:
+        return 0.0
+    weight = np.array([len(np.unique(whose[horizon == h])) for h in told], dtype=np.float64)
+    level = np.log([multiple[horizon == h].mean() for h in told])
+    off = np.array(told) / QUARTER
+    off -= weight @ off / weight.sum()
+    return float(weight * off @ level / (weight @ off**2 + GROWTH_TRUST))
 
 
 def fit_tweedie(
@@ -129,18 +150,20 @@ def fit_tweedie(
     )
 
 
-def _unit(matrix: np.ndarray, step: tuple[int, ...], horizon: np.ndarray) -> np.ndarray:
+def _unit(
+    matrix: np.ndarray, step: tuple[int, ...], horizon: np.ndarray | np.float64, growth: float = 0.0
+) -> np.ndarray:
     """(n,) money: over the horizon, headroom and half of the run-rate, which is midway between what a move to the next
     tier brings at least and that tier's floor. On the highest tier the run-rate stands for the headroom."""
-    if not step:
-        return horizon / 30
-    rate, headroom = np.nan_to_num(matrix[:, step[0]]), matrix[:, step[1]]
-    return np.asarray((np.where(np.isnan(headroom), rate, headroom) + rate / 2) * horizon / 30)
+    a_month = np.ones(len(matrix))
+    if step:
+        rate, headroom = np.nan_to_num(matrix[:, step[0]]), matrix[:, step[1]]
+        a_month = np.where(np.isnan(headroom), rate, headroom) + rate / 2
+    return np.asarray(a_month * horizon / 30 * np.exp(growth * horizon / QUARTER))
 
 
-def _multiple(booster: lgb.Booster, matrix: np.ndarray, horizon: np.ndarray) -> np.ndarray:
+def _multiple(booster: lgb.Booster, matrix: np.ndarray) -> np.ndarray:
     """(n,) of the unit, before smearing."""
     if not len(matrix):
         return np.zeros(0)
-    said = np.asarray(booster.predict(np.column_stack([matrix, np.log(horizon)]), num_threads=THREADS))
-    return np.asarray(np.expm1(np.maximum(said, 0.0)))
+    return np.asarray(np.expm1(np.maximum(booster.predict(matrix, num_threads=THREADS), 0.0)))

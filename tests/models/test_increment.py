@@ -157,6 +157,23 @@ def test_on_the_highest_tier_and_without_a_run_rate_money_is_still_told() -> Non
     assert amount.expected(unknown, 180) == pytest.approx(amount.expected(np.array([[0.0, 20.0]]), 180), rel=0.2)
 
 
+def test_the_money_of_every_horizon_adds_up_whether_growth_goes_on_or_fades() -> None:
+    matrix, gain = _planted(4_000, seed=14)
+    for growth in (0.4, -0.2):
+        gains = {h: h / 30 * np.exp(growth * h / 90) * gain for h in (90, 180, 270, 360)}
+        rows = {h: np.arange(1_000 * (h // 90 - 1), 1_000 * (h // 90)) for h in gains}
+        amount = fit_amount(matrix, {h: (rows[h], gains[h][rows[h]]) for h in gains}, QUICK, 1, ["x", "noise"], [])
+        for h, came in gains.items():
+            assert amount.expected(matrix, h).sum() == pytest.approx(came.sum(), rel=0.1)
+
+
+def test_two_accounts_at_a_long_horizon_hardly_tell_of_growth() -> None:
+    matrix, gain = _planted(402, seed=15)
+    seen = np.log(gain[400:].mean() / gain[:400].mean() * 10) / 3  # a quarter
+    gains = {90: (np.arange(400), gain[:400]), 360: (np.arange(400, 402), 40 * gain[400:])}
+    assert 0.2 < fit_amount(matrix, gains, QUICK, 1, ["x", "noise"], []).growth / seen < 0.5
+
+
 @pytest.mark.parametrize("count", [0, 1, 29])
 def test_with_fewer_than_thirty_expansions_every_account_is_given_their_mean(count: int) -> None:
     matrix, gain = _planted(29, seed=7)
