@@ -116,7 +116,7 @@ def fit_amount(
 
 def _capped(multiple: np.ndarray, horizon: np.ndarray) -> np.ndarray:
     most = {h: np.quantile(multiple[horizon == h], WINSOR) for h in np.unique(horizon)}
-    return np.minimum(multiple, np.array([most[h] for h in horizon]))
+    return np.asarray(np.minimum(multiple, np.array([most[h] for h in horizon])))
 
 
 def _growth(multiple: np.ndarray, horizon: np.ndarray, whose: np.ndarray) -> float:
