@@ -158,7 +158,8 @@ def _unit(
     a_month = np.ones(len(matrix))
     if step:
         rate, headroom = np.nan_to_num(matrix[:, step[0]]), matrix[:, step[1]]
-        a_month = np.where(np.isnan(headroom), rate, headroom) + rate / 2
+        told = np.where(np.isnan(headroom), rate, headroom) + rate / 2
+        a_month = np.where(told > 0, told, 1.0)  # neither is null where features are ours; a null is no division by 0
     return np.asarray(a_month * horizon / 30 * np.exp(growth * horizon / QUARTER))
 
 

@@ -11,6 +11,7 @@ Which hazard serves is said by `learner` of the card: hazard (boosters), logisti
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,14 @@ from models.encoding import Encoding
 from models.errors import BundleRefused
 from models.files import amount_from_json, boosters_of, hazard_from_json
 from models.golden import golden
-from models.hazard import Hazard, chance, incidence
+from models.hazard import TARGETS, Hazard, chance, incidence
 from models.increment import Amount
 from models.manifest import seal, verify
 from models.peers import Peers, age_band, band_means, medians, sample
 from models.reasons import Explanation, Part, tell
 from models.trees import to_text
 
-HAZARDS = ("expansion", "high_value", "churn")
+HAZARDS = (*TARGETS, "churn")
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 
 
@@ -148,12 +149,15 @@ class Scorer:
         columns["reasons"] = pa.array(told, pa.string())
         return columns
 
-    def predict(self, matrix: np.ndarray) -> dict[str, np.ndarray]:
-        """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,)."""
+    def predict(self, matrix: np.ndarray, told: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+        """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,).
+        `told`: log-odds of the hazards of both targets, where they have been asked about `matrix` already."""
+        if told is None:
+            told = {target: self.hazards[target].log_odds(matrix) for target in TARGETS}
         out: dict[str, np.ndarray] = {}
         churn = chance(self.hazards["churn"].log_odds(matrix))
-        for target in ("high_value", "expansion"):
-            log_odds = self.calibration.get(target, Calibration())(self.hazards[target].log_odds(matrix))
+        for target in reversed(TARGETS):  # churn is told beside expansion, the last
+            log_odds = self.calibration.get(target, Calibration())(told[target])
             by_target, by_churn = incidence(chance(log_odds), churn, self.horizons)
             for h in self.horizons:
                 out[f"{target}_{h}"] = by_target[h]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from html import escape
 
+from models.hazard import TARGETS
 from training.check_plots import concentration_plot, days_plot, lateness_plot, quarters_plot, spend_plot
 from training.check_report import CheckReport
 from training.check_sheets import (
@@ -22,7 +23,6 @@ from training.check_sheets import (
     specialists_sheet,
 )
 from training.check_terminal import readable
-from training.labels import TARGETS
 from training.readiness import NOT_YET, READY
 
 STYLE = """

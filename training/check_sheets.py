@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from models.hazard import TARGETS
 from training.check_report import CheckReport
-from training.labels import TARGETS
 from training.readiness import Outlook
 from warehouse.accounting import EXCLUDED, PHRASES
 

@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.hazard import NEVER
+from models.hazard import NEVER, TARGETS
 from training.errors import PlanBroken
-from training.labels import TARGETS
 
 __all__ = ["TARGETS", "Dataset"]
 

@@ -109,7 +109,6 @@ def fit_all(
 
 def assemble(
     fitted: Fitted,
-    data: Dataset,
     definitions: Definitions,
     labels: LabelParams,
     card: dict[str, Any],
@@ -118,7 +117,8 @@ def assemble(
     amount: Amount | None = None,
 ) -> Scorer:
     """The bundle of one learner. `card` says what the run knows (grade, trained_as_of, data_fingerprint, ...); learner,
-    horizons, tiers, currency and fingerprint are added. `amount` takes the place of the fitted one."""
+    horizons, tiers, currency and fingerprint are added. `amount` takes the place of the fitted one. It has no peers
+    yet, so it scores and gives no reasons: see `Scorer.beside`."""
     learner = learner or fitted.default
     said = {
         "method": "model",
@@ -131,15 +131,14 @@ def assemble(
         **card,
     }
     hazards = {**fitted.hazards[learner], "churn": fitted.churn}
-    scorer = Scorer(said, definitions, fitted.encoding, Peers(), hazards, amount or fitted.amount, calibration or {})
-    return scorer.beside(data.features)
+    return Scorer(said, definitions, fitted.encoding, Peers(), hazards, amount or fitted.amount, calibration or {})
 
 
 def fit_scorer(
     data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
 ) -> Scorer:
     """The recipe without anything learned from earlier origins: the default learner, not calibrated."""
-    return assemble(fit_all(data, labels, params, seed), data, definitions, labels, card)
+    return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
 
 
 def fit_books_only(

@@ -76,7 +76,7 @@ def curve_of(
     def taught(few: Dataset) -> np.ndarray:
         fitted, choice = run.fit(few, day)
         rows = fitted.encoding.matrix(test)
-        return run.scorer(few, fitted, choice, {}).predict(rows)[f"expansion_{h}"]
+        return run.scorer(fitted, choice, {}).predict(rows)[f"expansion_{h}"]
 
     label, said = (own[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
     return learning_curve(run.known_at(con, day), label, said, taught)
@@ -95,9 +95,8 @@ def _judge(
     fitted, choice = run.fit(known, day)
     everyone = full.on(day)
     rows = fitted.encoding.matrix(everyone.features)
-    scorer = run.scorer(known, fitted, choice, {})
-    predicted = scorer.predict(rows)
-    odds = fitted.log_odds(rows)
+    scorer, odds = run.scorer(fitted, choice, {}), fitted.log_odds(rows)
+    predicted = scorer.predict(rows, odds[choice.learner])
     run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees))
     bench = Bench(known, fitted, odds, everyone, rows, labels, run.params.booster, run.params.seed, headline)
     for target in TARGETS:
@@ -140,7 +139,7 @@ def _check(run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, check: Check
     said = {"champion": stating(*champion)}
     said |= plain_references(encoding, encoding.matrix(known.features), label, rows)
     fitted, choice = run.fit(known, day)
-    predicted = run.scorer(known, fitted, choice, {}).predict(rows)
+    predicted = run.scorer(fitted, choice, {}).predict(rows)
     said["expansion_score"] = stating(predicted[f"expansion_{check.horizon}"])
     held = ~np.isnan(truth) & run.judged(test)
     candidates: dict[str, Said] = {name: one.of(held) for name, one in said.items()}

@@ -17,6 +17,7 @@ import pyarrow as pa
 from features.catalogue import Definitions
 from features.rollup import roll_up_revenue
 from features.snapshots import data_end
+from models.hazard import TARGETS
 from warehouse import progress
 from warehouse.asof import outcomes_after
 from warehouse.command import asked
@@ -24,8 +25,6 @@ from warehouse.engine import connect
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
-
-TARGETS = ("expansion", "high_value")
 
 
 def make_labels(

@@ -54,10 +54,11 @@ class Run:
         fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)
         return fitted, choose(matured(self.trials, data, until, self.labels.held_days), fitted, expanded)
 
-    def scorer(self, data: Dataset, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:
+    def scorer(self, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:
+        """Without peers, which judging does not ask for."""
         card = {**card, "chosen": choice.why}
         learner, calibration, amount = choice.learner, choice.calibration, choice.amount
-        return assemble(fitted, data, self.definitions, self.labels, card, learner, calibration, amount)
+        return assemble(fitted, self.definitions, self.labels, card, learner, calibration, amount)
 
     def known_at(self, con: duckdb.DuckDBPyConnection, day: date) -> Dataset:
         """Snapshots before `day` with their outcomes as known at `day`."""

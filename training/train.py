@@ -71,7 +71,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
             "seed": params.seed,
         }
         fitted, choice = run.fit(full, until)
-        scorer = run.scorer(full, fitted, choice, card)
+        scorer = run.scorer(fitted, choice, card).beside(full.features)
         say(f"the bundle: {choice.learner}; {choice.why}")
     said = {
         **card,

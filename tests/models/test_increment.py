@@ -152,9 +152,10 @@ def test_text_and_json_bring_back_the_very_same_amount_and_one_told_otherwise_is
 
 def test_on_the_highest_tier_and_without_a_run_rate_money_is_still_told() -> None:
     amount = _stepping(400, (0.0, 30.0), seed=11)
-    top, unknown = np.array([[900.0, np.nan]]), np.array([[np.nan, 20.0]])
+    top, unknown, nothing = (np.array([row]) for row in ([900.0, np.nan], [np.nan, 20.0], [np.nan, np.nan]))
     assert amount.expected(top, 180)[0] > 900
     assert amount.expected(unknown, 180) == pytest.approx(amount.expected(np.array([[0.0, 20.0]]), 180), rel=0.2)
+    assert amount.expected(nothing, 180)[0] > 0
 
 
 def test_the_money_of_every_horizon_adds_up_whether_growth_goes_on_or_fades() -> None:

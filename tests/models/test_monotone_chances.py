@@ -46,7 +46,7 @@ def scorers() -> list[Scorer]:
     data = history()
     fitted = fit_all(data, LABELS, QUICK, 0, teacher=True)
     apart = {"expansion": Calibration(1.4, 0.6, -1.0), "high_value": Calibration(0.7, 1.2, 1.0)}
-    return [assemble(fitted, data, DEFINITIONS, LABELS, {}, learner, apart) for learner in LEARNERS]
+    return [assemble(fitted, DEFINITIONS, LABELS, {}, learner, apart) for learner in LEARNERS]
 
 
 @settings(max_examples=15, deadline=None)

@@ -307,7 +307,8 @@ def test_every_learner_is_served_from_text_alone_and_named_in_the_card(
     learner: str, tonight: pa.Table, tmp_path: Path
 ) -> None:
     data = history()
-    scorer = assemble(fit_all(data, LABELS, QUICK, 0, teacher=True), data, DEFINITIONS, LABELS, {}, learner)
+    fitted = fit_all(data, LABELS, QUICK, 0, teacher=True)
+    scorer = assemble(fitted, DEFINITIONS, LABELS, {}, learner).beside(data.features)
     scorer.save(tmp_path / "bundle")
     again = Scorer.load(tmp_path / "bundle")
     assert again.card["learner"] == learner
