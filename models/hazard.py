@@ -16,7 +16,6 @@ from typing import Any, Protocol
 import numpy as np
 from scipy.special import expit
 
-TARGETS = ("expansion", "high_value")  # events that a bundle tells of beside churn
 EDGES = (0, 90, 180, 270, 360)  # days after as_of; interval k is [EDGES[k], EDGES[k + 1])
 REASON_INTERVAL = 1  # reasons are told for the hazard of [90, 180) days: the end of the default horizon
 LEAST_EXPOSURE = 20  # days of an interval still open that must have been observed for it to teach

@@ -27,12 +27,13 @@ from models.encoding import Encoding
 from models.errors import BundleRefused
 from models.files import amount_from_json, boosters_of, hazard_from_json
 from models.golden import golden
-from models.hazard import TARGETS, Hazard, chance, incidence
+from models.hazard import Hazard, chance, incidence
 from models.increment import Amount
 from models.manifest import seal, verify
 from models.peers import Peers, age_band, band_means, medians, sample
 from models.reasons import Explanation, Part, tell
 from models.trees import to_text
+from warehouse.periods import TARGETS
 
 HAZARDS = (*TARGETS, "churn")
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence

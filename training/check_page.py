@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from html import escape
 
-from models.hazard import TARGETS
 from training.check_plots import concentration_plot, days_plot, lateness_plot, quarters_plot, spend_plot
 from training.check_report import CheckReport
 from training.check_sheets import (
@@ -24,6 +23,7 @@ from training.check_sheets import (
 )
 from training.check_terminal import readable
 from training.readiness import NOT_YET, READY
+from warehouse.periods import TARGETS
 
 STYLE = """
 :root {

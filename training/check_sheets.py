@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.hazard import TARGETS
 from training.check_report import CheckReport
 from training.readiness import Outlook
 from warehouse.accounting import EXCLUDED, PHRASES
+from warehouse.periods import TARGETS
 
 NAMES = 60  # event names shown; --json has more
 UNSURE = "-"

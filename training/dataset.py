@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.hazard import NEVER, TARGETS
+from models.hazard import NEVER
 from training.errors import PlanBroken
+from warehouse.periods import TARGETS
 
 __all__ = ["TARGETS", "Dataset"]
 

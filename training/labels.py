@@ -17,13 +17,12 @@ import pyarrow as pa
 from features.catalogue import Definitions
 from features.rollup import roll_up_revenue
 from features.snapshots import data_end
-from models.hazard import TARGETS
 from warehouse import progress
 from warehouse.asof import outcomes_after
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.params import section
-from warehouse.periods import LabelParams
+from warehouse.periods import TARGETS, LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 

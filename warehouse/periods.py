@@ -14,6 +14,7 @@ from warehouse.errors import UsageError
 from warehouse.params import Section
 
 HORIZONS = (90, 180, 270, 360)  # days: one to four quarters
+TARGETS = ("expansion", "high_value")  # moves that are labelled, learned and told
 
 
 class LabelParams(Section):
