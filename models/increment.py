@@ -74,6 +74,7 @@ def fit_amount(
     names: list[str],
     categories: list[int],
     accounts: np.ndarray | None = None,
+    on_the_ladder: bool = True,
 ) -> Amount:
     """Fits on snapshots that expanded.
 
@@ -81,8 +82,9 @@ def fit_amount(
         gains: by horizon, the rows that expanded within it and their realised increments (signed money); a negative
             increment of an account that expanded counts as zero gain.
         accounts: (n,) number of each row's account; null: every row is another's.
+        on_the_ladder: whether the gains are those of moves to the next tier; else the unit is one of money a month.
     """
-    step = tuple(names.index(name) for name in STEP) if set(STEP) <= set(names) else ()
+    step = tuple(names.index(name) for name in STEP) if on_the_ladder and set(STEP) <= set(names) else ()
     rows = np.concatenate([row for row, _ in gains.values()]) if gains else np.empty(0, dtype=int)
     if not len(rows):
         return Amount(None, 1.0, 1.0, 1.0, step=step)  # nobody expanded yet: one unit

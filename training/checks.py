@@ -56,7 +56,8 @@ def fit_check(
     seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(n,) probability and (n,) expected increment of the test rows. An account gains without moving up too, above all
-    one that stands on the top tier already, so money is P(gain) x E[gain | gain], not that of moving up."""
+    one that stands on the top tier already, so money is P(gain) x E[gain | gain], not that of moving up, and no step
+    of our ladder is its measure."""
     encoding = Encoding.learn(train.features)
     matrix, rows = encoding.matrix(train.features), encoding.matrix(test.features)
     told = np.flatnonzero(~np.isnan(label))
@@ -68,5 +69,6 @@ def fit_check(
 
     gains = increment[told] > 0
     gained = {check.horizon: (told[gains], increment[told[gains]])}
-    amount = fit_amount(matrix, gained, params, seed, names, categories, train.account_numbers())
+    whose = train.account_numbers()
+    amount = fit_amount(matrix, gained, params, seed, names, categories, whose, on_the_ladder=False)
     return chance(label[told]), chance(gains.astype(np.float64)) * amount.expected(rows, check.horizon)
