@@ -11,7 +11,7 @@ from models.average import Average
 from models.boosted import Boosted
 from models.errors import BundleRefused
 from models.hazard import Hazard, Never
-from models.increment import Amount
+from models.increment import TOLD, Amount
 from models.logistic import LogisticHazard
 
 
@@ -52,7 +52,7 @@ def amount_from_json(said: dict[str, Any], boosters: Mapping[str, lgb.Booster]) 
     Raises:
         BundleRefused: written by a version that told amounts otherwise.
     """
-    if said.keys() != Amount(None, 1.0, 1.0, 1.0).to_json().keys():
+    if said.keys() != set(TOLD):
         raise BundleRefused(
             f"model.json: amount is told by {', '.join(sorted(said))}, unlike this version. Train it again."
         )

@@ -22,6 +22,7 @@ from models.boosting import THREADS, BoosterParams, fit_booster
 from models.hazard import thin
 
 STEP = ("run_rate", "headroom")  # features that the unit is made of
+TOLD = ("smear", "low", "high", "growth", "step")  # of an amount in JSON
 LEAST_ROWS = 30  # fewer, and every account is given the mean multiple of its unit
 WINSOR = 0.995  # multiples above this quantile of their horizon in training are set to it; evaluation's never are
 QUARTER = 90  # days, of the growth
@@ -53,7 +54,7 @@ class Amount:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the booster, which goes to a file of its own."""
-        return {name: getattr(self, name) for name in ("smear", "low", "high", "growth", "step")}
+        return {name: getattr(self, name) for name in TOLD}
 
     def brought_into_line(self, expected: np.ndarray, gained: np.ndarray) -> Amount:
         """The same, its total held against accounts of a later window that expanded: what was `expected` and what they
@@ -95,7 +96,7 @@ def fit_amount(
         return Amount(None, float(multiple.mean()) or 1.0, 1.0, 1.0, step=step)
     whose = np.arange(len(rows)) if accounts is None else np.unique(accounts[rows], return_inverse=True)[1]
     growth = _growth(_capped(multiple, horizon), horizon, whose)
-    multiple = multiple / np.exp(growth * horizon / QUARTER)
+    multiple = multiple / _grown(growth, horizon)
     capped = _capped(multiple, horizon)
     small = params.model_copy(
         update={"num_leaves": 7, "min_data_in_leaf": max(20, len(rows) // 50), "lambda_l2": min(params.lambda_l2, 10.0)}
@@ -117,8 +118,9 @@ def fit_amount(
 
 
 def _capped(multiple: np.ndarray, horizon: np.ndarray) -> np.ndarray:
-    most = {h: np.quantile(multiple[horizon == h], WINSOR) for h in np.unique(horizon)}
-    return np.asarray(np.minimum(multiple, np.array([most[h] for h in horizon])))
+    horizons, place = np.unique(horizon, return_inverse=True)
+    most = np.array([np.quantile(multiple[horizon == h], WINSOR) for h in horizons])
+    return np.asarray(np.minimum(multiple, most[place]))
 
 
 def _growth(multiple: np.ndarray, horizon: np.ndarray, whose: np.ndarray) -> float:
@@ -162,7 +164,11 @@ def _unit(
         rate, headroom = np.nan_to_num(matrix[:, step[0]]), matrix[:, step[1]]
         told = np.where(np.isnan(headroom), rate, headroom) + rate / 2
         a_month = np.where(told > 0, told, 1.0)  # neither is null where features are ours; a null is no division by 0
-    return np.asarray(a_month * horizon / 30 * np.exp(growth * horizon / QUARTER))
+    return np.asarray(a_month * horizon / 30 * _grown(growth, horizon))
+
+
+def _grown(growth: float, horizon: np.ndarray | np.float64) -> np.ndarray:
+    return np.asarray(np.exp(growth * horizon / QUARTER))
 
 
 def _multiple(booster: lgb.Booster, matrix: np.ndarray) -> np.ndarray:

@@ -81,9 +81,10 @@ def fit_all(
     matrix = encoding.matrix(data.features)
     names, categories = list(encoding.names), encoding.category_columns
     taught = {target: taught_by(data, target).thinned(seed) for target in TARGETS}
-    asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
+    asked: dict[str, np.ndarray] = {}  # of the teacher
     foreseen = None
     if trees and teacher:
+        asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
         needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
         foreseen = foresee(data, encoding, matrix, needed, seed)
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
