@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.catalogue import CATEGORIES, FEATURE_NAMES
 from models.errors import BundleRefused
@@ -50,9 +51,9 @@ class Encoding:
         for i, name in enumerate(self.names):
             column = table[name]
             if name in self.levels:
-                codes = {level: float(code) for code, level in enumerate(self.levels[name])}
-                other = float(len(codes))
-                out[:, i] = [np.nan if v is None else codes.get(v, other) for v in column.to_pylist()]
+                known = pc.index_in(column, value_set=pa.array(self.levels[name], pa.string()))
+                codes = pc.if_else(pc.is_null(column), None, pc.fill_null(known, len(self.levels[name])))
+                out[:, i] = codes.cast(pa.float64()).to_numpy(zero_copy_only=False)
             else:
                 out[:, i] = column.to_numpy(zero_copy_only=False)
         return out

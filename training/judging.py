@@ -46,7 +46,7 @@ def judge_all(
         blocks += _check(run, con, full, check)
     heldout = pa.concat_tables(blocks) if blocks else SCHEMA.empty_table()
     write_table(heldout, artifacts / "heldout.parquet")
-    judged = sorted(set(heldout["as_of"].to_pylist()))
+    judged = sorted(heldout["as_of"].unique().to_pylist())
     tables = []
     for day in judged:
         test = full.on(day)
