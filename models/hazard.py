@@ -169,7 +169,7 @@ def said_of(hazard: Hazard, matrix: np.ndarray, taught: PersonPeriods) -> np.nda
     for interval in np.unique(taught.interval):
         rows = np.flatnonzero(taught.interval == interval)
         said[rows] = hazard.at(matrix[taught.row[rows]], int(interval)) - LOG_MONTHS[interval]
-    return said + np.log(taught.months)
+    return np.asarray(said + np.log(taught.months))
 
 
 def chance(log_odds: np.ndarray) -> np.ndarray:

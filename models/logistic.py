@@ -232,7 +232,7 @@ def fit_logistic(
 def ridge(
     rows: np.ndarray, label: np.ndarray, penalty: float, weight: np.ndarray, offset: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Intercept and (k,) weights that minimise the weighted log-loss + penalty / 2 * |weights|^2, the intercept free."""
+    """Intercept and (k,) weights of the least weighted log-loss + penalty / 2 * |weights|^2, the intercept free."""
     found, _ = _newton(rows, label, weight, offset, np.full(rows.shape[1], penalty))
     return float(found[0]), found[1:]
 

@@ -27,8 +27,8 @@ def _world(n: int = 600) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _design_by_hand(train: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Signed log of multiples of the unit, which is the lower quartile of the magnitudes or 1, standardised by the known
-    values of training, null at the mean, then one flag for each column that was null in training."""
+    """Signed log of multiples of the unit, which is the lower quartile of the magnitudes or 1, standardised by the
+    known values of training, null at the mean, then one flag for each column that was null in training."""
     columns, flags = [], []
     for j in range(train.shape[1]):
         sizes = sorted(abs(v) for v in train[:, j] if not math.isnan(v) and v != 0)
@@ -123,7 +123,7 @@ def _signs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_a_family_that_tells_is_held_back_less_so_the_truth_is_nearer() -> None:
     """What an equal penalty for all cannot: noise is kept out without holding back what tells."""
     noise = ["events_7d", "events_14d", "specialist_7d", "intent_7d", "plain_7d", "quantity_28d"] * 5
-    signs, rate, day = _signs(3_000, 3)
+    signs, _, day = _signs(3_000, 3)
     seen = np.where(day < 90, day, NEVER)
     taught = person_periods(seen, np.full_like(seen, NEVER), np.full(len(seen), 90))
     there, true_rate, _ = _signs(3_000, 4)
