@@ -51,6 +51,7 @@ class Encoding:
         for i, name in enumerate(self.names):
             column = table[name]
             if name in self.levels:
+                column = column.cast(pa.string())  # a table made elsewhere may have it untyped where all is null
                 known = pc.index_in(column, value_set=pa.array(self.levels[name], pa.string()))
                 codes = pc.if_else(pc.is_null(column), None, pc.fill_null(known, len(self.levels[name])))
                 out[:, i] = codes.cast(pa.float64()).to_numpy(zero_copy_only=False)

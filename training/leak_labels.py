@@ -155,7 +155,7 @@ def reversed_join(guards: Mapping[str, Callable[[], object]]) -> Probe:
 
 def guards(data: Dataset, span_days: int) -> dict[str, Callable[[], object]]:
     """The product's guards, each before a join of the newest features or labels to the oldest date."""
-    days = sorted(set(data.features["as_of"].to_pylist()))
+    days = sorted(data.features["as_of"].unique().to_pylist())
     first, last = days[0], days[-1]
     newest = data.features.filter(pc.equal(data.features["as_of"], pa.scalar(last, pa.date32())))
     oldest = data.labels.filter(pc.equal(data.labels["as_of"], pa.scalar(first, pa.date32())))

@@ -108,7 +108,7 @@ def of_facts(
     """Every probe that builds features anew."""
     outcome = data.outcome("expansion", _horizon(data, labels))
     day, accounts, label = _drawn(data, outcome, params)
-    days = sorted(set(data.features["as_of"].to_pylist()))
+    days = sorted(data.features["as_of"].unique().to_pylist())
     middle = days[days.index(day) // 2]
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)

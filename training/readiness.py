@@ -146,7 +146,7 @@ def readiness(
 def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParams) -> tuple[Outlook, ...]:
     labels, end = run.labels, run.until
     full = Dataset(run.features, make_labels(con, run.features, run.definitions, labels, end))
-    days = sorted(set(run.features["as_of"].to_pylist()))
+    days = sorted(run.features["as_of"].unique().to_pylist())
     splits: dict[tuple[str, int], Split] = {}
     for origin in origins(days, labels.horizons, labels.held_days, end):
         known, scored = run.known_at(con, origin.as_of), full.on(origin.as_of)

@@ -53,7 +53,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     features, until = read_table(artifacts / "features.parquet"), date.fromisoformat(population["data_end"])
     full = Dataset(features, read_table(artifacts / "labels.parquet"))
     positives = _require_positives(full, labels, params)
-    days = sorted(set(features["as_of"].to_pylist()))
+    days = sorted(features["as_of"].unique().to_pylist())
     plan = origins(days, labels.horizons, labels.held_days, until, params.origins)
     with connect(workspace.warehouse) as con, progress.stage("train") as say:
         open_warehouse(con, workspace.warehouse)

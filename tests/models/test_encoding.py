@@ -66,3 +66,10 @@ def test_null_is_missing_in_every_numeric_column() -> None:
     for i, name in enumerate(FEATURE_NAMES):
         nulls = np.array([value is None for value in table[name].to_pylist()])
         assert np.array_equal(np.isnan(matrix[:, i]), nulls), name
+
+
+def test_a_category_without_a_type_because_nobody_has_one_is_missing() -> None:
+    table = feature_rows(20)
+    encoding = Encoding.learn(table)
+    untyped = table.set_column(table.column_names.index("industry"), "industry", pa.nulls(len(table)))
+    assert np.isnan(encoding.matrix(untyped)[:, encoding.names.index("industry")]).all()
