@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from models.calibration import total_shift
-from models.hazard import LOG_MONTHS, Hazard, Never, PersonPeriods
+from models.hazard import Fit, Hazard, Never, PersonPeriods
 from models.reasons import Blend
 
 
@@ -38,15 +38,11 @@ class Average(Blend):
         return {"kind": "average", "level": self.level, "parts": parts}
 
 
-def average(matrix: np.ndarray, taught: PersonPeriods, *hazards: Hazard) -> Hazard:
-    """The equal-weight mean of the hazards, its level such that the snapshots of `matrix` that taught them add up to
-    the events they saw; of an event that was never seen, `Never`."""
-    if any(isinstance(hazard, Never) for hazard in hazards):
+def average(taught: PersonPeriods, *fits: Fit) -> Hazard:
+    """The equal-weight mean of the fits' hazards, its level such that the rows of `taught` add up to the events they
+    saw; of an event that was never seen, `Never`. `fits`: what they said is of the rows of `taught`."""
+    if any(isinstance(fit.hazard, Never) for fit in fits):
         return Never()
-    mean = Average(tuple((1 / len(hazards), hazard) for hazard in hazards))
-    whole = np.zeros(len(taught.row))
-    for interval in np.unique(taught.interval):
-        rows = np.flatnonzero(taught.interval == interval)
-        whole[rows] = mean.at(matrix[taught.row[rows]], int(interval)) - LOG_MONTHS[interval]
-    level = total_shift(whole + np.log(taught.months), taught.label, taught.weight)
-    return Average(mean.parts, level)
+    whole = np.sum([fit.said for fit in fits], axis=0) / len(fits)
+    level = total_shift(whole, taught.label, taught.weight)
+    return Average(tuple((1 / len(fits), fit.hazard) for fit in fits), level)

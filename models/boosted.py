@@ -9,8 +9,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams, fit_booster
-from models.hazard import EDGES, LOG_MONTHS, REASON_INTERVAL, STARTS, Hazard, Never, PersonPeriods
+from models.boosting import THREADS, BoosterParams, fit_booster, said_in_training
+from models.hazard import EDGES, LOG_MONTHS, REASON_INTERVAL, STARTS, Fit, Never, PersonPeriods
 from models.trees import hold
 
 INTERVAL_FEATURE = "interval_start"
@@ -64,11 +64,11 @@ def fit_boosted(
     *,
     objective: str = "binary",
     base: float | None = None,
-) -> Hazard:
+) -> Fit:
     """Fits one cause-specific hazard on the snapshots of `matrix`. Of labels that are chances the objective is
     "cross_entropy". `base`: log-odds of the event per 30 days to start from; null: as the labels have it."""
     if taught.label.sum() == 0:
-        return Never()
+        return Fit(Never(), np.zeros(0))
     base = taught.base if base is None else base
     rows = np.column_stack([matrix[taught.row], STARTS[taught.interval]])
     boosters = [
@@ -83,10 +83,12 @@ def fit_boosted(
             offset=base + np.log(taught.months),
             weight=taught.weight,
             monotone=params.monotone,
+            keep=True,
         )
         for number in range(params.seeds)
     ]
-    return Boosted(tuple(boosters), base)
+    said = np.sum([said_in_training(booster) for booster in boosters], axis=0) / len(boosters)
+    return Fit(Boosted(tuple(boosters), base), said)
 
 
 def _mean(boosters: tuple[lgb.Booster, ...], rows: np.ndarray, **asked: bool) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 from pydantic import Field
+from scipy.special import logit
 
 from warehouse.params import Section
 
@@ -69,9 +70,11 @@ def fit_booster(
     weight: np.ndarray | None = None,
     monotone: tuple[str, ...] = (),
     settings: Mapping[str, Any] | None = None,
+    keep: bool = False,
 ) -> lgb.Booster:
     """A booster on float64 rows. `offset` (raw-score scale) is not part of the saved model: the caller adds it back.
-    In the features named in `monotone`, as far as they are there, it never falls. `settings`: LightGBM's own."""
+    In the features named in `monotone`, as far as they are there, it never falls. `settings`: LightGBM's own. `keep`:
+    it holds its rows until `said_in_training`."""
     chosen = FIXED | {
         "objective": objective,
         "learning_rate": params.learning_rate,
@@ -89,7 +92,22 @@ def fit_booster(
     data = lgb.Dataset(
         matrix, label, weight=weight, init_score=offset, feature_name=names, categorical_feature=categories
     )
-    return lgb.train(chosen | dict(settings or {}), data, num_boost_round=params.rounds)
+    chosen |= dict(settings or {})
+    return lgb.train(chosen, data, num_boost_round=params.rounds, keep_training_booster=keep)
+
+
+def said_in_training(booster: lgb.Booster) -> np.ndarray:
+    """(m,) log-odds, offset included, of the rows that taught a booster of chances, which it then lets go: LightGBM has
+    them from fitting, so nobody need ask again."""
+    held: list[np.ndarray] = []
+
+    def look(chances: np.ndarray, _: lgb.Dataset) -> tuple[str, float, bool]:
+        held.append(np.array(chances))
+        return "said", 0.0, True
+
+    booster.eval_train(look)
+    booster.model_from_string(booster.model_to_string()).free_dataset()  # as lgb.train does where none is kept
+    return np.asarray(logit(held[0]))
 
 
 def gain_shares(boosters: Iterable[lgb.Booster]) -> dict[str, float]:

@@ -66,6 +66,15 @@ class Never:
 
 
 @dataclass(frozen=True)
+class Fit:
+    """A hazard and what it says, (m,) log-odds, of the m rows that taught it, each for the months observed of its
+    interval; empty of `Never`."""
+
+    hazard: Hazard
+    said: np.ndarray
+
+
+@dataclass(frozen=True)
 class PersonPeriods:
     """Snapshot x interval rows that teach one hazard, each (m,): `row` (index of the snapshot), `interval`, `label`
     (0 or 1; a teacher's is a chance), `months` observed of the interval, `weight` (how many such rows it stands
@@ -152,6 +161,15 @@ def incidence(
     by_churn = np.minimum(np.cumsum(alive * churn, axis=1), 1 - by_expand[:, -1:])
     place = {h: EDGES.index(h) - 1 for h in horizons}
     return {h: by_expand[:, k] for h, k in place.items()}, {h: by_churn[:, k] for h, k in place.items()}
+
+
+def said_of(hazard: Hazard, matrix: np.ndarray, taught: PersonPeriods) -> np.ndarray:
+    """(m,) what `hazard`, whoever taught it, says of the rows of `taught`; see `Fit`."""
+    said = np.zeros(len(taught.row))
+    for interval in np.unique(taught.interval):
+        rows = np.flatnonzero(taught.interval == interval)
+        said[rows] = hazard.at(matrix[taught.row[rows]], int(interval)) - LOG_MONTHS[interval]
+    return np.asarray(said + np.log(taught.months))
 
 
 def chance(log_odds: np.ndarray) -> np.ndarray:

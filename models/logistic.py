@@ -1,30 +1,44 @@
-"""Ridge logistic regression on log features: the hazard that few positives carry, and that a plain world favours."""
+"""Ridge logistic regression on log features: the hazard that few positives carry, and that a plain world favours.
+
+How far a weight may go is learned from the same rows: a family of features that tells much is held back less than one
+that tells little, and so is a column within it (automatic relevance: MacKay 1992). Measured in docs/adr/0028.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from scipy.special import expit
 
-from models.hazard import LOG_MONTHS, REASON_INTERVAL, STARTS, Hazard, Never, PersonPeriods
+from features.catalogue import CATALOGUE
+from models.errors import BundleRefused
+from models.hazard import LOG_MONTHS, REASON_INTERVAL, STARTS, Fit, Never, PersonPeriods
 
-PENALTY = 1_000.0  # of a squared weight; measured, docs/adr/0015
+PENALTY = 1_000.0  # of a squared weight, before any is known to be relevant; measured, docs/adr/0015
 PLAIN_PENALTY = 10.0  # of the baselines, which are fitted on one horizon's labels
 INTERVAL_SCALE = 3.0  # of the interval's own columns: their weights are penalised a ninth as much
 SEEN = 0.001  # share of training rows in which a column must be null to earn a flag
+SMALL = 0.25  # quantile of a column's magnitudes, zeros aside, that is its unit where it is less than 1
+CLOCK = "tenure_days"  # the feature whose weight may differ from interval to interval
+FAMILY = {feature.name: feature.family for feature in CATALOGUE}
+ECHOES = 2.0  # rows of one account that count as one: its rows are so alike that even that is generous
+ROUNDS = 4  # of learning how relevant families and columns are
+WITHIN = 100.0  # a penalty stays within so many times less and more than it was
 
 
 @dataclass(frozen=True)
 class Design:
-    """How a matrix becomes columns of a linear sum: signed logs, standardised, 0 where null; one flag for each column
-    that may be null; one flag for each level of each category.
+    """How a matrix becomes columns of a linear sum: signed logs of multiples of a unit, standardised, 0 where null; one
+    flag for each column that may be null; one flag for each level of each category.
 
-    mean, scale: (numeric columns,). numeric, flagged: places in the matrix. levels: (place, code) of category flags.
+    unit, mean, scale: (numeric columns,). numeric, flagged: places in the matrix. levels: (place, code) of category
+    flags.
     """
 
     numeric: tuple[int, ...]
+    unit: tuple[float, ...]
     mean: tuple[float, ...]
     scale: tuple[float, ...]
     flagged: tuple[int, ...]
@@ -33,13 +47,18 @@ class Design:
     @classmethod
     def learn(cls, matrix: np.ndarray, categories: list[int]) -> Design:
         numeric = [i for i in range(matrix.shape[1]) if i not in categories]
-        logged = np.ma.masked_invalid(signed_log(matrix[:, numeric]))
-        scale = np.asarray(logged.std(axis=0).filled(0.0))
+        unit = np.array([_unit(matrix[:, i]) for i in numeric])
+        logged = signed_log(matrix[:, numeric], unit)
+        known = ~np.isnan(logged)
+        many = np.maximum(known.sum(axis=0), 1)
+        mean = np.where(known, logged, 0.0).sum(axis=0) / many
+        scale = np.sqrt(np.where(known, (logged - mean) ** 2, 0.0).sum(axis=0) / many)
         null = np.isnan(matrix).mean(axis=0) if len(matrix) else np.zeros(matrix.shape[1])
         codes = [(i, int(c)) for i in categories for c in np.unique(matrix[:, i][~np.isnan(matrix[:, i])])]
         return cls(
             tuple(numeric),
-            tuple(np.asarray(logged.mean(axis=0).filled(0.0)).tolist()),
+            tuple(unit.tolist()),
+            tuple(mean.tolist()),
             tuple(np.where(scale > 1e-9, scale, 1.0).tolist()),
             tuple(i for i in numeric if null[i] > SEEN),
             tuple(codes),
@@ -47,17 +66,18 @@ class Design:
 
     def columns(self, matrix: np.ndarray) -> np.ndarray:
         """(n, columns) float64."""
-        standard = (signed_log(matrix[:, self.numeric]) - np.array(self.mean)) / np.array(self.scale)
+        logged = signed_log(matrix[:, self.numeric], np.array(self.unit))
+        standard = (logged - np.array(self.mean)) / np.array(self.scale)
         flags = np.isnan(matrix[:, self.flagged]).astype(np.float64)
         levels = [(matrix[:, place] == code).astype(np.float64) for place, code in self.levels]
-        return np.column_stack([np.nan_to_num(standard), flags, *levels])
+        return np.column_stack([np.where(np.isnan(standard), 0.0, standard), flags, *levels])
 
     def to_json(self) -> dict[str, Any]:
         return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> Design:
-        parts = {name: tuple(said[name]) for name in ("numeric", "mean", "scale", "flagged")}
+        parts = {name: tuple(said[name]) for name in ("numeric", "unit", "mean", "scale", "flagged")}
         return cls(**parts, levels=tuple((place, code) for place, code in said["levels"]))
 
     @property
@@ -99,16 +119,25 @@ class Logistic:
 
 @dataclass(frozen=True)
 class LogisticHazard:
-    """The same weights in every interval; `levels` (intervals,) is what each adds."""
+    """The same weights in every interval; `levels` (intervals,) is what each adds. `pace`: what an interval later adds
+    to the weight of the column `clock`, counted from `REASON_INTERVAL`; null: no column has one."""
 
     logistic: Logistic
     levels: tuple[float, ...]
+    clock: int | None = None
+    pace: float = 0.0
 
     def log_odds(self, matrix: np.ndarray) -> np.ndarray:
-        return np.asarray((self.logistic.raw(matrix)[:, None] + np.array(self.levels)) + LOG_MONTHS)
+        return self.of(self.logistic.design.columns(matrix))
+
+    def of(self, columns: np.ndarray) -> np.ndarray:
+        """`log_odds` of the design's columns."""
+        raw = linear(columns, self.logistic.weights) + self.logistic.intercept
+        return np.column_stack([self._in(k, raw, columns) for k in range(len(STARTS))])
 
     def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
-        return np.asarray(self.logistic.raw(matrix) + self.levels[interval] + LOG_MONTHS[interval])
+        columns = self.logistic.design.columns(matrix)
+        return self._in(interval, linear(columns, self.logistic.weights) + self.logistic.intercept, columns)
 
     def raw(self, matrix: np.ndarray) -> np.ndarray:
         return self.at(matrix, REASON_INTERVAL)
@@ -123,30 +152,70 @@ class LogisticHazard:
             "weights": self.logistic.weights.tolist(),
             "intercept": self.logistic.intercept,
             "interval_levels": list(self.levels),
+            "clock": self.clock,
+            "pace": self.pace,
         }
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> LogisticHazard:
+        """Raises BundleRefused: written by a version that told a ridge otherwise."""
+        if (found := said["design"].keys()) != (wanted := {field.name for field in fields(Design)}):
+            raise BundleRefused(
+                f"model.json: a logistic design is told by {', '.join(sorted(found))}; this version tells it by "
+                f"{', '.join(sorted(wanted))}. Train it again."
+            )
         design = Design.from_json(said["design"])
         logistic = Logistic(design, np.array(said["weights"], dtype=np.float64), said["intercept"])
-        return cls(logistic, tuple(said["interval_levels"]))
+        return cls(logistic, tuple(said["interval_levels"]), said["clock"], said["pace"])
+
+    def _in(self, interval: int, raw: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        said = raw + self.levels[interval] + LOG_MONTHS[interval]
+        if self.clock is not None:
+            said = said + (interval - REASON_INTERVAL) * self.pace * columns[:, self.clock]
+        return np.asarray(said)
 
 
 def fit_logistic_hazard(
-    matrix: np.ndarray, taught: PersonPeriods, categories: list[int], penalty: float = PENALTY
-) -> Hazard:
-    """Fits one cause-specific hazard on the snapshots of `matrix`."""
+    matrix: np.ndarray,
+    taught: PersonPeriods,
+    categories: list[int],
+    penalty: float = PENALTY,
+    names: list[str] | None = None,
+    accounts: np.ndarray | None = None,
+) -> Fit:
+    """Fits one cause-specific hazard on the snapshots of `matrix`.
+
+    Args:
+        names: of the matrix's columns. With them the weight of `CLOCK` has a pace, and how relevant a family and a
+            column are is learned; without them every weight has the same `penalty`.
+        accounts: (n,) number of each snapshot's account; null: every one is another's.
+    """
     if taught.label.sum() == 0:
-        return Never()
-    design = Design.learn(matrix[np.unique(taught.row)], categories)
+        return Fit(Never(), np.zeros(0))
     used, place = np.unique(taught.row, return_inverse=True)
-    columns = design.columns(matrix[used]).astype(np.float32)[place]
+    design = Design.learn(matrix[used], categories)
+    exact = design.columns(matrix[used])
+    columns = exact.astype(np.float32)[place]
     later = [(taught.interval == k) * np.float32(INTERVAL_SCALE) for k in range(1, len(STARTS))]
-    rows = np.column_stack([columns, *later]).astype(np.float32)
-    intercept, weights = ridge(rows, taught.label, penalty, taught.weight, np.log(taught.months))
-    edge = len(weights) - len(later)
-    levels = (0.0, *(float(w) * INTERVAL_SCALE for w in weights[edge:]))
-    return LogisticHazard(Logistic(design, weights[:edge], intercept), levels)
+    clock = design.numeric.index(names.index(CLOCK)) if names is not None and CLOCK in names else None
+    if clock is not None:
+        since = (taught.interval - REASON_INTERVAL).astype(np.float32)
+        later.append(columns[:, clock] * since * np.float32(INTERVAL_SCALE))
+    rows, edge = np.column_stack([columns, *later]), columns.shape[1]
+    data = (rows, taught.label, taught.weight, np.log(taught.months))
+    held = np.full(rows.shape[1], penalty)
+    found, bend = _newton(*data, held)
+    if names is not None:
+        owners = [names[owner] for owner in design.owner]
+        groups = [_numbered([FAMILY.get(name, "other") for name in owners]), _numbered(owners)]
+        echoes = ECHOES * _rows_per_account(taught, accounts)
+        held = _relevant(found, bend, held, groups, echoes)
+        found, _ = _newton(*data, held, found)
+    weights = found[1:] * np.append(np.ones(edge), np.full(len(later), INTERVAL_SCALE))
+    levels = (0.0, *(float(level) for level in weights[edge : edge + len(STARTS) - 1]))
+    pace = float(weights[-1]) if clock is not None else 0.0
+    hazard = LogisticHazard(Logistic(design, weights[:edge], float(found[0])), levels, clock, pace)
+    return Fit(hazard, hazard.of(exact)[place, taught.interval] - LOG_MONTHS[taught.interval] + np.log(taught.months))
 
 
 def fit_logistic(
@@ -163,14 +232,28 @@ def fit_logistic(
 def ridge(
     rows: np.ndarray, label: np.ndarray, penalty: float, weight: np.ndarray, offset: np.ndarray
 ) -> tuple[float, np.ndarray]:
-    """Intercept and (k,) weights that minimise the weighted log-loss + penalty / 2 * |weights|^2, the intercept free.
-    Newton's method, each step halved until the loss falls."""
-    shrink = np.full(rows.shape[1] + 1, penalty)
-    shrink[0] = 0.0
-    rate = float(np.average(label, weights=weight))
-    found = np.zeros(rows.shape[1] + 1)
-    found[0] = np.log(rate / (1 - rate)) - float(np.average(offset, weights=weight))
-    line = found[0] + offset
+    """Intercept and (k,) weights of the least weighted log-loss + penalty / 2 * |weights|^2, the intercept free."""
+    found, _ = _newton(rows, label, weight, offset, np.full(rows.shape[1], penalty))
+    return float(found[0]), found[1:]
+
+
+def _newton(
+    rows: np.ndarray,
+    label: np.ndarray,
+    weight: np.ndarray,
+    offset: np.ndarray,
+    penalty: np.ndarray,
+    start: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(1 + k,) the intercept and the weights that minimise the weighted log-loss + sum(penalty * weights^2) / 2, the
+    intercept free; and how that loss bends, (1 + k, 1 + k), without the penalty. Newton's method, each step halved
+    until the loss falls."""
+    shrink = np.append(0.0, penalty)
+    if start is None:
+        rate = float(np.average(label, weights=weight))
+        start = np.zeros(rows.shape[1] + 1)
+        start[0] = np.log(rate / (1 - rate)) - float(np.average(offset, weights=weight))
+    found, line = start, start[0] + rows @ start[1:].astype(rows.dtype) + offset
 
     def loss(line: np.ndarray, weights: np.ndarray) -> float:
         return float(weight @ (np.logaddexp(0, line) - label * line) + shrink @ weights**2 / 2)
@@ -181,13 +264,11 @@ def ridge(
         miss, curve = weight * (label - chance), (weight * np.maximum(chance * (1 - chance), 1e-7)).astype(rows.dtype)
         slope = np.append(miss.sum(), rows.T @ miss.astype(rows.dtype)) - shrink * found
         bent = rows * curve[:, None]
-        bend = np.diag(shrink + 1e-6)
-        bend[1:, 1:] += rows.T @ bent
-        edge = bent.sum(axis=0, dtype=np.float64)
-        bend[0, 1:] += edge
-        bend[1:, 0] += edge
-        bend[0, 0] += curve.sum(dtype=np.float64)
-        step = np.linalg.solve(bend, slope)
+        bend = np.empty((len(found), len(found)))
+        bend[1:, 1:] = rows.T @ bent
+        bend[0, 1:] = bend[1:, 0] = bent.sum(axis=0, dtype=np.float64)
+        bend[0, 0] = curve.sum(dtype=np.float64)
+        step = np.linalg.solve(bend + np.diag(shrink + 1e-6), slope)
         move = step[0] + rows @ step[1:].astype(rows.dtype)
         part = 1.0
         while part > 1e-4 and (reached := loss(line + part * move, found + part * step)) >= best:
@@ -198,7 +279,41 @@ def ridge(
         gained, best = best - reached, reached
         if gained < 1e-4:
             break
-    return float(found[0]), found[1:]
+    return found, bend
+
+
+def _relevant(
+    found: np.ndarray, bend: np.ndarray, penalty: np.ndarray, groups: list[np.ndarray], echoes: float
+) -> np.ndarray:
+    """(k,) penalties as the data speak for them, from a fit under `penalty`: that of a group of columns is the number
+    of weights that the data determine over the sum of their squares, of several groupings the geometric mean (MacKay
+    1992, by the loss's bend at `found`; nothing is fitted again). `echoes`: rows that count as one. `groups`: each
+    (columns,), of the first columns; the penalty of the others stays."""
+    many, prior = len(groups[0]), penalty / echoes
+    bend = bend / echoes
+    pull = (bend + np.diag(np.append(0.0, prior))) @ found
+    logs = np.zeros(many)
+    for group in groups:
+        held = prior.copy()
+        for _ in range(ROUNDS):
+            spread = np.linalg.inv(bend + np.diag(np.append(0.0, held) + 1e-8))
+            weights = (spread @ pull)[1 : many + 1]
+            determined = np.clip(1 - held[:many] * np.diag(spread)[1 : many + 1], 1e-3, 1.0)
+            of = np.bincount(group, determined) / np.maximum(np.bincount(group, weights**2), 1e-12)
+            held[:many] = np.clip(of[group], prior[:many] / WITHIN, prior[:many] * WITHIN)
+        logs += np.log(held[:many]) / len(groups)
+    return np.append(np.exp(logs) * echoes, penalty[many:])
+
+
+def _numbered(names: list[str]) -> np.ndarray:
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _rows_per_account(taught: PersonPeriods, accounts: np.ndarray | None) -> float:
+    """With the event, of accounts that have one."""
+    rows = taught.row[taught.label > 0]
+    whose = rows if accounts is None else accounts[rows]
+    return len(rows) / len(np.unique(whose))
 
 
 def linear(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -210,6 +325,12 @@ def linear(columns: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return out
 
 
-def signed_log(matrix: np.ndarray) -> np.ndarray:
-    """log(1 + |x|) with the sign of x; null stays null."""
-    return np.asarray(np.sign(matrix) * np.log1p(np.abs(matrix)))
+def signed_log(matrix: np.ndarray, unit: np.ndarray | float = 1.0) -> np.ndarray:
+    """log(1 + |x| / unit) with the sign of x; null stays null."""
+    return np.asarray(np.copysign(np.log1p(np.abs(matrix) / unit), matrix))
+
+
+def _unit(column: np.ndarray) -> float:
+    """1, or less for a column of small magnitudes: of shares and rates the log would else be a straight line."""
+    magnitudes = np.abs(column[~np.isnan(column) & (column != 0)])
+    return min(1.0, float(np.quantile(magnitudes, SMALL))) if len(magnitudes) else 1.0

@@ -58,8 +58,8 @@ class Bench:
         label of a long horizon is complete, and a reference that knew only those would be beaten by anything."""
         names = self.fitted.encoding.names
         before, there = (position_columns(rows, names) for rows in (self.fitted.matrix, self.rows))
-        taught = taught_by(self.known, target)
-        hazards = chance(fit_logistic_hazard(before, taught, [], PLAIN_PENALTY).log_odds(there))
+        taught = taught_by(self.known, target).thinned(self.seed)
+        hazards = chance(fit_logistic_hazard(before, taught, [], PLAIN_PENALTY).hazard.log_odds(there))
         return incidence(hazards, np.zeros_like(hazards), (horizon,))[0][horizon]
 
     @cached_property

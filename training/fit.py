@@ -79,7 +79,7 @@ def fit_all(
     data that could not carry more. `teacher`: whether trees taught by one are fitted, too."""
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
-    names, categories = list(encoding.names), encoding.category_columns
+    names, categories, accounts = list(encoding.names), encoding.category_columns, data.account_numbers()
     taught = {target: taught_by(data, target).thinned(seed) for target in TARGETS}
     asked: dict[str, np.ndarray] = {}  # of the teacher
     foreseen = None
@@ -91,20 +91,18 @@ def fit_all(
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
         rows = taught[target]
-        linear = fit_logistic_hazard(matrix, rows, categories)
+        linear = fit_logistic_hazard(matrix, rows, categories, names=names, accounts=accounts)
         boosted = fit_boosted(matrix, rows, params, seed, names, categories) if trees else linear
-        hazards["logistic"][target], hazards["hazard"][target] = linear, boosted
-        hazards["average"][target] = average(matrix, rows, boosted, linear) if trees else linear
+        hazards["logistic"][target], hazards["hazard"][target] = linear.hazard, boosted.hazard
+        hazards["average"][target] = average(rows, boosted, linear) if trees else linear.hazard
         if foreseen is not None:
             hazards["distilled"][target] = distilled(
-                matrix, foreseen, rows, asked[target], params, seed, names, categories
+                matrix, foreseen, rows, linear, asked[target], params, seed, names, categories, accounts
             )
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
-    churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories)
-    amount = fit_amount(
-        matrix, _gains(data, labels), params, seed, names, categories, data.account_numbers()
-    )  # fmt: skip
+    churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories).hazard
+    amount = fit_amount(matrix, _gains(data, labels), params, seed, names, categories, accounts)
     return Fitted(encoding, matrix, hazards, churn, amount, trees)
 
 
@@ -157,7 +155,8 @@ def fit_books_only(
     names, categories = list(encoding.names), encoding.category_columns
     taught, one = taught_by(data, "expansion").thinned(seed), params.model_copy(update={"seeds": 1})
     boosted = fit_boosted(matrix, taught, one, seed, names, categories)
-    hazard = average(matrix, taught, boosted, fit_logistic_hazard(matrix, taught, categories))
+    linear = fit_logistic_hazard(matrix, taught, categories, names=names, accounts=data.account_numbers())
+    hazard = average(taught, boosted, linear)
     hazards = chance(hazard.log_odds(rows))
     expand, _ = incidence(hazards, np.zeros_like(hazards), labels.horizons)
     return {f"expansion_{h}": p for h, p in expand.items()}

@@ -3,8 +3,9 @@
 The teacher is the mean, in log-odds, of a ridge and of trees on features and foreseen surrogates, and of trees on the
 surrogates alone. It could not serve: it needs models of its own for what it foresees, and its reasons would be about
 forecasts. Its chances, told of snapshots whose outcome is not known yet as well, are the soft labels by which trees on
-the features of the day are taught (distillation: Hinton, Vinyals & Dean 2015). So what is served is a hazard like any
-other, with the same files and exact reasons. Measured in docs/adr/0025.
+the features of the day are taught (distillation: Hinton, Vinyals & Dean 2015). So what is served, the mean of those
+trees and of the ridge on the features of the day, is a hazard like any other, with the same files and exact reasons.
+Measured in docs/adr/0025 and 0028.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from models.average import average
 from models.boosted import fit_boosted
 from models.boosting import BoosterParams
-from models.hazard import EDGES, STARTS, Hazard, Never, PersonPeriods, chance
+from models.hazard import EDGES, STARTS, Fit, Hazard, Never, PersonPeriods, chance, said_of
 from models.logistic import fit_logistic_hazard
 
 SNAPSHOTS = 40_000  # that the teacher is asked about, each in one interval
@@ -33,26 +34,31 @@ def distilled(
     matrix: np.ndarray,
     foreseen: np.ndarray,
     taught: PersonPeriods,
+    linear: Fit,
     asked: np.ndarray,
     params: BoosterParams,
     seed: int,
     names: list[str],
     categories: list[int],
+    accounts: np.ndarray,
 ) -> Hazard:
-    """Fits one cause-specific hazard on the snapshots of `matrix`.
+    """Fits one cause-specific hazard on the snapshots of `matrix`: the mean of the pupil and of `linear`, the ridge on
+    the same rows.
 
     Args:
         foreseen: (n, k) surrogates of all snapshots that teach or are asked about, see `surrogates.foresee`.
         asked: places of the snapshots of which the pupil is told, see `drawn`.
+        accounts: (n,) number of each snapshot's account.
     """
     if taught.label.sum() == 0:
         return Never()
     interval = np.arange(len(asked)) % len(STARTS)
-    soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories)
+    soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories, accounts)
     told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 4 // 3})
-    trees = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
-    return average(matrix, taught, trees)
+    fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
+    trees = fit.hazard
+    return average(taught, Fit(trees, said_of(trees, matrix, taught)), linear)
 
 
 def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:
@@ -72,13 +78,14 @@ def _told(
     seed: int,
     names: list[str],
     categories: list[int],
+    accounts: np.ndarray,
 ) -> np.ndarray:
     """(asked,) the teacher's chances of the event in the `interval` (asked,) of each."""
     both, more = np.column_stack([matrix, foreseen]), [f"foreseen_{k}" for k in range(foreseen.shape[1])]
     one = params.model_copy(update={"seeds": 1})
-    ridge = fit_logistic_hazard(both, taught, categories)
-    trees = fit_boosted(both, taught, one, seed, [*names, *more], categories)
-    alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, [])
+    ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
+    trees = fit_boosted(both, taught, one, seed, [*names, *more], categories).hazard
+    alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, []).hazard
     said = np.zeros(len(asked))
     for k in np.unique(interval):
         place = np.flatnonzero(interval == k)

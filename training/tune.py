@@ -23,7 +23,7 @@ from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.calibration import losses
 from models.encoding import Encoding
-from models.hazard import EDGES, Hazard, PersonPeriods
+from models.hazard import EDGES, Fit, PersonPeriods
 from models.logistic import fit_logistic_hazard
 from training.dataset import Dataset
 from training.fit import taught_by
@@ -54,7 +54,7 @@ class Fold:
     matrix: np.ndarray
     taught: PersonPeriods
     encoding: Encoding
-    steady: Hazard
+    steady: Fit
     rows: np.ndarray
     label: np.ndarray
 
@@ -106,9 +106,7 @@ def judged(folds: Sequence[Fold], params: BoosterParams, seed: int) -> float:
     for fold in folds:
         names, categories = list(fold.encoding.names), fold.encoding.category_columns
         boosted = fit_boosted(fold.matrix, fold.taught, params, seed, names, categories)
-        each.append(
-            losses(average(fold.matrix, fold.taught, boosted, fold.steady).log_odds(fold.rows)[:, 0], fold.label).mean()
-        )
+        each.append(losses(average(fold.taught, boosted, fold.steady).log_odds(fold.rows)[:, 0], fold.label).mean())
     return float(np.mean(each) + np.std(each) / np.sqrt(len(each)))
 
 
@@ -147,7 +145,8 @@ def _folds(past: Dataset, there: Dataset, share: float, seed: int) -> list[Fold]
             continue
         encoding = Encoding.learn(data.features)
         matrix = encoding.matrix(data.features)
-        steady = fit_logistic_hazard(matrix, taught, encoding.category_columns)
+        names, accounts = list(encoding.names), data.account_numbers()
+        steady = fit_logistic_hazard(matrix, taught, encoding.category_columns, names=names, accounts=accounts)
         rows = encoding.matrix(there.take(asked).features)
         out.append(Fold(matrix, taught, encoding, steady, rows, label[asked]))
     return out

@@ -67,9 +67,9 @@ def main() -> None:
     event, other = np.where(grown, event, NEVER), np.where(~grown & (other < 400), other, NEVER)
     names, observed = ["number", "signed", "level"], np.full(n, EDGES[-1])
     taught = person_periods(event, other, observed)
-    expand = fit_boosted(matrix, taught, PARAMS, 1, names, [2])
-    churn = fit_boosted(matrix, person_periods(other, event, observed), PARAMS, 1, names, [2])
-    ridge = fit_logistic_hazard(matrix, taught, [2])
+    expand = fit_boosted(matrix, taught, PARAMS, 1, names, [2]).hazard
+    churn = fit_boosted(matrix, person_periods(other, event, observed), PARAMS, 1, names, [2]).hazard
+    ridge = fit_logistic_hazard(matrix, taught, [2]).hazard
     gains = {h: (np.flatnonzero(event < h), h * rng.lognormal(0, 1, int((event < h).sum()))) for h in HORIZONS}
     amount = fit_amount(matrix, gains, PARAMS, 1, names, [2])
     FROZEN.mkdir(exist_ok=True)

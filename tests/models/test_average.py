@@ -11,7 +11,7 @@ import pytest
 from models.average import Average, average
 from models.errors import BundleRefused
 from models.files import boosters_of, hazard_from_json
-from models.hazard import LOG_MONTHS, Hazard, Never, chance
+from models.hazard import LOG_MONTHS, Fit, Hazard, Never, chance
 from tests.models.made_features import LABELS, QUICK, dataset, feature_rows
 from training.fit import Fitted, fit_all, taught_by
 
@@ -52,7 +52,7 @@ def test_its_level_makes_those_who_taught_it_add_up_to_the_events_they_saw(told:
 
 def test_an_event_that_a_member_never_saw_is_never(told: tuple[Fitted, np.ndarray]) -> None:
     taught = taught_by(dataset(1_500), "expansion")
-    nothing = average(told[0].matrix, taught, _learner(told, "logistic"), Never())
+    nothing = average(taught, Fit(_learner(told, "logistic"), np.zeros(len(taught.row))), Fit(Never(), np.zeros(0)))
     assert isinstance(nothing, Never)
     assert np.isneginf(nothing.log_odds(told[1])).all()
 

@@ -100,7 +100,8 @@ def test_five_refits_with_other_seeds_tell_mostly_the_same_three_families() -> N
     observed = np.full(len(day), 400)
     top = []
     for seed in range(5):
-        hazard = fit_boosted(matrix, person_periods(day, days_or_never(day, day < 0), observed), QUICK, seed, names, [])
+        rows = person_periods(day, days_or_never(day, day < 0), observed)
+        hazard = fit_boosted(matrix, rows, QUICK, seed, names, []).hazard
         contributions = hazard.contributions(matrix[:300])
         top.append(np.argsort(-np.abs(by_family(contributions - contributions.mean(axis=0))), axis=1)[:, :3])
     pairs = [(set(a), set(b)) for x, y in combinations(top, 2) for a, b in zip(x, y, strict=True)]

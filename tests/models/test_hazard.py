@@ -48,7 +48,7 @@ def taught_by_loops(event: int, other: int, observed: int) -> list[tuple[int, in
 def fit(
     matrix: np.ndarray, event: np.ndarray, other: np.ndarray, observed: np.ndarray, params: BoosterParams, names: str
 ) -> Hazard:
-    return fit_boosted(matrix, person_periods(event, other, observed), params, 1, list(names), [])
+    return fit_boosted(matrix, person_periods(event, other, observed), params, 1, list(names), []).hazard
 
 
 @settings(max_examples=150, deadline=None)
@@ -137,7 +137,7 @@ def test_a_constant_rate_is_recovered_from_histories_cut_short() -> None:
     true = 1 - np.exp(-rate * np.diff(EDGES))
     exposed = np.array([(observed >= end).sum() for end in EDGES[1:]]) * np.exp(-(rate + 0.001) * np.array(EDGES[:-1]))
     trees = fit(noise, event, other, observed, QUICK, "xy")
-    ridge = fit_logistic_hazard(noise, person_periods(event, other, observed), [])
+    ridge = fit_logistic_hazard(noise, person_periods(event, other, observed), []).hazard
     for hazard in (trees, ridge):
         said = chance(hazard.log_odds(noise)).mean(axis=0)
         assert (np.abs(said - true) < 5 * np.sqrt(true / exposed)).all(), (said, true)
@@ -150,7 +150,7 @@ def test_a_planted_effect_is_found_in_its_direction_and_size() -> None:
     event, other, observed = _lives(np.where(strong > 0, 0.002, 0.0005), seed=3)
     params = QUICK.model_copy(update={"feature_fraction": 1.0, "learning_rate": 0.1, "lambda_l2": 5.0})
     taught = person_periods(event, other, observed)
-    said = chance(fit_boosted(matrix, taught, params, 1, ["strong", "noise"], []).log_odds(matrix))
+    said = chance(fit_boosted(matrix, taught, params, 1, ["strong", "noise"], []).hazard.log_odds(matrix))
     expand, _ = incidence(said, np.zeros_like(said), (180,))
     assert expand[180][strong > 0].mean() == pytest.approx(1 - np.exp(-0.36), rel=0.12)
     assert expand[180][strong == 0].mean() == pytest.approx(1 - np.exp(-0.09), rel=0.12)
@@ -160,8 +160,8 @@ def test_without_a_single_event_the_hazard_is_zero_everywhere() -> None:
     never = np.full(50, NEVER)
     taught = person_periods(never, never, np.full(50, 400))
     for hazard in (
-        fit_boosted(np.zeros((50, 1)), taught, QUICK, 1, ["x"], []),
-        fit_logistic_hazard(np.zeros((50, 1)), taught, []),
+        fit_boosted(np.zeros((50, 1)), taught, QUICK, 1, ["x"], []).hazard,
+        fit_logistic_hazard(np.zeros((50, 1)), taught, []).hazard,
     ):
         assert chance(Calibration(0.5, 2.0, 3.0)(hazard.log_odds(np.zeros((3, 1))))).sum() == 0
         assert hazard.contributions(np.zeros((3, 1))).tolist() == [[0.0], [0.0], [0.0]]

@@ -11,7 +11,8 @@ from scipy.special import expit
 from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.files import boosters_of, hazard_from_json
-from models.hazard import Hazard, Never, PersonPeriods, person_periods
+from models.hazard import Fit, Hazard, Never, PersonPeriods, person_periods
+from models.logistic import fit_logistic_hazard
 from tests.models.made_features import days_or_never
 from training.ceiling import divergence
 from training.teacher import distilled
@@ -27,7 +28,9 @@ class Made:
     signs: np.ndarray
     foreseen: np.ndarray
     taught: PersonPeriods
+    linear: Fit
     true: np.ndarray  # (n,) of expanding in the first interval
+    account: np.ndarray
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +42,18 @@ def made() -> Made:
     day = rng.exponential(1 / rate).astype(int)
     seen = days_or_never(day, day < 360)
     taught = person_periods(seen, days_or_never(day, np.zeros(n, dtype=bool)), np.full(n, 360))
-    return Made(signs, state[:, None] + rng.normal(0, 0.2, (n, 2)), taught, -np.expm1(-90 * rate))
+    linear = fit_logistic_hazard(signs, taught, [])
+    foreseen = state[:, None] + rng.normal(0, 0.2, (n, 2))
+    return Made(signs, foreseen, taught, linear, -np.expm1(-90 * rate), np.arange(n))
 
 
 @pytest.fixture(scope="module")
 def pupil(made: Made) -> Hazard:
-    return distilled(made.signs, made.foreseen, made.taught, np.arange(len(made.true)), PARAMS, 1, NAMES, [])
+    return _distilled(made, made.taught, np.arange(len(made.true)))
 
 
 def test_few_outcomes_and_a_teacher_come_nearer_to_the_truth_than_few_outcomes_alone(made: Made, pupil: Hazard) -> None:
-    alone = fit_boosted(made.signs, made.taught, PARAMS, 1, NAMES, [])
+    alone = fit_boosted(made.signs, made.taught, PARAMS, 1, NAMES, []).hazard
     far, near = (divergence(made.true, expit(hazard.at(made.signs, 0))) for hazard in (alone, pupil))
     assert near < 0.8 * far
 
@@ -70,7 +75,12 @@ def test_it_is_kept_and_explained_without_the_teacher(made: Made, pupil: Hazard)
 
 def test_an_event_that_was_never_seen_stays_so(made: Made) -> None:
     none = replace(made.taught, label=np.zeros(len(made.taught.label)))
-    assert isinstance(distilled(made.signs, made.foreseen, none, np.arange(10), PARAMS, 1, NAMES, []), Never)
+    assert isinstance(_distilled(made, none, np.arange(10)), Never)
+
+
+def _distilled(made: Made, taught: PersonPeriods, asked: np.ndarray) -> Hazard:
+    args = (made.linear, asked, PARAMS, 1, NAMES, [], made.account)
+    return distilled(made.signs, made.foreseen, taught, *args)
 
 
 def _by_interval(taught: PersonPeriods) -> list[tuple[int, np.ndarray]]:
