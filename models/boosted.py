@@ -24,12 +24,17 @@ class Boosted:
     base: float
 
     def log_odds(self, matrix: np.ndarray) -> np.ndarray:
-        return np.column_stack([self.at(matrix, k) for k in range(len(STARTS))])
+        rows = _with(matrix, STARTS[0])
+        return np.column_stack([self._in(k, rows) for k in range(len(STARTS))])
 
     def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
-        if not len(matrix):
+        return self._in(interval, _with(matrix, STARTS[interval]))
+
+    def _in(self, interval: int, rows: np.ndarray) -> np.ndarray:
+        """`at`, of rows with a last column for the start of the interval, which is overwritten."""
+        if not len(rows):
             return np.zeros(0)
-        rows = _with(matrix, STARTS[interval])
+        rows[:, -1] = STARTS[interval]
         return np.asarray(_mean(self.boosters, rows, raw_score=True) + self.base + LOG_MONTHS[interval])
 
     def raw(self, matrix: np.ndarray) -> np.ndarray:

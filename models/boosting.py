@@ -51,9 +51,7 @@ def fit_boosters(
 ) -> list[lgb.Booster]:
     """A regression for each column of `targets` (n, k), all on one binning of the rows."""
     chosen = FIXED | {"objective": "regression", "seed": seed} | dict(settings)
-    data = lgb.Dataset(
-        matrix, feature_name=names, categorical_feature=categories, params=chosen, free_raw_data=False
-    ).construct()
+    data = lgb.Dataset(matrix, feature_name=names, categorical_feature=categories, params=chosen, free_raw_data=False)
     return [lgb.train(chosen, data.set_label(column), num_boost_round=rounds) for column in targets.T]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 BETA_FROM = 100  # positives from which slopes are fitted; below, the level alone
@@ -65,14 +65,13 @@ def fit_calibration(log_odds: np.ndarray, label: np.ndarray) -> Calibration:
 def total_shift(log_odds: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None) -> float:
     """The shift that makes the sum of the probabilities equal the number of positives, within +-LIMIT."""
     weight = np.ones(len(label)) if weight is None else weight
-    low, high = -LIMIT, LIMIT
-    for _ in range(60):
-        middle = (low + high) / 2
-        if weight @ expit(log_odds + middle) < weight @ label:
-            low = middle
-        else:
-            high = middle
-    return float((low + high) / 2)
+
+    def over(shift: float) -> float:
+        return float(weight @ (expit(log_odds + shift) - label))
+
+    if over(-LIMIT) >= 0:
+        return -LIMIT
+    return float(brentq(over, -LIMIT, LIMIT, xtol=1e-12)) if over(LIMIT) > 0 else LIMIT
 
 
 def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:

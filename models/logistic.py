@@ -10,7 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import expit, logit
 
 from features.catalogue import CATALOGUE
 from models.errors import BundleRefused
@@ -24,6 +25,8 @@ SMALL = 0.25  # quantile of a column's magnitudes, zeros aside, that is its unit
 CLOCK = "tenure_days"  # the feature whose weight may differ from interval to interval
 FAMILY = {feature.name: feature.family for feature in CATALOGUE}
 ECHOES = 2.0  # rows of one account that count as one: its rows are so alike that even that is generous
+FIRST = 5  # of so many rows one tells where to start from
+SPARE = 4_000  # rows that are few enough to start with
 ROUNDS = 4  # of learning how relevant families and columns are
 WITHIN = 100.0  # a penalty stays within so many times less and more than it was
 
@@ -45,7 +48,8 @@ class Design:
     levels: tuple[tuple[int, int], ...]
 
     @classmethod
-    def learn(cls, matrix: np.ndarray, categories: list[int]) -> Design:
+    def learn(cls, matrix: np.ndarray, categories: list[int]) -> tuple[Design, np.ndarray]:
+        """The design that a matrix speaks for, and the columns it becomes by it."""
         numeric = [i for i in range(matrix.shape[1]) if i not in categories]
         unit = np.array([_unit(matrix[:, i]) for i in numeric])
         logged = signed_log(matrix[:, numeric], unit)
@@ -55,7 +59,7 @@ class Design:
         scale = np.sqrt(np.where(known, (logged - mean) ** 2, 0.0).sum(axis=0) / many)
         null = np.isnan(matrix).mean(axis=0) if len(matrix) else np.zeros(matrix.shape[1])
         codes = [(i, int(c)) for i in categories for c in np.unique(matrix[:, i][~np.isnan(matrix[:, i])])]
-        return cls(
+        design = cls(
             tuple(numeric),
             tuple(unit.tolist()),
             tuple(mean.tolist()),
@@ -63,10 +67,13 @@ class Design:
             tuple(i for i in numeric if null[i] > SEEN),
             tuple(codes),
         )
+        return design, design._columns(logged, matrix)
 
     def columns(self, matrix: np.ndarray) -> np.ndarray:
         """(n, columns) float64."""
-        logged = signed_log(matrix[:, self.numeric], np.array(self.unit))
+        return self._columns(signed_log(matrix[:, self.numeric], np.array(self.unit)), matrix)
+
+    def _columns(self, logged: np.ndarray, matrix: np.ndarray) -> np.ndarray:
         standard = (logged - np.array(self.mean)) / np.array(self.scale)
         flags = np.isnan(matrix[:, self.flagged]).astype(np.float64)
         levels = [(matrix[:, place] == code).astype(np.float64) for place, code in self.levels]
@@ -193,8 +200,7 @@ def fit_logistic_hazard(
     if taught.label.sum() == 0:
         return Fit(Never(), np.zeros(0))
     used, place = np.unique(taught.row, return_inverse=True)
-    design = Design.learn(matrix[used], categories)
-    exact = design.columns(matrix[used])
+    design, exact = Design.learn(matrix[used], categories)
     columns = exact.astype(np.float32)[place]
     later = [(taught.interval == k) * np.float32(INTERVAL_SCALE) for k in range(1, len(STARTS))]
     clock = design.numeric.index(names.index(CLOCK)) if names is not None and CLOCK in names else None
@@ -210,7 +216,7 @@ def fit_logistic_hazard(
         groups = [_numbered([FAMILY.get(name, "other") for name in owners]), _numbered(owners)]
         echoes = ECHOES * _rows_per_account(taught, accounts)
         held = _relevant(found, bend, held, groups, echoes)
-        found, _ = _newton(*data, held, found)
+        found, _ = _newton(*data, held, (found, bend))
     weights = found[1:] * np.append(np.ones(edge), np.full(len(later), INTERVAL_SCALE))
     levels = (0.0, *(float(level) for level in weights[edge : edge + len(STARTS) - 1]))
     pace = float(weights[-1]) if clock is not None else 0.0
@@ -222,10 +228,8 @@ def fit_logistic(
     matrix: np.ndarray, label: np.ndarray, categories: list[int] | None = None, penalty: float = PLAIN_PENALTY
 ) -> Logistic:
     """matrix: (n, k), NaN is null. label: (n,) with both classes."""
-    design = Design.learn(matrix, categories or [])
-    intercept, weights = ridge(
-        design.columns(matrix).astype(np.float32), label, penalty, np.ones(len(label)), np.zeros(len(label))
-    )
+    design, columns = Design.learn(matrix, categories or [])
+    intercept, weights = ridge(columns.astype(np.float32), label, penalty, np.ones(len(label)), np.zeros(len(label)))
     return Logistic(design, weights, intercept)
 
 
@@ -243,43 +247,58 @@ def _newton(
     weight: np.ndarray,
     offset: np.ndarray,
     penalty: np.ndarray,
-    start: np.ndarray | None = None,
+    start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(1 + k,) the intercept and the weights that minimise the weighted log-loss + sum(penalty * weights^2) / 2, the
-    intercept free; and how that loss bends, (1 + k, 1 + k), without the penalty. Newton's method, each step halved
-    until the loss falls."""
+    intercept free; and how that loss bends there, (1 + k, 1 + k), without the penalty. Newton's method from `start`,
+    such a pair; each step is halved until the loss falls, and the bend is made anew where the one before is slow."""
     shrink = np.append(0.0, penalty)
-    if start is None:
-        rate = float(np.average(label, weights=weight))
-        start = np.zeros(rows.shape[1] + 1)
-        start[0] = np.log(rate / (1 - rate)) - float(np.average(offset, weights=weight))
-    found, line = start, start[0] + rows @ start[1:].astype(rows.dtype) + offset
+    if start is not None:
+        found, bend = start
+    elif len(rows) > SPARE * FIRST:
+        found, bend = _newton(rows[::FIRST], label[::FIRST], weight[::FIRST] * FIRST, offset[::FIRST], penalty)
+    else:
+        rate = float((weight @ label + 0.5) / (weight.sum() + 1))
+        found = np.append(logit(rate) - np.average(offset, weights=weight), np.zeros(rows.shape[1]))
+        bend = _bend(rows, weight * rate * (1 - rate))
+    line = found[0] + rows @ found[1:].astype(rows.dtype) + offset
 
     def loss(line: np.ndarray, weights: np.ndarray) -> float:
         return float(weight @ (np.logaddexp(0, line) - label * line) + shrink @ weights**2 / 2)
 
-    best = loss(line, found)
-    for _ in range(50):
+    best, promised = loss(line, found), np.inf
+    factor = cho_factor(bend + np.diag(shrink + 1e-6))
+    for _ in range(100):
         chance = expit(line)
-        miss, curve = weight * (label - chance), (weight * np.maximum(chance * (1 - chance), 1e-7)).astype(rows.dtype)
+        miss = weight * (label - chance)
         slope = np.append(miss.sum(), rows.T @ miss.astype(rows.dtype)) - shrink * found
-        bent = rows * curve[:, None]
-        bend = np.empty((len(found), len(found)))
-        bend[1:, 1:] = rows.T @ bent
-        bend[0, 1:] = bend[1:, 0] = bent.sum(axis=0, dtype=np.float64)
-        bend[0, 0] = curve.sum(dtype=np.float64)
-        step = np.linalg.solve(bend + np.diag(shrink + 1e-6), slope)
+        before, step = promised, cho_solve(factor, slope)
+        if (promised := float(slope @ step)) > before / 10:
+            bend = _bend(rows, weight * np.maximum(chance * (1 - chance), 1e-7))
+            factor = cho_factor(bend + np.diag(shrink + 1e-6))
+            step = cho_solve(factor, slope)
+            promised = float(slope @ step)
+        if promised < 1e-4:
+            break
         move = step[0] + rows @ step[1:].astype(rows.dtype)
         part = 1.0
         while part > 1e-4 and (reached := loss(line + part * move, found + part * step)) >= best:
             part /= 2
         if part <= 1e-4:
             break
-        found, line = found + part * step, line + part * move
-        gained, best = best - reached, reached
-        if gained < 1e-4:
-            break
+        found, line, best = found + part * step, line + part * move, reached
     return found, bend
+
+
+def _bend(rows: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """(1 + k, 1 + k) sums of the products of the rows, each with a 1 before it, weighted by `curve`."""
+    root = np.sqrt(curve).astype(rows.dtype)
+    bent = rows * root[:, None]
+    bend = np.empty((rows.shape[1] + 1, rows.shape[1] + 1))
+    bend[1:, 1:] = bent.T @ bent  # a product with itself: BLAS makes half of it
+    bend[0, 1:] = bend[1:, 0] = root @ bent
+    bend[0, 0] = curve.sum()
+    return bend
 
 
 def _relevant(

@@ -55,17 +55,20 @@ class Fitted:
         return next(iter(self.hazards))
 
     def log_odds(self, rows: np.ndarray) -> LogOdds:
-        """Of every learner and target, by interval; the average's are made of its members', which are asked once."""
-        out: LogOdds = {learner: {} for learner in self.hazards}
-        for target in TARGETS:
-            trees, line, both = (self.hazards[name][target] for name in ("hazard", "logistic", "average"))
-            out["logistic"][target] = line.log_odds(rows)
-            out["hazard"][target] = out["logistic"][target] if trees is line else trees.log_odds(rows)
-            members = [out["hazard"][target], out["logistic"][target]]
-            out["average"][target] = both.of(members) if isinstance(both, Average) else members[1]
-            if "distilled" in out:
-                out["distilled"][target] = self.hazards["distilled"][target].log_odds(rows)
-        return out
+        """Of every learner and target, by interval; a hazard that several learners share is asked once."""
+        said: dict[int, np.ndarray] = {}
+
+        def of(hazard: Hazard) -> np.ndarray:
+            if isinstance(hazard, Average):
+                return hazard.of([of(part) for _, part in hazard.parts])
+            if id(hazard) not in said:
+                said[id(hazard)] = hazard.log_odds(rows)
+            return said[id(hazard)]
+
+        return {
+            learner: {target: of(hazard) for target, hazard in hazards.items()}
+            for learner, hazards in self.hazards.items()
+        }
 
     def predict_closing(self, rows: np.ndarray) -> np.ndarray:
         """(n, intervals) hazards."""

@@ -50,7 +50,7 @@ WORDS = {  # candidate -> what a reader calls it
     "recency": "most recent invoice",
     "activity_28d": "activity of the last 28 days",
     "pql": "product-qualified-lead points",
-    "distilled": "trees taught by a teacher",
+    "distilled": "trees taught by a teacher, and logistic",
     "average": "average of trees and logistic",
     "hazard": "boosted hazards",
     "direct": "direct classifier",

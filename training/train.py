@@ -37,6 +37,8 @@ from warehouse.errors import ParamsError
 from warehouse.params import section
 from warehouse.store import Workspace, open_warehouse, read_table
 
+SUMMARISED = 5_000  # accounts of the newest snapshots whose reasons are summed up
+
 
 def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
     """Writes artifacts/candidate/, heldout.parquet, heldout_accounts.parquet, train.json and reasons_summary.json;
@@ -92,7 +94,9 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         },
     }
     (artifacts / "train.json").write_text(json.dumps(said, indent=1))
-    explained = scorer.explain(full.on(max(days)).features)
+    newest = full.on(max(days)).features
+    some = np.random.default_rng(params.seed).permutation(len(newest))[:SUMMARISED]
+    explained = scorer.explain(newest.take(np.sort(some)))
     assert explained is not None, "a model has reasons"
     (artifacts / "reasons_summary.json").write_text(json.dumps(summary(explained.centred), indent=1))
     return said

@@ -13,7 +13,7 @@ from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.errors import BundleRefused
 from models.hazard import EDGES, NEVER, chance, person_periods, said_of
-from models.logistic import PLAIN_PENALTY, LogisticHazard, fit_logistic, fit_logistic_hazard
+from models.logistic import FIRST, PLAIN_PENALTY, SPARE, LogisticHazard, fit_logistic, fit_logistic_hazard
 from training.ceiling import divergence
 
 
@@ -50,13 +50,13 @@ def _design_by_hand(train: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return np.array([*columns, *flags]).T
 
 
-def test_it_says_what_scikit_learn_says_on_the_same_design() -> None:
-    matrix, label = _world()
-    train, rows = matrix[:400], matrix[400:]
-    peer = LogisticRegression(C=1 / PLAIN_PENALTY, max_iter=300, tol=1e-8).fit(
-        _design_by_hand(train, train), label[:400]
-    )
-    said = fit_logistic(train, label[:400]).predict(rows)
+@pytest.mark.parametrize("n", [400, FIRST * SPARE + 1])
+def test_it_says_what_scikit_learn_says_on_the_same_design(n: int) -> None:
+    """Of many rows, too, of which a part tells where to start from."""
+    matrix, label = _world(n + 200)
+    train, rows = matrix[:n], matrix[n:]
+    peer = LogisticRegression(C=1 / PLAIN_PENALTY, max_iter=300, tol=1e-8).fit(_design_by_hand(train, train), label[:n])
+    said = fit_logistic(train, label[:n]).predict(rows)
     assert said == pytest.approx(peer.predict_proba(_design_by_hand(train, rows))[:, 1], abs=1e-4)
 
 
