@@ -34,8 +34,8 @@ of each run are kept in [results/results.json](results/results.json) and this pa
   what the ridge learns to be relevant (adr/0028) were chosen on seeds 21 to 25 and on `nonlinear` 21 and 22; for the
   first of them the wholesaler's expansions at its test date were looked at beside. The vendors never met, the other
   worlds and the other public data were not looked at for that. That unmarked test accounts mislead was seen on
-  `faulty` 21 (adr/0026), which is not on this page; that the wholesaler's increment also comes from customers who cannot move up,
-  on its test date.
+  `faulty` 21 (adr/0026), which is not on this page; that the wholesaler's increment also comes from customers who
+  cannot move up, on its test date.
 - **A vendor never met.** The bundle, which has seen all eight quarters of its own vendor, scores the accounts of
   another vendor of the same world at the same dates. So the bars were first measured (20,000 accounts taught, others
   tested); it is the kinder question, as no season is new to the model.

@@ -53,31 +53,37 @@ class Design:
         numeric = [i for i in range(matrix.shape[1]) if i not in categories]
         unit = np.array([_unit(matrix[:, i]) for i in numeric])
         logged = signed_log(matrix[:, numeric], unit)
-        known = ~np.isnan(logged)
-        many = np.maximum(known.sum(axis=0), 1)
-        mean = np.where(known, logged, 0.0).sum(axis=0) / many
-        scale = np.sqrt(np.where(known, (logged - mean) ** 2, 0.0).sum(axis=0) / many)
-        null = np.isnan(matrix).mean(axis=0) if len(matrix) else np.zeros(matrix.shape[1])
+        null = np.isnan(logged)
+        many = np.maximum((~null).sum(axis=0), 1)
+        mean = np.where(null, 0.0, logged).sum(axis=0) / many
+        off = np.where(null, 0.0, logged - mean)
+        scale = np.sqrt(np.einsum("ij,ij->j", off, off) / many)
+        often = null.sum(axis=0) > SEEN * len(matrix)
         codes = [(i, int(c)) for i in categories for c in np.unique(matrix[:, i][~np.isnan(matrix[:, i])])]
         design = cls(
             tuple(numeric),
             tuple(unit.tolist()),
             tuple(mean.tolist()),
             tuple(np.where(scale > 1e-9, scale, 1.0).tolist()),
-            tuple(i for i in numeric if null[i] > SEEN),
+            tuple(i for i, flagged in zip(numeric, often, strict=True) if flagged),
             tuple(codes),
         )
-        return design, design._columns(logged, matrix)
+        return design, design._beside(off, matrix)
 
     def columns(self, matrix: np.ndarray) -> np.ndarray:
         """(n, columns) float64."""
-        return self._columns(signed_log(matrix[:, self.numeric], np.array(self.unit)), matrix)
+        off = signed_log(matrix[:, list(self.numeric)], np.array(self.unit)) - np.array(self.mean)
+        return self._beside(np.where(np.isnan(off), 0.0, off), matrix)
 
-    def _columns(self, logged: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-        standard = (logged - np.array(self.mean)) / np.array(self.scale)
-        flags = np.isnan(matrix[:, self.flagged]).astype(np.float64)
-        levels = [(matrix[:, place] == code).astype(np.float64) for place, code in self.levels]
-        return np.column_stack([np.where(np.isnan(standard), 0.0, standard), flags, *levels])
+    def _beside(self, off: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+        """The columns: how far the logs are off the mean, in multiples of the scale, and the flags beside them."""
+        numeric, flagged = len(self.numeric), len(self.numeric) + len(self.flagged)
+        out = np.empty((len(matrix), len(self.owner)))
+        np.divide(off, np.array(self.scale), out=out[:, :numeric])
+        out[:, numeric:flagged] = np.isnan(matrix[:, list(self.flagged)])
+        for column, (place, code) in enumerate(self.levels, start=flagged):
+            out[:, column] = matrix[:, place] == code
+        return out
 
     def to_json(self) -> dict[str, Any]:
         return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
@@ -267,16 +273,16 @@ def _newton(
         return float(weight @ (np.logaddexp(0, line) - label * line) + shrink @ weights**2 / 2)
 
     best, promised = loss(line, found), np.inf
-    factor = cho_factor(bend + np.diag(shrink + 1e-6))
+    factor = _factor(bend, shrink)
     for _ in range(100):
         chance = expit(line)
         miss = weight * (label - chance)
         slope = np.append(miss.sum(), rows.T @ miss.astype(rows.dtype)) - shrink * found
-        before, step = promised, cho_solve(factor, slope)
+        before, step = promised, cho_solve(factor, slope, check_finite=False)
         if (promised := float(slope @ step)) > before / 10:
             bend = _bend(rows, weight * np.maximum(chance * (1 - chance), 1e-7))
-            factor = cho_factor(bend + np.diag(shrink + 1e-6))
-            step = cho_solve(factor, slope)
+            factor = _factor(bend, shrink)
+            step = cho_solve(factor, slope, check_finite=False)
             promised = float(slope @ step)
         if promised < 1e-4:
             break
@@ -288,6 +294,11 @@ def _newton(
             break
         found, line, best = found + part * step, line + part * move, reached
     return found, bend
+
+
+def _factor(bend: np.ndarray, shrink: np.ndarray) -> tuple[np.ndarray, bool]:
+    upper, lower = cho_factor(bend + np.diag(shrink + 1e-6), overwrite_a=True, check_finite=False)
+    return np.asarray(upper), bool(lower)
 
 
 def _bend(rows: np.ndarray, curve: np.ndarray) -> np.ndarray:

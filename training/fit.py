@@ -152,10 +152,10 @@ def fit_books_only(
         P(expansion by h) of the test rows, as `expansion_{h}`.
     """
     encoding = Encoding.learn(data.features)
-    blind = np.array([name not in BOOKS for name in encoding.names])
-    matrix, rows = encoding.matrix(data.features), encoding.matrix(test.features)
-    matrix[:, blind], rows[:, blind] = np.nan, np.nan
-    names, categories = list(encoding.names), encoding.category_columns
+    seen = [i for i, name in enumerate(encoding.names) if name in BOOKS]
+    matrix, rows = encoding.matrix(data.features)[:, seen], encoding.matrix(test.features)[:, seen]
+    names = [encoding.names[i] for i in seen]
+    categories = [seen.index(i) for i in encoding.category_columns if i in seen]
     taught, one = taught_by(data, "expansion").thinned(seed), params.model_copy(update={"seeds": 1})
     boosted = fit_boosted(matrix, taught, one, seed, names, categories)
     linear = fit_logistic_hazard(matrix, taught, categories, names=names, accounts=data.account_numbers())
