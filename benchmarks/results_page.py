@@ -149,21 +149,27 @@ def _bars(found: Sequence[Bar]) -> str:
 def _real_bars(document: Document) -> str:
     found = next((one for one in document["real"] if one["name"] == "online_retail_ii" and "results" in one), None)
     rows = {} if found is None else {r["candidate"]: r for r in found["results"] if r["target"] == "moved_up"}
-    if CHAMPION not in rows or "spend_lifetime" not in rows:
+    try:
+        own, served, rival = rows[CHAMPION], rows["expansion_score"], rows["spend_lifetime"]
+    except KeyError:
         return ""
-    own, rival = rows[CHAMPION], rows["spend_lifetime"]
     checks = [
-        ("moved up: ROC-AUC", own, "roc_auc", ".3f", 0.77, ".77"),
-        ("moved up: lift at 10 %", own, "lift_10", ".1f", 3.0, "3"),
-        ("increment held by the top 10 %", own, "revenue_captured_10", ".0%", rival["revenue_captured_10"],
-         f"lifetime spend's, {rival['revenue_captured_10']:.0%}"),
+        ("moved up: ROC-AUC", "roc_auc", ".3f", 0.77, ".77"),
+        ("moved up: lift at 10 %", "lift_10", ".1f", 3.0, "3"),
+        ("increment held by the top 10 %", "revenue_captured_10", ".0%", rival["revenue_captured_10"],
+         f"lifetime spend's, {_around(rival, 'revenue_captured_10', '.0%')}"),
     ]  # fmt: skip
     lines = [
-        [name, _around(row, figure, spec), text, WORDS["must" if row[figure] >= least else "no"]]
-        for name, row, figure, spec, least, text in checks
-    ]
-    head = "**online_retail_ii** (real: a wholesaler's invoices), accounts that moved to a higher tier in 180 days"
-    return f"{head}:\n\n" + _table(["bar", "figure", "must", "reached"], lines, right=())
+        [name, _around(own, figure, spec), text, WORDS["must" if own[figure] >= least else "no"],
+         _around(served, figure, spec), WORDS["must" if served[figure] >= least else "no"]]
+        for name, figure, spec, least, text in checks
+    ]  # fmt: skip
+    head = (
+        "**online_retail_ii** (real: a wholesaler's invoices), accounts that moved to a higher tier in 180 days. The "
+        "model is fitted to this outcome, not the product's target; beside it is the score that the product serves"
+    )
+    titles = ["bar", "model of this outcome", "must", "reached", "the product's score", "reached"]
+    return f"{head}:\n\n" + _table(titles, lines, right=())
 
 
 def _baselines(document: Document) -> list[str]:

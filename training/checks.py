@@ -1,4 +1,5 @@
-"""Outcomes defined elsewhere that we hold ourselves to, beside the product's own target: same features, same learner.
+"""Outcomes defined elsewhere that we hold ourselves to, beside the product's own target: same features; boosters with
+the settings of the hazards' and the amount's, fitted to that outcome.
 
 `mean_spend_moves_up`: tiers at quantiles of the last 90 days' spend among training snapshots; an account moves up if
 its mean booked revenue per 90 days over the horizon lies in a higher tier than its last 90 days did. Every account is

@@ -146,7 +146,7 @@ def fit_scorer(
 def fit_books_only(
     data: Dataset, test: Dataset, labels: LabelParams, params: BoosterParams, seed: int
 ) -> dict[str, np.ndarray]:
-    """The default learner blind to behaviour: money, tenure and firmographics alone.
+    """The average of trees and a ridge, blind to behaviour: money, tenure and firmographics alone.
 
     Returns:
         P(expansion by h) of the test rows, as `expansion_{h}`.

@@ -74,7 +74,7 @@ def grade(evidence: Evidence) -> Grade:
         )
     books = [name for name in evidence.leads if name.startswith(BOOKS)]
     if books and not any(beats(evidence.leads[name]) for name in books):
-        why.append("The same learner without usage does as well, so behaviour adds nothing that these rows can show.")
+        why.append("Trees and a logistic without usage do as well, so behaviour adds nothing that these rows can show.")
     return Grade(word, " ".join(why))
 
 
@@ -99,7 +99,7 @@ def no_skill(evidence: Evidence) -> list[str]:
             "That it ranks better than the place on the ladder and the age alone is not beyond chance on these rows."
         )
     if books and not any(beats(evidence.leads[name]) for name in books) and not beats_best_rule(evidence):
-        out.append("It beats neither the same learner without usage nor the best rule of thumb.")
+        out.append("It beats neither trees and a logistic without usage nor the best rule of thumb.")
     return out
 
 

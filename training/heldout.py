@@ -42,7 +42,7 @@ WORDS = {  # candidate -> what a reader calls it
     CHAMPION: "the model",
     CEILING: "ceiling (the simulator's truth)",
     "logistic": "ridge logistic",
-    "books_only": "same learner without usage",
+    "books_only": "trees and logistic without usage",
     "position": "place on the ladder and age",
     "base_rate": "base rate for everyone",
     "spend_90d": "spend of the last 90 days",

@@ -1,10 +1,12 @@
 """Search for the boosters' settings: Optuna on grouped rolling origins inside the training window. Training only.
 
 A fold is an origin and a half of the searching accounts: the boosters learn from the other half what was known at the
-origin, and say the chance of expanding in the first interval of the accounts of their half, averaged with the ridge as
-it is served. A trial's value is the mean log-loss over folds and one standard error of it. No account that searching
-looks at is judged at an outer origin (`searched`), and the shipped settings are the first trial: they stay unless
-another does better.
+origin, and say the chance of expanding in the first interval of the accounts of their half, averaged with the ridge. A
+trial's value is the mean log-loss over folds and one standard error of it. No account that searching looks at is judged
+at an outer origin (`searched`), and the shipped settings are the first trial: they stay unless another does better.
+Other accounts, but no other time: origins of the search may lie after an outer one. With `train.teacher` the settings
+found are those of the teacher, of closing and of the amount; the pupil's own are fixed (`teacher.PUPIL`), its rounds
+aside.
 """
 
 from __future__ import annotations

@@ -190,7 +190,7 @@ def test_a_check_has_no_truth_and_gets_no_ceiling(tmp_path: Path) -> None:
     ("candidate", "horizon", "strength", "said"),
     [
         ("champion", 180, 1, "The log-loss of the model"),
-        ("books_only", 90, 8, "log-loss of same learner without usage"),
+        ("books_only", 90, 8, "log-loss of trees and logistic without usage"),
     ],
 )
 def test_a_candidate_that_does_better_than_the_truth_is_refused_and_the_card_says_so(

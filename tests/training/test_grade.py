@@ -67,7 +67,7 @@ def test_few_positives_never_earn_more_than_weak() -> None:
         (_with(base_rate={}), "base rate"),
         (_with(books_only=BEHIND), "ranks worse than books_only"),
         (_with(spend_90d=BEHIND), "ranks worse than spend_90d"),
-        (_with(books_only=LEVEL, spend_90d=LEVEL), "neither the same learner without usage nor the best rule"),
+        (_with(books_only=LEVEL, spend_90d=LEVEL), "neither trees and a logistic without usage nor the best rule"),
         (replace(STRONG, roc_auc=None, roc_auc_ci=None), "nothing can be measured"),
         (NOTHING_HELD_OUT, "nothing can be measured"),
     ],
