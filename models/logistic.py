@@ -256,8 +256,9 @@ def _newton(
     start: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(1 + k,) the intercept and the weights that minimise the weighted log-loss + sum(penalty * weights^2) / 2, the
-    intercept free; and how that loss bends there, (1 + k, 1 + k), without the penalty. Newton's method from `start`,
-    such a pair; each step is halved until the loss falls, and the bend is made anew where the one before is slow."""
+    intercept free; and how that loss bends, (1 + k, 1 + k), without the penalty, there or a small step before. Newton's
+    method from `start`, such a pair; each step is halved until the loss falls, and the bend is made anew where the one
+    before is slow."""
     shrink = np.append(0.0, penalty)
     if start is not None:
         found, bend = start

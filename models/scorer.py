@@ -4,7 +4,7 @@
             expansion.0.lgb.txt expansion.1.lgb.txt ... high_value.0.lgb.txt ... churn.0.lgb.txt amount.lgb.txt
             manifest.json (written last)
 
-Which hazard serves is said by `learner` of the card: hazard (boosters), logistic, or their average. A rule bundle
+Which hazard serves is said by `learner` of the card, see docs/glossary.md. A rule bundle
 (`method` "rule") has no model: it serves where there are too few expansions to learn from.
 """
 

@@ -13,7 +13,7 @@ from models.hazard import chance, incidence
 from models.increment import fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
 from training.contest import Said, position_columns, reference_probabilities, repeat_purchases, stating
-from training.dataset import Dataset
+from training.dataset import TARGETS, Dataset
 from training.fit import Fitted, LogOdds, fit_books_only, taught_by
 from training.labels import LabelParams
 
@@ -43,7 +43,8 @@ class Bench:
         plain = reference_probabilities(self.fitted.matrix, outcome, self.rows, names)
         out = {name: stating(probability) for name, probability in plain.items()}
         if out:
-            out["position"] = stating(self._placed(target, horizon))
+            placed = self._placed[target]
+            out["position"] = stating(incidence(placed, np.zeros_like(placed), (horizon,))[0][horizon])
         for learner, said in self.odds.items():
             hazards, closing = chance(said[target]), self._closing
             out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
@@ -53,14 +54,18 @@ class Bench:
             out |= self._challengers(horizon, champion)
         return out
 
-    def _placed(self, target: str, horizon: int) -> np.ndarray:
-        """The probability by place on the ladder and age alone, taught as the champion is: at an early origin hardly a
-        label of a long horizon is complete, and a reference that knew only those would be beaten by anything."""
+    @cached_property
+    def _placed(self) -> dict[str, np.ndarray]:
+        """Hazards (n, intervals) by target, by place on the ladder and age alone, taught as the champion is: at an
+        early origin hardly a label of a long horizon is complete, and a reference that knew only those would be beaten
+        by anything."""
         names = self.fitted.encoding.names
         before, there = (position_columns(rows, names) for rows in (self.fitted.matrix, self.rows))
-        taught = taught_by(self.known, target).thinned(self.seed)
-        hazards = chance(fit_logistic_hazard(before, taught, [], PLAIN_PENALTY).hazard.log_odds(there))
-        return incidence(hazards, np.zeros_like(hazards), (horizon,))[0][horizon]
+        taught = {target: taught_by(self.known, target).thinned(self.seed) for target in TARGETS}
+        return {
+            target: chance(fit_logistic_hazard(before, rows, [], PLAIN_PENALTY).hazard.log_odds(there))
+            for target, rows in taught.items()
+        }
 
     @cached_property
     def _closing(self) -> np.ndarray:

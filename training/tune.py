@@ -1,4 +1,4 @@
-"""Search for the boosters' settings: Optuna on grouped rolling origins inside the training window. Training only.
+"""Search for the boosters' settings: Optuna on grouped rolling origins. Training only.
 
 A fold is an origin and a half of the searching accounts: the boosters learn from the other half what was known at the
 origin, and say the chance of expanding in the first interval of the accounts of their half, averaged with the ridge. A

@@ -109,26 +109,25 @@ def test_the_hazard_read_back_from_json_says_the_very_same() -> None:
 
 
 SIGNS = ["users_28d", "users_90d", "user_days_28d", "user_days_90d", "tickets_90d", "tenure_days"]
+NOISE = ["events_7d", "events_14d", "specialist_7d", "intent_7d", "plain_7d", "quantity_28d"] * 5
 
 
 def _signs(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Four usage columns tell, those of other families are noise; the first interval's true chance."""
     rng = np.random.default_rng(seed)
-    noise = ["events_7d", "events_14d", "specialist_7d", "intent_7d", "plain_7d", "quantity_28d"] * 5
-    logs = rng.normal(0, 1, (n, len(SIGNS) + len(noise)))
+    logs = rng.normal(0, 1, (n, len(SIGNS) + len(NOISE)))
     rate = 0.0006 * np.exp(logs[:, :4].sum(axis=1) / 2)
     return np.exp(logs + 2), rate, rng.exponential(1 / rate).astype(int)
 
 
 def test_a_family_that_tells_is_held_back_less_so_the_truth_is_nearer() -> None:
     """What an equal penalty for all cannot: noise is kept out without holding back what tells."""
-    noise = ["events_7d", "events_14d", "specialist_7d", "intent_7d", "plain_7d", "quantity_28d"] * 5
     signs, _, day = _signs(3_000, 3)
     seen = np.where(day < 90, day, NEVER)
     taught = person_periods(seen, np.full_like(seen, NEVER), np.full(len(seen), 90))
     there, true_rate, _ = _signs(3_000, 4)
     true = -np.expm1(-90 * true_rate)
-    equal, learned = (fit_logistic_hazard(signs, taught, [], 100.0, names).hazard for names in (None, [*SIGNS, *noise]))
+    equal, learned = (fit_logistic_hazard(signs, taught, [], 100.0, names).hazard for names in (None, [*SIGNS, *NOISE]))
     far, near = (divergence(true, chance(hazard.at(there, 0))) for hazard in (equal, learned))
     assert near < 0.85 * far
 
