@@ -52,7 +52,7 @@ def check_golden(scorer: Scorer, folder: Path) -> None:
                 f"{folder / name}.lgb.txt: LightGBM reads something else than is written there. The bundle is damaged: "
                 "fetch or train it again."
             )
-    if scorer.boosters and set(scorer.encoding.names) != set(FEATURE_NAMES):
+    if scorer.hazards and set(scorer.encoding.names) != set(FEATURE_NAMES):
         raise BundleRefused(f"{folder / 'encoding.json'}: names features that do not exist. Fetch or train it again.")
     said = json.loads((folder / "golden.json").read_text())
     expected = {name: np.array(values, dtype=np.float64) for name, values in said["predictions"].items()}

@@ -23,6 +23,8 @@ INTERVAL_SCALE = 3.0  # of the interval's own columns: their weights are penalis
 SEEN = 0.001  # share of training rows in which a column must be null to earn a flag
 SMALL = 0.25  # quantile of a column's magnitudes, zeros aside, that is its unit where it is less than 1
 CLOCK = "tenure_days"  # the feature whose weight may differ from interval to interval
+PACED = (3, 20)  # so many intervals with so many events each, or it does not: a line through fewer runs away
+SPREAD = 0.05  # least scale of a column: one that is nearly always 0 would else be unbounded where it is not
 FAMILY = {feature.name: feature.family for feature in CATALOGUE}
 ECHOES = 2.0  # rows of one account that count as one: its rows are so alike that even that is generous
 FIRST = 5  # of so many rows one tells where to start from
@@ -64,7 +66,7 @@ class Design:
             tuple(numeric),
             tuple(unit.tolist()),
             tuple(mean.tolist()),
-            tuple(np.where(scale > 1e-9, scale, 1.0).tolist()),
+            tuple(np.where(scale > 1e-9, np.maximum(scale, SPREAD), 1.0).tolist()),
             tuple(i for i, flagged in zip(numeric, often, strict=True) if flagged),
             tuple(codes),
         )
@@ -210,6 +212,9 @@ def fit_logistic_hazard(
     columns = exact.astype(np.float32)[place]
     later = [(taught.interval == k) * np.float32(INTERVAL_SCALE) for k in range(1, len(STARTS))]
     clock = design.numeric.index(names.index(CLOCK)) if names is not None and CLOCK in names else None
+    least, events = PACED
+    if (np.bincount(taught.interval[taught.label > 0]) >= events).sum() < least:
+        clock = None
     if clock is not None:
         since = (taught.interval - REASON_INTERVAL).astype(np.float32)
         later.append(columns[:, clock] * since * np.float32(INTERVAL_SCALE))
@@ -274,6 +279,8 @@ def _newton(
         return float(weight @ (np.logaddexp(0, line) - label * line) + shrink @ weights**2 / 2)
 
     best, promised = loss(line, found), np.inf
+    if not np.isfinite(best):
+        raise FloatingPointError(f"ridge: the loss of its start is {best}; a value of its columns is not finite.")
     factor = _factor(bend, shrink)
     for _ in range(100):
         chance = expit(line)
@@ -289,9 +296,9 @@ def _newton(
             break
         move = step[0] + rows @ step[1:].astype(rows.dtype)
         part = 1.0
-        while part > 1e-4 and (reached := loss(line + part * move, found + part * step)) >= best:
+        while part > 1e-4 and not (reached := loss(line + part * move, found + part * step)) < best:
             part /= 2
-        if part <= 1e-4:
+        if part <= 1e-4:  # the loss is as low as its rounding lets it be seen
             break
         found, line, best = found + part * step, line + part * move, reached
     return found, bend

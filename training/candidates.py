@@ -56,9 +56,9 @@ class Bench:
 
     @cached_property
     def _placed(self) -> dict[str, np.ndarray]:
-        """Hazards (n, intervals) by target, by place on the ladder and age alone, taught as the champion is: at an
-        early origin hardly a label of a long horizon is complete, and a reference that knew only those would be beaten
-        by anything."""
+        """`position`: hazards (n, intervals) by target, by place on the ladder and age, taught as the champion is.
+        At an early origin hardly a label of a long horizon is complete, and a reference that knew only those would be
+        beaten by anything."""
         names = self.fitted.encoding.names
         before, there = (position_columns(rows, names) for rows in (self.fitted.matrix, self.rows))
         taught = {target: taught_by(self.known, target).thinned(self.seed) for target in TARGETS}

@@ -136,8 +136,7 @@ def reference_probabilities(
     """Candidates that state a probability without behaviour, for one target and horizon; empty without both classes in
     training.
 
-    base_rate: the training rate for everyone. tier_prior: that of the tier. position: ridge on the place on the ladder
-    and the age alone, which tell neither what an account did nor how it got there.
+    base_rate: the training rate for everyone. tier_prior: that of the tier.
 
     Args:
         train, test: matrices of the encoding with columns `names`. label: (n,) 0/1, NaN where a row tells nothing.
@@ -149,19 +148,21 @@ def reference_probabilities(
     tier = names.index("tier")
     tiers = {step: label[told & (train[:, tier] == step)] for step in np.unique(test[:, tier])}
     rates = {step: (of.sum() + rate) / (len(of) + 1) for step, of in tiers.items()}  # one account's worth of the rate
-    ridge = fit_logistic(position_columns(train[told], names), label[told])
     return {
         "base_rate": np.full(len(test), rate),
         "tier_prior": np.array([rates[step] for step in test[:, tier]]),
-        "position": ridge.predict(position_columns(test, names)),
     }
 
 
 def plain_references(encoding: Encoding, train: np.ndarray, label: np.ndarray, test: np.ndarray) -> dict[str, Said]:
-    """`reference_probabilities` and the ridge logistic on all features, for an outcome that no hazard was fitted to."""
-    out = {n: stating(p) for n, p in reference_probabilities(train, label, test, encoding.names).items()}
+    """Of an outcome that no hazard was fitted to: `reference_probabilities`, the ridge logistic on all features, and
+    `position`, the ridge on the place on the ladder and the age alone."""
+    names = encoding.names
+    out = {n: stating(p) for n, p in reference_probabilities(train, label, test, names).items()}
     told = ~np.isnan(label)
     if out:
+        place = fit_logistic(position_columns(train[told], names), label[told])
+        out["position"] = stating(place.predict(position_columns(test, names)))
         ridge = fit_logistic(train[told], label[told], encoding.category_columns, PENALTY)
         out["logistic"] = stating(ridge.predict(test))
     return out
@@ -177,15 +178,16 @@ def repeat_purchases(train: Dataset, test: Dataset, horizon: int) -> Said | None
     return Said(money, money)
 
 
-def _or_null(values: np.ndarray | None, n: int) -> pa.Array:
-    return pa.nulls(n, pa.float64()) if values is None else pa.array(values, pa.float64())
-
-
 def position_columns(rows: np.ndarray, names: tuple[str, ...]) -> np.ndarray:
-    """Age, run-rate, headroom (absolute, and as a share of the next floor) and one flag a tier."""
+    """What tells neither what an account did nor how it got there: age, run-rate, headroom (absolute, and as a share of
+    the next floor) and one flag a tier."""
     tenure, run_rate, headroom, tier = (
         rows[:, names.index(n)] for n in ("tenure_days", "run_rate", "headroom", "tier")
     )
     next_floor = np.maximum(run_rate + headroom, 1e-9)
     flags = [(tier == step).astype(np.float64) for step in range(1, 8)]
     return np.column_stack([tenure, run_rate, headroom, headroom / next_floor, *flags])
+
+
+def _or_null(values: np.ndarray | None, n: int) -> pa.Array:
+    return pa.nulls(n, pa.float64()) if values is None else pa.array(values, pa.float64())

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from features import journey, revenue
 from features.catalogue import Definitions, fingerprint
 from models.average import Average, average
 from models.boosted import fit_boosted
-from models.boosting import BoosterParams
+from models.boosting import THREADS, BoosterParams
 from models.calibration import Calibration
 from models.encoding import Encoding
 from models.hazard import Hazard, PersonPeriods, chance, incidence, person_periods
@@ -30,6 +31,8 @@ BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"st
 LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first fitted, unless another did better
 
 
+# a sum's last digits, hence a bundle's id, must not depend on how many cores a machine has
+_same_sums = threadpool_limits.wrap(limits=THREADS, user_api="blas")
 LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
 
 
@@ -75,6 +78,7 @@ class Fitted:
         return chance(self.churn.log_odds(rows))
 
 
+@_same_sums
 def fit_all(
     data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True, teacher: bool = False
 ) -> Fitted:
@@ -91,6 +95,7 @@ def fit_all(
         needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
         foreseen = foresee(data, encoding, matrix, needed, seed)
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
+    both = matrix if foreseen is None else np.column_stack([matrix, foreseen])
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
         rows = taught[target]
@@ -100,7 +105,7 @@ def fit_all(
         hazards["average"][target] = average(rows, boosted, linear) if trees else linear.hazard
         if foreseen is not None:
             hazards["distilled"][target] = distilled(
-                matrix, foreseen, rows, linear, asked[target], params, seed, names, categories, accounts
+                matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts
             )
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
@@ -143,6 +148,7 @@ def fit_scorer(
     return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
 
 
+@_same_sums
 def fit_books_only(
     data: Dataset, test: Dataset, labels: LabelParams, params: BoosterParams, seed: int
 ) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ ALONE = {"seeds": 1, "feature_fraction": 0.3, "monotone": ()}  # trees on surrog
 
 def distilled(
     matrix: np.ndarray,
-    foreseen: np.ndarray,
+    both: np.ndarray,
     taught: PersonPeriods,
     linear: Fit,
     asked: np.ndarray,
@@ -46,14 +46,15 @@ def distilled(
     the same rows.
 
     Args:
-        foreseen: (n, k) surrogates of all snapshots that teach or are asked about, see `surrogates.foresee`.
+        both: `matrix` and beside it the surrogates of all snapshots that teach or are asked about, see
+            `surrogates.foresee`.
         asked: places of the snapshots of which the pupil is told, see `drawn`.
         accounts: (n,) number of each snapshot's account.
     """
     if taught.label.sum() == 0:
         return Never()
-    interval = np.arange(len(asked)) % len(STARTS)
-    soft = _told(matrix, foreseen, taught, asked, interval, params, seed, names, categories, accounts)
+    interval = np.random.default_rng([seed, len(STARTS)]).permutation(len(asked)) % len(STARTS)
+    soft = _told(both, taught, asked, interval, params, seed, names, categories, accounts)
     told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 4 // 3})
     fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
@@ -69,8 +70,7 @@ def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _told(
-    matrix: np.ndarray,
-    foreseen: np.ndarray,
+    both: np.ndarray,
     taught: PersonPeriods,
     asked: np.ndarray,
     interval: np.ndarray,
@@ -81,7 +81,8 @@ def _told(
     accounts: np.ndarray,
 ) -> np.ndarray:
     """(asked,) the teacher's chances of the event in the `interval` (asked,) of each."""
-    both, more = np.column_stack([matrix, foreseen]), [f"foreseen_{k}" for k in range(foreseen.shape[1])]
+    foreseen = both[:, len(names) :]
+    more = [f"foreseen_{k}" for k in range(foreseen.shape[1])]
     one = params.model_copy(update={"seeds": 1})
     ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
     trees = fit_boosted(both, taught, one, seed, [*names, *more], categories).hazard

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +19,13 @@ import pytest
 from models import canary
 from models.errors import BundleRefused
 from models.golden import check_golden
+from models.hazard import Never
+from models.increment import Amount
 from models.manifest import seal
 from models.scorer import Scorer, rule_scorer
 from models.trees import to_text
-from tests.models.made_features import DEFINITIONS, feature_rows, fitted
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, feature_rows, fitted
+from training.fit import assemble, fit_all
 
 MUTATIONS = 600
 BATCH = 150
@@ -30,6 +36,16 @@ ROOT = Path(__file__).parents[2]
 def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sealed") / "bundle"
     fitted().save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ridge(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model without a tree: of JSON alone."""
+    data, folder = dataset(400), tmp_path_factory.mktemp("ridge") / "bundle"
+    alone = replace(fit_all(data, LABELS, QUICK, 0, trees=False), churn=Never(), amount=Amount(None, 1.0, 1.0, 1.0))
+    assemble(alone, DEFINITIONS, LABELS, {}, "logistic").beside(data.features).save(folder)
+    assert not any(folder.glob("*.lgb.txt"))
     return folder
 
 
@@ -107,10 +123,31 @@ def test_a_sound_bundle_is_proven_once_and_not_again(bundle: Path, monkeypatch: 
     assert canary.prove(bundle) == bundle_id
 
 
-def test_a_rule_needs_no_canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_is_proven(tmp_path: Path) -> None:
     rule_scorer(DEFINITIONS, (90, 180), 180, "few").save(tmp_path / "rule")
-    monkeypatch.setattr(canary, "send", lambda folders: pytest.fail("a canary for a bundle of JSON alone"))
     assert canary.prove(tmp_path / "rule") == Scorer.load(tmp_path / "rule").bundle_id
+
+
+@pytest.mark.parametrize(
+    ("damage", "why"),
+    [
+        (lambda design: design["unit"].pop(), "not readable"),
+        (lambda design: design["numeric"].__setitem__(0, 999), "not readable"),
+        (lambda design: design["scale"].__setitem__(0, 0.0), "golden rows"),
+        (lambda design: design["mean"].__setitem__(0, math.nan), "golden rows"),
+    ],
+    ids=["a unit too few", "a place that is none", "a scale of 0", "a mean that is no number"],
+)
+def test_a_damaged_ridge_is_refused_though_no_tree_is_in_the_bundle(
+    ridge: Path, tmp_path: Path, damage: Callable[[dict[str, Any]], object], why: str
+) -> None:
+    bundle = shutil.copytree(ridge, tmp_path / "bundle")
+    model = json.loads((bundle / "model.json").read_text())
+    damage(model["hazards"]["expansion"]["design"])
+    (bundle / "model.json").write_text(json.dumps(model))
+    seal(bundle)
+    with pytest.raises(BundleRefused, match=why):
+        canary.prove(bundle)
 
 
 @pytest.mark.parametrize("leaf", [b"leaf_value=", b"threshold="])

@@ -13,7 +13,16 @@ from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.errors import BundleRefused
 from models.hazard import EDGES, NEVER, chance, person_periods, said_of
-from models.logistic import FIRST, PLAIN_PENALTY, SPARE, LogisticHazard, fit_logistic, fit_logistic_hazard
+from models.logistic import (
+    FIRST,
+    PLAIN_PENALTY,
+    SPARE,
+    SPREAD,
+    Design,
+    LogisticHazard,
+    fit_logistic,
+    fit_logistic_hazard,
+)
 from training.ceiling import divergence
 
 
@@ -143,6 +152,25 @@ def test_what_the_fit_says_of_its_own_rows_is_what_the_hazard_says_of_them() -> 
     assert ridge.hazard.pace != 0, "the age has a weight of its own in every interval"
     for fit in (ridge, trees):
         assert fit.said == pytest.approx(said_of(fit.hazard, signs, taught), abs=1e-9)
+
+
+@pytest.mark.parametrize(("days", "paced"), [(100, False), (190, False), (300, True)])
+def test_how_the_weight_of_age_changes_is_not_told_from_a_short_history(days: int, paced: bool) -> None:
+    """A line through two intervals would be drawn on to the fourth, where chances would run away."""
+    signs, _, day = _signs(3_000, 6)
+    seen = np.where(day < days, day, NEVER)
+    taught = person_periods(seen, np.full_like(seen, NEVER), np.full(len(seen), days))
+    hazard = fit_logistic_hazard(signs, taught, [], names=[*SIGNS, *NOISE]).hazard
+    assert isinstance(hazard, LogisticHazard)
+    assert (hazard.clock is not None) == paced
+
+
+def test_what_hardly_anyone_did_is_bounded_where_many_do_it() -> None:
+    """One account of training in a thousand did it a little; tonight all do."""
+    rare = np.zeros((1_000, 1))
+    rare[0] = 2.0
+    design, _ = Design.learn(rare, [])
+    assert np.abs(design.columns(np.full((10, 1), 2.0))).max() <= np.log1p(2.0) / SPREAD
 
 
 def test_a_ridge_written_by_another_version_is_refused_by_name() -> None:

@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.models.made_features import LABELS, QUICK, feature_rows
 from training.candidates import Bench
-from training.contest import reference_probabilities, stating
+from training.contest import plain_references, stating
 from training.dataset import Dataset
 from training.fit import fit_all
 
@@ -44,5 +44,5 @@ def test_place_and_age_learn_from_labels_that_are_still_open_as_the_champion_doe
     came = test.outcome("expansion", 180)
     complete = known.outcome("expansion", 180)
     assert (~np.isnan(complete)).sum() < 0.5 * len(known)
-    blind = reference_probabilities(fitted.matrix, complete, rows, fitted.encoding.names)["position"]
+    blind = plain_references(fitted.encoding, fitted.matrix, complete, rows)["position"].score
     assert roc_auc_score(came, said["position"].score) > 0.75 > 0.55 > roc_auc_score(came, blind)

@@ -61,19 +61,20 @@ def test_the_base_rate_is_the_rate_of_the_rows_that_tell_and_behaviour_lifts_the
     told = label.copy()
     told[:100] = np.nan
     said = reference_probabilities(matrix[:3_000], told[:3_000], matrix[3_000:], encoding.names)
-    assert set(said) == {"base_rate", "tier_prior", "position"}
+    assert set(said) == {"base_rate", "tier_prior"}
     assert set(said["base_rate"].tolist()) == {label[100:3_000].mean()}
-    logistic = plain_references(encoding, matrix[:3_000], told[:3_000], matrix[3_000:])["logistic"]
-    assert roc_auc_score(label[3_000:], logistic.score) > 0.65
-    assert roc_auc_score(label[3_000:], said["position"]) == pytest.approx(0.5, abs=0.08)
+    ridges = plain_references(encoding, matrix[:3_000], told[:3_000], matrix[3_000:])
+    assert roc_auc_score(label[3_000:], ridges["logistic"].score) > 0.65
+    assert roc_auc_score(label[3_000:], ridges["position"].score) == pytest.approx(0.5, abs=0.08)
 
 
 def test_position_is_blind_to_what_an_account_did(rows: tuple[np.ndarray, np.ndarray, Encoding]) -> None:
     matrix, label, encoding = rows
     place = [encoding.names.index(name) for name in ("tenure_days", "run_rate", "headroom", "tier")]
     other = np.random.default_rng(0).normal(size=matrix.shape)
-    other[:, place] = matrix[:, place]
-    before, after = (reference_probabilities(m, label, m, encoding.names)["position"] for m in (matrix, other))
+    kept = [*place, *encoding.category_columns]
+    other[:, kept] = matrix[:, kept]
+    before, after = (plain_references(encoding, m, label, m)["position"].score for m in (matrix, other))
     assert np.array_equal(before, after)
 
 

@@ -42,7 +42,7 @@ def made() -> Made:
     day = rng.exponential(1 / rate).astype(int)
     seen = days_or_never(day, day < 360)
     taught = person_periods(seen, days_or_never(day, np.zeros(n, dtype=bool)), np.full(n, 360))
-    linear = fit_logistic_hazard(signs, taught, [])
+    linear = fit_logistic_hazard(signs, taught, [], names=NAMES, accounts=np.arange(n))
     foreseen = state[:, None] + rng.normal(0, 0.2, (n, 2))
     return Made(signs, foreseen, taught, linear, -np.expm1(-90 * rate), np.arange(n))
 
@@ -80,7 +80,7 @@ def test_an_event_that_was_never_seen_stays_so(made: Made) -> None:
 
 def _distilled(made: Made, taught: PersonPeriods, asked: np.ndarray) -> Hazard:
     args = (made.linear, asked, PARAMS, 1, NAMES, [], made.account)
-    return distilled(made.signs, made.foreseen, taught, *args)
+    return distilled(made.signs, np.column_stack([made.signs, made.foreseen]), taught, *args)
 
 
 def _by_interval(taught: PersonPeriods) -> list[tuple[int, np.ndarray]]:
