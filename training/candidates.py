@@ -12,7 +12,8 @@ from models.direct import Direct, fit_direct
 from models.hazard import chance, incidence
 from models.increment import fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
-from training.contest import Said, position_columns, reference_probabilities, repeat_purchases, stating
+from models.repeat import BgNbd
+from training.contest import Said, position_columns, reference_probabilities, repeat_money, repeat_purchases, stating
 from training.dataset import TARGETS, Dataset
 from training.fit import Fitted, LogOdds, fit_books_only, taught_by
 from training.labels import LabelParams
@@ -48,8 +49,8 @@ class Bench:
         for learner, said in self.odds.items():
             hazards, closing = chance(said[target]), self._closing
             out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
-        if (repeat := repeat_purchases(self.known, self.test, horizon)) is not None:
-            out["bg_nbd"] = repeat
+        if self._repeat is not None:
+            out["bg_nbd"] = repeat_money(self._repeat, self.test, horizon)
         if target == "expansion" and horizon == self.headline:
             out |= self._challengers(horizon, champion)
         return out
@@ -68,12 +69,16 @@ class Bench:
         }
 
     @cached_property
+    def _repeat(self) -> BgNbd | None:
+        return repeat_purchases(self.known)
+
+    @cached_property
     def _closing(self) -> np.ndarray:
         return self.fitted.predict_closing(self.rows)
 
     def _challengers(self, horizon: int, champion: Said) -> dict[str, Said]:
         """The learner blind to usage, the direct classifier, and Tweedie's money under the champion's probability."""
-        books = fit_books_only(self.known, self.test, self.labels, self.params, self.seed)
+        books = fit_books_only(self.known, self.fitted, self.rows, self.labels, self.params, self.seed)
         out = {"books_only": stating(books[f"expansion_{horizon}"])}
         horizons = tuple(h for h in self.labels.horizons if h <= horizon)
         out["direct"] = stating(self._direct(horizons).by_horizon(self.rows, horizons)[horizon])

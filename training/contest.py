@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from models.baselines import RULES, mean_spend, purchases
 from models.encoding import Encoding
 from models.logistic import PENALTY, fit_logistic
-from models.repeat import fit_bgnbd
+from models.repeat import BgNbd, fit_bgnbd
 from training.dataset import Dataset
 
 SCHEMA = pa.schema(
@@ -168,12 +168,14 @@ def plain_references(encoding: Encoding, train: np.ndarray, label: np.ndarray, t
     return out
 
 
-def repeat_purchases(train: Dataset, test: Dataset, horizon: int) -> Said | None:
-    """BG/NBD times the mean invoice, from each training account's newest snapshot; null where too few buy again."""
+def repeat_purchases(train: Dataset) -> BgNbd | None:
+    """BG/NBD as each account's newest snapshot teaches it; null where too few buy again."""
     newest = pc.max(train.features["as_of"]).as_py()
-    model = fit_bgnbd(purchases(train.on(newest).features)) if newest is not None else None
-    if model is None:
-        return None
+    return fit_bgnbd(purchases(train.on(newest).features)) if newest is not None else None
+
+
+def repeat_money(model: BgNbd, test: Dataset, horizon: int) -> Said:
+    """Purchases expected times the mean invoice."""
     money = model.expected(purchases(test.features), horizon) * mean_spend(test.features)
     return Said(money, money)
 

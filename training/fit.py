@@ -150,23 +150,27 @@ def fit_scorer(
 
 @_same_sums
 def fit_books_only(
-    data: Dataset, test: Dataset, labels: LabelParams, params: BoosterParams, seed: int
+    data: Dataset, fitted: Fitted, rows: np.ndarray, labels: LabelParams, params: BoosterParams, seed: int
 ) -> dict[str, np.ndarray]:
     """The average of trees and a ridge, blind to behaviour: money, tenure and firmographics alone.
 
+    Args:
+        fitted: what the whole of `data` taught, of which the encoding and the matrix are used.
+        rows: (n, features) to predict, in the columns of that encoding.
+
     Returns:
-        P(expansion by h) of the test rows, as `expansion_{h}`.
+        P(expansion by h) of `rows`, as `expansion_{h}`.
     """
-    encoding = Encoding.learn(data.features)
+    encoding = fitted.encoding
     seen = [i for i, name in enumerate(encoding.names) if name in BOOKS]
-    matrix, rows = encoding.matrix(data.features)[:, seen], encoding.matrix(test.features)[:, seen]
     names = [encoding.names[i] for i in seen]
     categories = [seen.index(i) for i in encoding.category_columns if i in seen]
+    matrix = fitted.matrix[:, seen]
     taught, one = taught_by(data, "expansion").thinned(seed), params.model_copy(update={"seeds": 1})
     boosted = fit_boosted(matrix, taught, one, seed, names, categories)
     linear = fit_logistic_hazard(matrix, taught, categories, names=names, accounts=data.account_numbers())
     hazard = average(taught, boosted, linear)
-    hazards = chance(hazard.log_odds(rows))
+    hazards = chance(hazard.log_odds(rows[:, seen]))
     expand, _ = incidence(hazards, np.zeros_like(hazards), labels.horizons)
     return {f"expansion_{h}": p for h, p in expand.items()}
 

@@ -1,6 +1,6 @@
 """A teacher who sees more than a bundle may, and the trees that learn from it.
 
-The teacher is the mean, in log-odds, of a ridge and of trees on features and foreseen surrogates, and of trees on the
+The teacher is the mean chance of a ridge and of trees on features and foreseen surrogates, and of trees on the
 surrogates alone. It could not serve: it needs models of its own for what it foresees, and its reasons would be about
 forecasts. Its chances, told of snapshots whose outcome is not known yet as well, are the soft labels by which trees on
 the features of the day are taught (distillation: Hinton, Vinyals & Dean 2015). So what is served, the mean of those
@@ -91,5 +91,6 @@ def _told(
     for k in np.unique(interval):
         place = np.flatnonzero(interval == k)
         rows = both[asked[place]]
-        said[place] = ridge.at(rows, int(k)) + trees.at(rows, int(k)) + alone.at(foreseen[asked[place]], int(k))
-    return chance(said / 3)
+        members = (ridge.at(rows, int(k)), trees.at(rows, int(k)), alone.at(foreseen[asked[place]], int(k)))
+        said[place] = np.mean([chance(one) for one in members], axis=0)
+    return said

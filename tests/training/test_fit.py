@@ -12,7 +12,7 @@ from features.catalogue import fingerprint
 from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fitted
 from training.dataset import Dataset
 from training.errors import PlanBroken
-from training.fit import BOOKS, fit_books_only, fit_scorer
+from training.fit import BOOKS, fit_all, fit_books_only, fit_scorer
 
 
 def _relabelled(data: Dataset, name: str, values: object) -> Dataset:
@@ -70,13 +70,11 @@ def test_the_card_says_how_the_bundle_is_to_be_read(data: Dataset) -> None:
 
 
 def test_the_books_only_learner_sees_no_behaviour(data: Dataset) -> None:
-    test = dataset(200, seed=3)
-    features = test.features
-    for name in features.column_names[2:]:
-        if name not in BOOKS and pa.types.is_floating(features[name].type):
-            features = features.set_column(features.column_names.index(name), name, pa.array([999.0] * 200))
-    said = fit_books_only(data, test, LABELS, QUICK, 1)
-    blind = fit_books_only(data, replace(test, features=features), LABELS, QUICK, 1)
+    fitted = fit_all(data, LABELS, QUICK, 1, trees=False)
+    rows = fitted.encoding.matrix(dataset(200, seed=3).features)
+    others = rows.copy()
+    others[:, [i for i, name in enumerate(fitted.encoding.names) if name not in BOOKS]] = 999.0
+    said, blind = (fit_books_only(data, fitted, some, LABELS, QUICK, 1) for some in (rows, others))
     assert set(said) == {"expansion_90", "expansion_180"}
     assert np.array_equal(said["expansion_180"], blind["expansion_180"])
     assert len(set(said["expansion_180"].tolist())) > 1, "and yet it tells accounts apart"
