@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import Definitions
+from warehouse import repeats
 from warehouse.engine import connect
 from warehouse.raw import TABLES, RawTable
 
@@ -80,6 +81,25 @@ def with_other_states(facts: Facts) -> Facts:
         said = [f"another {value}" for value in accounts[column].to_pylist()]
         accounts = accounts.set_column(accounts.column_names.index(column), column, pa.array(said, pa.string()))
     return {**facts, "accounts": accounts}
+
+
+def with_accounts_told_again(facts: Facts) -> Facts:
+    """A later file tells every account again, with another value in each column that has no date; the warehouse settles
+    the two tellings."""
+    table = TABLES["accounts"]
+    others = {"text": "concat('another ', {0})", "integer": "coalesce({0}, 0) + 1000"}
+    undated = [column for column in table.columns if column.type in others and not column.required]
+    told = ", ".join(f"{others[column.type].format(column.name)} AS {column.name}" for column in undated)
+    again = f"SELECT * REPLACE ({told}), 'later' AS _file FROM given"
+    with connect() as con:
+        con.register("given", facts["accounts"])
+        con.execute(f"""
+            CREATE TABLE told AS SELECT *, 1 AS _line, CAST(NULL AS VARCHAR) AS _breach
+            FROM (SELECT *, 'earlier' AS _file FROM given UNION ALL {again})""")
+        repeats.settle(con, table, "told")
+        columns = ", ".join(facts["accounts"].column_names)
+        settled = con.sql(f"SELECT {columns} FROM told WHERE _breach IS NULL").to_arrow_table()
+    return {**facts, "accounts": settled}
 
 
 def with_touches_after(facts: Facts, day: date, seed: int) -> tuple[Facts, Facts]:

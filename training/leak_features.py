@@ -19,6 +19,7 @@ from training.leak_facts import (
     features_of,
     shuffled,
     spine_of,
+    with_accounts_told_again,
     with_canary,
     with_late_events,
     with_other_states,
@@ -83,6 +84,12 @@ def latest_states(sample: Sample, built: pa.Table) -> Probe:
     return _unchanged("undated_field", found, "plan and owner, which are latest states without a date, say otherwise")
 
 
+def accounts_told_again(sample: Sample, built: pa.Table) -> Probe:
+    """What an account is said to be later, such as its size once it has grown, was not known at its sign-up."""
+    found = differing(built, sample.features(with_accounts_told_again(sample.facts)))
+    return _unchanged("retold_accounts", found, "a later file tells another industry, country, size and channel")
+
+
 def later_touches(sample: Sample, built: pa.Table) -> Probe:
     """A touch after as_of may be the answer to the very move that is foretold."""
     without, planted = with_touches_after(sample.facts, sample.day, sample.seed)
@@ -127,7 +134,8 @@ def canary(sample: Sample) -> Facts:
 def of_features(sample: Sample) -> list[Probe]:
     """Every probe that needs the sample alone."""
     built, planted = sample.features(sample.facts), canary(sample)
-    probes = [probe(sample, built) for probe in (late_events, latest_states, later_touches, row_order)]
+    bent = (late_events, latest_states, accounts_told_again, later_touches, row_order)
+    probes = [probe(sample, built) for probe in bent]
     return [*probes, canary_refused(sample, built, planted), canary_seen(sample, built, planted)]
 
 

@@ -97,15 +97,20 @@ class FileCount:
 @dataclass(frozen=True)
 class Audit:
     """Rows of one table against the warehouse before. added: new facts, of which `late` happened before the end of the
-    data then. corrected: facts known by their key whose content is another now. removed: facts that are gone."""
+    data then. corrected: facts known by their key whose content is another now. removed: facts that are gone. retold:
+    of the corrected, those whose columns told once are others: the file that had told them was rewritten."""
 
     added: int
     late: int
     corrected: int
     removed: int
+    retold: int = 0
 
     def line(self) -> str:
-        return f"{self.added:,} added ({self.late:,} late), {self.corrected:,} corrected, {self.removed:,} removed"
+        retold = f" ({self.retold:,} retold)" if self.retold else ""
+        return (
+            f"{self.added:,} added ({self.late:,} late), {self.corrected:,} corrected{retold}, {self.removed:,} removed"
+        )
 
 
 @dataclass(frozen=True)

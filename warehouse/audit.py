@@ -20,16 +20,26 @@ def audit(
     end: the end of the data before (UTC midnight, excluded); null: nothing counts as late."""
     columns = [column.name for column in table.columns]
     key = f"hash({table.key})" if table.key is not None else "CAST(NULL AS UBIGINT)"
-    rows = f"SELECT hash({', '.join(map(name, columns))}) AS content, {key} AS key, {table.happened} AS happened"
+    said = f"hash({', '.join(map(name, table.told_once))})" if table.told_once else "CAST(0 AS UBIGINT)"
+    rows = (
+        f"SELECT hash({', '.join(map(name, columns))}) AS content, {key} AS key, {said} AS said, "
+        f"{table.happened} AS happened"
+    )
     tables = [
         f"({rows} FROM {parquet(*files)})" if files else f"({rows} FROM {parquet(*(new or old))} WHERE false)"
         for files in (new, old)
     ]
     late = "false" if end is None else f"happened < TIMESTAMP '{end.isoformat()}'"
-    [(added, tardy, corrected, removed)] = con.execute(f"""
+    [(added, tardy, corrected, removed, retold)] = con.execute(f"""
         WITH fresh AS (SELECT * FROM {tables[0]} EXCEPT ALL SELECT * FROM {tables[1]}),
         gone AS (SELECT * FROM {tables[1]} EXCEPT ALL SELECT * FROM {tables[0]}),
-        told AS (SELECT *, key IN (SELECT key FROM gone WHERE key IS NOT NULL) AS known FROM fresh)
+        told AS (SELECT *, key IN (SELECT key FROM gone WHERE key IS NOT NULL) AS known,
+                        (key, said) IN (SELECT (key, said) FROM gone WHERE key IS NOT NULL) AS same FROM fresh)
         SELECT count(*) FILTER (known IS NOT TRUE), count(*) FILTER (known IS NOT TRUE AND {late}),
-               count(*) FILTER (known), (SELECT count(*) FROM gone) - count(*) FILTER (known) FROM told""").fetchall()
-    return Audit(added, tardy, corrected, removed) if added or corrected or removed else None
+               count(*) FILTER (known), (SELECT count(*) FROM gone) - count(*) FILTER (known),
+               count(*) FILTER (known AND NOT same) FROM told""").fetchall()
+    return (
+        Audit(added, tardy, corrected, removed, retold if table.told_once else 0)
+        if added or corrected or removed
+        else None
+    )

@@ -216,7 +216,16 @@ def ingest_stage(
         aside = sum(accounting.quarantined(table).values())
         if aside:
             print(f"    {table}: {aside:,} rows set aside, see {workspace.quarantine}", file=sys.stderr)
+        if table in accounting.audit and accounting.audit[table].retold:
+            print(f"    {table}: {_retold(table, accounting.audit[table].retold)}", file=sys.stderr)
     return accounting
+
+
+def _retold(table: str, rows: int) -> str:
+    return (
+        f"{rows:,} rows tell another {' or '.join(TABLES[table].told_once)} than when first ingested. Features of past "
+        "dates read it too: where that is news and no correction, deliver it in a further file."
+    )
 
 
 def _told(live: Path) -> Accounting:

@@ -24,7 +24,8 @@ SQL_TYPES: dict[Type, str] = {
 @dataclass(frozen=True)
 class Column:
     """One column. `required`: the file must have it and no row may leave it null. `default`: SQL over the row's other
-    columns, used where the file lacks the column or the row leaves it null."""
+    columns, used where the file lacks the column or the row leaves it null. `told_once`: of a restated table, what the
+    earliest telling said holds, null too; features read it at any date, and a later telling knows their future."""
 
     name: str
     type: Type
@@ -32,6 +33,7 @@ class Column:
     required: bool = False
     default: str | None = None
     choices: tuple[str, ...] = ()
+    told_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class RawTable:
     column is absent or null the whole row is the key. `optional`: the folder may lack the table. `by_month`: kept in
     one
     Parquet file a month of `happened`, so that a new day touches one of them. `restated`: a later file (by name) may
-    tell a row anew, and the last telling holds."""
+    tell a row anew, and the last telling holds, except for columns told once."""
 
     name: str
     columns: tuple[Column, ...]
@@ -59,6 +61,10 @@ class RawTable:
     def required(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns if column.required)
 
+    @property
+    def told_once(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.told_once)
+
 
 ACCOUNTS = RawTable(
     "accounts",
@@ -67,10 +73,10 @@ ACCOUNTS = RawTable(
         Column("created_at", "timestamp", "sign-up", required=True),
         Column("closed_at", "timestamp", "closed for good; null while open"),
         Column("plan", "text", "plan today; a latest state, so never a feature"),
-        Column("industry", "text", "as told at sign-up"),
-        Column("country", "text", "as told at sign-up"),
-        Column("employees", "integer", "as told at sign-up"),
-        Column("channel", "text", "where the sign-up came from"),
+        Column("industry", "text", "as told at sign-up", told_once=True),
+        Column("country", "text", "as told at sign-up", told_once=True),
+        Column("employees", "integer", "as told at sign-up", told_once=True),
+        Column("channel", "text", "where the sign-up came from", told_once=True),
         Column("owner", "text", "salesperson; shown with leads, never a feature"),
         Column("is_internal", "flag", "the vendor's own or a test account, never scored; null: nobody has said"),
     ),
@@ -239,8 +245,10 @@ Per file, `read = accepted + duplicate + quarantined`. The first rule that a row
 | `excluded:<name>` | an exclusion declared in the params or by an adapter; breaks no limit |
 
 A row equal to an accepted one in its key and content is a duplicate: counted, not kept. When it was received does not
-count as content. An account that a later file (by name) tells again is as the later file says; the earlier telling is a
-duplicate.
+count as content. An account that a later file (by name) tells again is as the later file says, and the earlier telling
+is a duplicate; but `industry`, `country`, `employees` and `channel` stay as the earliest file told them, null included:
+features of all dates read them, and a later telling would know the future of the earlier ones. A file that is rewritten
+takes its telling along, so deliver news in a further file; what a rewritten file tells otherwise is counted (`retold`).
 
 A rule broken by more than `ingest.max_bad_ratio` of a table's rows (0.1 %; by rule `ingest.max_ratio`;
 `unknown_account` 2 %) stops the run with exit code 3 and leaves the live warehouse as it was. The new and replaced

@@ -2,7 +2,7 @@
 
 Ties in time are broken by content, so the order of rows and files never matters. Rows without a key are copies of one
 another when all their columns are equal. In a restated table (accounts) the last file by name holds, and what earlier
-files told of the same key is an earlier state, hence a duplicate.
+files told of the same key is an earlier state, hence a duplicate; its columns told once stay as the first file told.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ def settle(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str) -> No
         _mark(con, table, relation, everything, "true", keyed=False)
         return
     _mark(con, table, relation, table.key, f"{table.key} IS NOT NULL", keyed=True)
+    if table.told_once:
+        _as_first_told(con, table, relation)
     if not table.column(table.key).required:
         _mark(con, table, relation, everything, f"{table.key} IS NULL", keyed=False)
 
@@ -46,3 +48,17 @@ def _mark(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, key: s
             WINDOW kin AS (PARTITION BY {key} ORDER BY {newest}{table.known}, {everything}, _file, _line)
         ) AS v
         WHERE t.rowid = v._id AND v.place > 1""")
+
+
+def _as_first_told(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str) -> None:
+    """Gives the rows that stay what the first of their kin told in the columns told once."""
+    everything = ", ".join(name(column.name) for column in table.columns)
+    told = table.told_once
+    con.execute(f"""
+        UPDATE {relation} AS t SET {", ".join(f"{name(c)} = v.{name(c)}" for c in told)}
+        FROM (
+            SELECT _id, _breach, {", ".join(f"first({name(c)}) OVER kin AS {name(c)}" for c in told)}
+            FROM (SELECT *, rowid AS _id FROM {relation} WHERE coalesce(_breach, '{DUPLICATE}') = '{DUPLICATE}')
+            WINDOW kin AS (PARTITION BY {table.key} ORDER BY _file, {table.known}, {everything}, _line)
+        ) AS v
+        WHERE t.rowid = v._id AND v._breach IS NULL""")

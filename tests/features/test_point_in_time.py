@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from features import engagement, journey, revenue, usage
 from features.build import build_features
+from features.build import features_of as raw_features_of
 from features.feature import Feature
+from tests import builders
 from tests.features.histories import (
     ANCHOR,
     AS_OFS,
@@ -32,6 +34,7 @@ from tests.features.histories import (
     spine_of,
     warehouse,
 )
+from warehouse.ingest import IngestParams
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("warehouse", "features", "models", "training", "serving", "simulator")
@@ -167,3 +170,24 @@ def test_only_the_as_of_door_compares_the_day_a_fact_was_known() -> None:
         if any(isinstance(text, str) and compares.search(text) for text in texts):
             seen.add(path.relative_to(ROOT).as_posix())
     assert seen == {"warehouse/asof.py"}
+
+
+GROWN = {"industry": "customer", "country": "US", "employees": "5000", "channel": "sales"}
+
+
+def test_what_a_later_file_says_of_those_who_grew_changes_no_feature_of_any_date(tmp_path: Path) -> None:
+    """Every account signs up small; those who expanded in May are told again in June, large and marked as customers."""
+    now, grew = datetime(2024, 6, 2, tzinfo=UTC), [f"a{n}" for n in range(0, 30, 3)]
+    small = [builders.account(f"a{n}", industry="retail", country="DE", employees=5, channel="web") for n in range(30)]
+    events = [builders.event(f"a{n}") for n in range(30)]
+    paid = [builders.invoice(name, "2024-05-01T00:00:00Z", 900) for name in grew]
+    raw = builders.write_raw(tmp_path, small, events, paid)
+    (raw / "accounts").mkdir()
+    (raw / "accounts.csv").rename(raw / "accounts" / "2024-01.csv")
+    dates = (date(2024, 4, 1), date(2024, 6, 2))
+    before = [raw_features_of(raw, day, IngestParams(), DEFINITIONS, now) for day in dates]
+    retold = [builders.account(name, **GROWN) for name in grew]
+    builders.write_file(raw / "accounts" / "2024-06.csv", list(retold[0]), retold)
+    after = [raw_features_of(raw, day, IngestParams(), DEFINITIONS, now) for day in dates]
+    assert [bytes_of(one) for one in after] == [bytes_of(one) for one in before]
+    assert set(after[0]["employees"].to_pylist()) == {5.0}

@@ -65,6 +65,12 @@ def dataset(n: int, seed: int = 0) -> Dataset:
     users = np.asarray(features["users_28d"])
     rate = 0.0015 * np.minimum(users, 20) / 4
     expansion, churn = rng.exponential(1 / rate).astype(int), rng.exponential(900, n).astype(int)
+    return Dataset(features, _labels(features, expansion, churn, rng))
+
+
+def _labels(features: pa.Table, expansion: np.ndarray, churn: np.ndarray, rng: np.random.Generator) -> pa.Table:
+    """What is seen within 400 days of accounts that expand and close so many days after as_of."""
+    n = len(features)
     observed = np.full(n, 400)
     happened = (expansion < observed) & (expansion <= churn)
     gain = rng.lognormal(5, 0.7, n)
@@ -81,7 +87,7 @@ def dataset(n: int, seed: int = 0) -> Dataset:
         labels[f"{target}_at_risk"] = tier < (4 if target == "expansion" else 3)
     for h in LABELS.horizons:
         labels[f"increment_{h}"] = np.where(happened & (expansion < h), gain * h / 180, -1.0)
-    return Dataset(features, pa.table(labels))
+    return pa.table(labels)
 
 
 def history(accounts: int = 300, months: tuple[date, ...] = MONTHS) -> Dataset:
@@ -104,6 +110,24 @@ def history(accounts: int = 300, months: tuple[date, ...] = MONTHS) -> Dataset:
     for name in ("account_id", "as_of"):
         labels = labels.set_column(labels.column_names.index(name), name, own[name])
     return Dataset(rows, labels)
+
+
+def caused(*causes: str, accounts: int = 300) -> Dataset:
+    """Accounts seen on the first of every month, of which the features `causes` stay much the same while all others are
+    drawn anew: the higher an account stands in these, the sooner it expands. Long enough for a teacher to foresee."""
+    rng, n = np.random.default_rng(4), accounts * len(MONTHS)
+    rows, account = feature_rows(n, seed=22), np.repeat(np.arange(accounts), len(MONTHS))
+    own: dict[str, pa.Array] = {
+        "account_id": pa.array([f"a{i:05d}" for i in account]),
+        "as_of": pa.array(list(MONTHS) * accounts, pa.date32()),
+    }
+    for name in causes:
+        own[name] = pa.array((rng.lognormal(1, 1.5, accounts)[account] * rng.lognormal(0, 0.2, n)).round(2))
+    for name, column in own.items():
+        rows = rows.set_column(rows.column_names.index(name), name, column)
+    place = np.mean([np.asarray(rows[name]).argsort().argsort() / n for name in causes], axis=0)
+    day = rng.exponential(900 * np.exp(-5 * (place - 0.5))).astype(int)
+    return Dataset(rows, _labels(rows, day, np.full(n, 10_000), rng))
 
 
 def fitted(seed: int = 0, n: int = 1_500) -> Scorer:

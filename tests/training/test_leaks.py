@@ -6,7 +6,7 @@ import json
 import shutil
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from training.leak_learner import Recipe, small_booster
 from training.leaks import LeakParams, Tried, audit, of_labels
 from warehouse.errors import DataError, ParamsError
 from warehouse.params import section
+from warehouse.raw import ACCOUNTS, TABLES
 from warehouse.store import Workspace, read_table, write_table
 
 Probes = dict[str, dict[str, Any]]
@@ -83,6 +84,17 @@ def test_a_feature_that_sees_what_it_may_not_is_caught_and_named(
     assert not probes[probe]["passed"]
     assert feature in probes[probe]["sentence"]
     assert probes[probe]["value"] > 0
+
+
+def test_a_warehouse_that_takes_the_latest_size_of_an_account_is_caught(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size told again after an account grew foretells that it grew."""
+    forgetful = [replace(column, told_once=False) for column in ACCOUNTS.columns]
+    monkeypatch.setitem(TABLES, "accounts", replace(ACCOUNTS, columns=tuple(forgetful)))
+    probes = audited(workspace)
+    assert failed(probes) == {"retold_accounts"}
+    assert "employees (100 rows)" in probes["retold_accounts"]["sentence"]
 
 
 def test_usage_of_the_coming_month_is_not_refused_by_a_builder_that_looks_ahead(workspace: Workspace) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.builders import Row, account, event, invoice, write_file, write_raw
 from warehouse.accounting import Audit
 from warehouse.errors import ContractBroken
-from warehouse.ingest import IngestParams, ingest
+from warehouse.ingest import IngestParams, ingest, ingest_stage
 from warehouse.store import Workspace
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
@@ -172,6 +172,48 @@ def test_a_corrected_file_corrects_its_rows_and_says_how_many(vendor: tuple[Path
     os.utime(path, (1, 1))
     accounting = ingest(raw, workspace, LENIENT, NOW)
     assert accounting.audit == {"events": Audit(added=1, late=1, corrected=1, removed=1)}
+    same_as_whole(raw, workspace)
+
+
+SIZES = ["account_id", "created_at", "employees", "plan"]
+
+
+def sizes(workspace: Workspace) -> dict[str, int]:
+    rows = pq.read_table(workspace.warehouse / "accounts").to_pylist()
+    return {row["account_id"]: row["employees"] for row in rows}
+
+
+def told_in(raw: Path, file: str, *rows: Row) -> None:
+    (raw / "accounts.csv").unlink(missing_ok=True)
+    write_file(raw / "accounts" / file, SIZES, rows)
+
+
+def test_a_further_file_tells_an_account_anew_and_its_size_at_sign_up_stays(
+    vendor: tuple[Path, Workspace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, workspace = vendor
+    told_in(raw, "day1.csv", account("a1", employees=8), account("a2", employees=9))
+    ingest(raw, workspace, LENIENT, NOW)
+    told_in(raw, "day2.csv", account("a1", employees=4000, plan="pro"))
+    accounting = ingest_stage(raw, workspace, LENIENT, NOW)
+    assert sizes(workspace) == {"a1": 8, "a2": 9}
+    assert accounting.audit == {"accounts": Audit(added=0, late=0, corrected=1, removed=0)}
+    assert "rows tell another" not in capsys.readouterr().err
+    same_as_whole(raw, workspace)
+
+
+def test_a_rewritten_file_that_tells_another_size_is_believed_counted_and_named(
+    vendor: tuple[Path, Workspace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, workspace = vendor
+    told_in(raw, "all.csv", account("a1", employees=8), account("a2", employees=9))
+    ingest(raw, workspace, LENIENT, NOW)
+    told_in(raw, "all.csv", account("a1", employees=4000), account("a2", employees=9, plan="pro"))
+    accounting = ingest_stage(raw, workspace, LENIENT, NOW)
+    assert sizes(workspace) == {"a1": 4000, "a2": 9}
+    assert accounting.audit == {"accounts": Audit(added=0, late=0, corrected=2, removed=0, retold=1)}
+    assert "2 corrected (1 retold)" in "\n".join(accounting.lines())
+    assert "accounts: 1 rows tell another industry or country or employees or channel" in capsys.readouterr().err
     same_as_whole(raw, workspace)
 
 

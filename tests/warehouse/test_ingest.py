@@ -69,6 +69,50 @@ def test_exact_duplicates_collapse_and_are_counted(tmp_path: Path) -> None:
     assert [accounting.counts[table] for table in ("accounts", "events", "revenue")] == [1, 2, 1]
 
 
+SIGN_UP = {"industry": "retail", "country": "DE", "employees": "8", "channel": "web"}
+GROWN = {"industry": "bank", "country": "US", "employees": "4000", "channel": "sales"}
+
+
+def accounts_of(tmp_path: Path, **files: list[dict]) -> list[dict]:
+    """The accounts table once each of `files` lies in the folder accounts/."""
+    raw, workspace = write_raw(tmp_path / "raw", [], [event()], [invoice()]), Workspace(tmp_path / "w")
+    (raw / "accounts.csv").unlink()
+    for name, rows in files.items():
+        write_file(raw / "accounts" / f"{name}.csv", list(rows[0]), rows)
+    accounting = ingest(raw, workspace, IngestParams(never_empty=()), NOW)
+    assert accounting.duplicate("accounts") == sum(map(len, files.values())) - accounting.counts["accounts"]
+    assert accounting.quarantined("accounts") == {}
+    rows = pq.read_table(workspace.warehouse / "accounts").to_pylist()
+    return [{key: str(value) for key, value in row.items() if value is not None} for row in rows]
+
+
+def test_an_account_told_again_later_keeps_what_it_told_at_sign_up_and_takes_its_latest_state(tmp_path: Path) -> None:
+    news = {"plan": "pro", "owner": "Kim", "closed_at": "2024-05-01", "is_internal": "true"}
+    [told] = accounts_of(
+        tmp_path,
+        day1=[account(**SIGN_UP, plan="free", owner=None)],
+        day2=[account(**GROWN, plan="mid", owner=None)],
+        day3=[account(**GROWN, **news)],
+    )
+    assert {key: told[key] for key in SIGN_UP} == SIGN_UP
+    assert (told["plan"], told["owner"], told["closed_at"][:10], told["is_internal"]) == (
+        "pro",
+        "Kim",
+        "2024-05-01",
+        "True",
+    )
+
+
+def test_what_was_not_told_at_sign_up_stays_untold_when_a_later_file_fills_it_in(tmp_path: Path) -> None:
+    """A size that is looked up once an account pays would tell who came to pay."""
+    told = accounts_of(
+        tmp_path, day1=[account("a1"), account("a2") | {"created_at": "2024-01-02"}], day2=[account("a1", **GROWN)]
+    )
+    assert [set(row) & set(GROWN) for row in told] == [set(), set()]
+    [late] = accounts_of(tmp_path / "late", day2=[account("a1", **GROWN)])
+    assert {key: late[key] for key in GROWN} == GROWN
+
+
 def test_of_conflicting_rows_the_earliest_known_wins(tmp_path: Path) -> None:
     first = event(received_at="2024-02-02T00:00:00Z", quantity=1)
     later = first | {"received_at": "2024-02-05T00:00:00Z", "quantity": 9}
