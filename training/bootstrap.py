@@ -16,9 +16,11 @@ from threadpoolctl import threadpool_limits
 
 from training import metrics
 from training.ranking import Floats, Ladder, Ranking
+from training.stated import OF_PROBABILITY, Line, probability_columns, probability_figures
 
 LEVEL = 0.95
 PERCENTS = (1, 5, 10, 20)  # of the accounts, where lift and revenue captured are read
+OF_MONEY = "money_expected_over_actual"
 FIRST = 100  # accounts called, in the figures that end in `_called`
 BLOCK = 4_000_000  # weights held at once
 Interval = tuple[float, float]
@@ -40,7 +42,8 @@ class Scored:
     _by_score: Ranking = field(init=False, repr=False)
     _by_money: Ranking = field(init=False, repr=False)
     _gain: Floats = field(init=False, repr=False)
-    _sums: Floats | None = field(init=False, repr=False)  # label, probability, squared error and log-loss, (4, n)
+    _line: Line = field(init=False, repr=False)  # of calibration, of the rows as they are
+    _columns: Floats = field(init=False, repr=False)  # (k, n) whose sums the figures of what is stated are made of
 
     def __post_init__(self) -> None:
         by_score = Ranking.of(self.score)
@@ -49,9 +52,14 @@ class Scored:
         object.__setattr__(self, "_by_score", by_score.holding(self.label))
         object.__setattr__(self, "_by_money", (by_score if same else Ranking.of(self.money_score)).holding(gain))
         object.__setattr__(self, "_gain", gain)
-        said, label = self.probability, self.label
-        sums = None if said is None else np.stack([label, said, (said - label) ** 2, metrics.log_losses(label, said)])
-        object.__setattr__(self, "_sums", sums)
+        object.__setattr__(self, "_line", (np.nan, np.nan))
+        columns = np.empty((0, len(gain)))
+        if self.probability is not None:
+            object.__setattr__(self, "_line", metrics.calibration_line(self.label, self.probability))
+            columns = probability_columns(self.label, self.probability, self._line)
+        if self.expected is not None:  # it speaks of the money of those who made the move
+            columns = np.vstack([columns, self.expected, self.label * gain])
+        object.__setattr__(self, "_columns", columns)
 
     def figures(self, called: int = FIRST) -> Figures:
         """Every headline figure of the rows as they are; nan where undefined, and for a probability that is not there.
@@ -68,20 +76,15 @@ class Scored:
             out[f"revenue_captured_{percent}"] = metrics.share_of(money, percent)
         out["recall_called"] = metrics.share_at(events, called)
         out["revenue_captured_called"] = metrics.share_at(money, called)
-        return out | self._probability_figures(weight, events.mass, out["roc_auc"])
+        return out | self._stated(weight, events.mass, np.full_like(out["roc_auc"], np.nan))
 
-    def _probability_figures(self, weight: Floats | None, mass: Floats, like: Floats) -> dict[str, Floats]:
-        if self._sums is None:
-            nothing = np.full_like(like, np.nan)
-            return {"brier_skill": nothing, "log_loss": nothing, "expected_over_actual": nothing}
-        totals = self._sums.sum(axis=1) if weight is None else self._sums @ weight  # one pass over the weights
-        positives, expected, squared, loss = totals
-        error, rate = metrics.ratio(squared, mass), metrics.ratio(positives, mass)
-        return {
-            "brier_skill": metrics.brier_skill_of(error, rate),
-            "log_loss": metrics.ratio(loss, mass),
-            "expected_over_actual": metrics.ratio(expected, positives),
-        }
+    def _stated(self, weight: Floats | None, mass: Floats, nothing: Floats) -> dict[str, Floats]:
+        sums = [*(self._columns.sum(axis=1) if weight is None else self._columns @ weight)]  # one pass over the weights
+        out = dict.fromkeys((*OF_PROBABILITY, OF_MONEY), nothing)
+        if self.expected is not None:
+            *sums, expected, gained = sums
+            out[OF_MONEY] = metrics.ratio(expected, gained)
+        return out if self.probability is None else out | probability_figures(sums, mass, self._line)
 
 
 def replicate_weights(account: npt.NDArray[np.integer], replicates: int, seed: int) -> Iterator[Floats]:

@@ -10,7 +10,7 @@ import numpy as np
 from models.boosting import THREADS, BoosterParams
 from models.direct import Direct, fit_direct
 from models.hazard import chance, incidence
-from models.increment import fit_tweedie
+from models.increment import Amount, fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
 from models.repeat import BgNbd
 from training.contest import Said, position_columns, reference_probabilities, repeat_money, repeat_purchases, stating
@@ -23,13 +23,15 @@ from training.labels import LabelParams
 class Bench:
     """One origin being judged: what was known there, what it taught, and the accounts it scores.
 
-    `odds`: what every learner says of `test`, not calibrated. `rows`: the matrix of `test`. `headline`: the horizon of
-    the grade, at which the challengers are fitted as well.
+    `odds`: what every learner says of `test`, not calibrated. `amount`: the champion's, by which every learner expects
+    money. `rows`: the matrix of `test`. `headline`: the horizon of the grade, at which the challengers are fitted as
+    well.
     """
 
     known: Dataset
     fitted: Fitted
     odds: LogOdds
+    amount: Amount
     test: Dataset
     rows: np.ndarray
     labels: LabelParams
@@ -46,14 +48,20 @@ class Bench:
         if out:
             placed = self._placed[target]
             out["position"] = stating(incidence(placed, np.zeros_like(placed), (horizon,))[0][horizon])
-        for learner, said in self.odds.items():
-            hazards, closing = chance(said[target]), self._closing
-            out[learner] = stating(incidence(hazards, closing, (horizon,))[0][horizon])
+        amount = self.amount.expected(self.rows, horizon)
+        for learner in self.odds:
+            expanding = self._said(learner, "expansion", horizon)  # that is what an amount goes with, at any target
+            out[learner] = stating(self._said(learner, target, horizon), expanding * amount)
         if self._repeat is not None:
             out["bg_nbd"] = repeat_money(self._repeat, self.test, horizon)
         if target == "expansion" and horizon == self.headline:
             out |= self._challengers(horizon, champion)
         return out
+
+    def _said(self, learner: str, target: str, horizon: int) -> np.ndarray:
+        """(n,) P(target by horizon)."""
+        hazards = chance(self.odds[learner][target])
+        return incidence(hazards, self._closing, (horizon,))[0][horizon]
 
     @cached_property
     def _placed(self) -> dict[str, np.ndarray]:
@@ -81,7 +89,8 @@ class Bench:
         books = fit_books_only(self.known, self.fitted, self.rows, self.labels, self.params, self.seed)
         out = {"books_only": stating(books[f"expansion_{horizon}"])}
         horizons = tuple(h for h in self.labels.horizons if h <= horizon)
-        out["direct"] = stating(self._direct(horizons).by_horizon(self.rows, horizons)[horizon])
+        direct = self._direct(horizons).by_horizon(self.rows, horizons)[horizon]
+        out["direct"] = stating(direct, direct * self.amount.expected(self.rows, horizon))
         gain = self._tweedie(horizon)
         if gain is not None:
             out["tweedie"] = Said(champion.score, gain, champion.probability, gain)

@@ -115,7 +115,8 @@ def _features(train: Document) -> str:
     if not gain:
         return ""
     rows = [f"| {row['feature']} | {row['share']:.1%} |" for row in gain]
-    return "\n".join(["## What it looks at", "", "| feature | share of gain |", "|---|---:|", *rows])
+    reading = "Share of the split gain of trees, of the absolute weights of a ridge, the mean of both where both serve."
+    return "\n".join(["## What it looks at", "", reading, "", "| feature | share |", "|---|---:|", *rows])
 
 
 def _limits(evaluation: Document) -> str:

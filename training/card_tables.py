@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.bootstrap import PERCENTS
+from training.bootstrap import OF_MONEY, PERCENTS
 from training.grade import THIN
 from training.headline import TARGET
 from training.heldout import CEILING, CHAMPION, NO_BETTER_THAN_TRUE, words
@@ -94,8 +94,8 @@ def calibration(evaluation: Document) -> str:
             with_interval(row, "brier_skill", ".3f"),
             with_interval(row, "expected_over_actual", ".2f"),
             number(row["ece"], ".4f"),
-            number(row["calibration_intercept"], ".2f"),
-            number(row["calibration_slope"], ".2f"),
+            with_interval(row, "calibration_intercept", ".2f"),
+            with_interval(row, "calibration_slope", ".2f"),
         ]
         for row in rows
     ]
@@ -122,23 +122,26 @@ def money(evaluation: Document) -> str:
         return ""
     currency = evaluation["currency"]
     rows = [
-        [named(row), f"{row['called']:,}", _tied(row, "hits", ".0f"), f"{row['misses']:,.0f}",
-         _tied(row, "lift", ".1f"), _tied(row, "money", ",.0f"),
-         _tied(row, "revenue_captured", ".0%"), f"{row['profit']:,.0f}"]
+        [named(row), f"{row['called']:,}", _tied(row, "hits", ".0f"), between(row["hits_ci"], ".0f"),
+         f"{row['misses']:,.0f}", _tied(row, "lift", ".1f"), _tied(row, "money", ",.0f"),
+         _tied(row, "revenue_captured", ".0%"), between(row["revenue_captured_ci"], ".0%"),
+         f"{row['profit']:,.0f}", between(row["profit_ci"], ",.0f")]
         for row in evaluation["capacity"]
     ]  # fmt: skip
-    head = ["ranked by", "called", "hits", "misses", "lift", f"money gained, {currency}", "share of it", "profit"]
+    sure = "95 % interval"
+    head = ["ranked by", "called", "hits", sure, "misses", "lift", f"money gained, {currency}", "share of it", sure]
+    head += ["profit", sure]
     out = [
         "## Money and capacity",
         "What the first N accounts held over the horizon at the newest origin. Brackets: the worst and the best order "
-        "of accounts of equal score, where the score leaves a choice.",
+        "of accounts of equal score, where the score leaves a choice. Intervals: accounts resampled.",
         table_of(head, rows),
     ]
     own = [row for row in evaluation["results"] if is_headline(row, evaluation) and row["candidate"] == CHAMPION]
-    ratio = own[0]["money_expected_over_actual"] if own else None
-    if own and ratio is not None:
+    if own and own[0][OF_MONEY] is not None:
         out.append(
-            f"Money expected over money gained by the accounts that made the move: **{ratio:.2f}**. Normalised Gini of "
+            "Money expected over money gained by the accounts that made the move: "
+            f"**{with_interval(own[0], OF_MONEY, '.2f')}**. Normalised Gini of "
             f"the money {number(own[0]['gini'], '.2f')}, rank correlation with it {number(own[0]['spearman'], '.2f')}, "
             f"gap by tenths {number(own[0]['decile_mape'], '.0%')} of the money."
         )
@@ -149,7 +152,11 @@ def _decision(evaluation: Document) -> list[str]:
     found, currency = evaluation["decision"], evaluation["currency"]
     if found is None:
         return []
-    benefit = "; ".join(f"{words(name)} {value:+.4f}" for name, value in found["net_benefit"].items())
+    benefit = "; ".join(
+        f"{words(name)} {value:+.4f}"
+        + (f" (95 % interval {between(found['net_benefit_ci'][name], '+.4f')})" if name == CHAMPION else "")
+        for name, value in found["net_benefit"].items()
+    )
     return [
         f"Profit assumes that a contact costs {found['contact_cost']:g} {currency} and brings {found['uplift']:.0%} of "
         f"the money gained at a margin of {found['margin']:.0%} (`evaluate` in the params): the {found['uplift']:.0%} "
@@ -171,8 +178,8 @@ def sliced(evaluation: Document) -> str:
         return ""
     rows = [
         [row["axis"], row["slice"], f"{row['n']:,}", f"{row['positives']:,}", with_interval(row, "pr_auc", ".3f"),
-         with_interval(row, "roc_auc", ".3f"), number(row["lift_10"], ".1f"),
-         number(row["expected_over_actual"], ".2f"), "*thin*" if row["thin"] else row["verdict"]]
+         with_interval(row, "roc_auc", ".3f"), with_interval(row, "lift_10", ".1f"),
+         with_interval(row, "expected_over_actual", ".2f"), "*thin*" if row["thin"] else row["verdict"]]
         for row in evaluation["slices"]
     ]  # fmt: skip
     head = ["by", "slice", "rows", "moved", "PR-AUC", "ROC-AUC", "lift at 10 %", "E/A", "verdict"]
@@ -272,7 +279,11 @@ def named(row: Document) -> str:
 def with_interval(row: Document, figure: str, spec: str) -> str:
     around = row.get(f"{figure}_ci")
     value = number(row[figure], spec)
-    return value if around is None else f"{value} ({around[0]:{spec}} to {around[1]:{spec}})"
+    return value if around is None else f"{value} ({between(around, spec)})"
+
+
+def between(around: Sequence[float] | None, spec: str) -> str:
+    return "-" if around is None else f"{around[0]:{spec}} to {around[1]:{spec}}"
 
 
 def number(value: float | None, spec: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from training import metrics
-from training.bootstrap import LEVEL, PERCENTS, Scored
+from training.bootstrap import LEVEL, OF_MONEY, PERCENTS, Scored
 from training.grade import NOTHING_HELD_OUT, grade
 from training.headline import CALLED, TARGET, evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
@@ -48,7 +48,7 @@ def document(
         "called": called,
         "grade": {"word": given.word, "why": given.why, "origins": evidence.origins, "positives": evidence.positives},
         "headline": headline(first.newest if first else None, called),
-        "results": [result(table, name) | detail(table.rows, name) for table in newest for name in table.listed],
+        "results": [result(table, name) | detail(table, name) for table in newest for name in table.listed],
         "comparisons": [row for table in newest for name in table.listed[1:] for row in _comparisons(table, name)],
         "by_origin": [result(table, name) for one in rolled for table in one.each for name in table.listed],
         "pooled": [
@@ -76,30 +76,33 @@ def result(table: Measured, candidate: str) -> dict[str, Any]:
     if candidate == CEILING and rows.spoiled:
         out["without_truth"] = rows.without_truth
     for figure, value in figures.items():
-        out[figure] = written(value)
+        known = figure != OF_MONEY or _states_money_of_the_move(rows, candidate)
+        out[figure] = written(value) if known else None
         if figure not in WITHOUT_INTERVAL:
-            out[f"{figure}_ci"] = pair(table.interval(candidate, figure))
+            out[f"{figure}_ci"] = pair(table.interval(candidate, figure)) if known else None
     return out
 
 
-def detail(rows: HeldOut, candidate: str) -> dict[str, Any]:
-    """The rest of the figures of a candidate, without intervals. `money_expected_over_actual` and `decile_mape` are of
-    the money gained by accounts that made the move, which is what an expected increment speaks of."""
-    scored = rows.candidates[candidate]
-    figures = scored.figures()
-    out = {f"recall_{percent}": figures[f"lift_{percent}"] * percent / 100 for percent in PERCENTS}
-    out["gini"] = metrics.gini(rows.increment, scored.money_score)
-    out["spearman"] = metrics.spearman(rows.increment, scored.money_score)
-    out |= dict.fromkeys(("calibration_intercept", "calibration_slope"), math.nan)
-    if scored.probability is not None:
-        line = metrics.calibration_line(rows.label, scored.probability)
-        out["calibration_intercept"], out["calibration_slope"] = line
-    out |= dict.fromkeys(("money_expected_over_actual", "decile_mape"), math.nan)
-    if scored.expected is not None and candidate != CEILING and rows.target != CONDITIONAL:
-        gained = rows.label * rows.increment.clip(min=0.0)
-        out["money_expected_over_actual"] = float(metrics.expected_over_actual(gained, scored.expected))
-        out["decile_mape"] = metrics.decile_mape(gained, scored.expected)
-    return {figure: written(value) for figure, value in out.items()}
+def detail(table: Measured, candidate: str) -> dict[str, Any]:
+    """The rest of the figures of a candidate: recall with the interval of the lift, and without intervals how money is
+    ordered, and how far it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money gained by
+    accounts that made the move)."""
+    rows, scored = table.rows, table.rows.candidates[candidate]
+    out: dict[str, Any] = {}
+    for percent in PERCENTS:
+        around, share = table.interval(candidate, f"lift_{percent}"), percent / 100
+        out[f"recall_{percent}"] = written(table.figures[candidate][f"lift_{percent}"] * share)
+        out[f"recall_{percent}_ci"] = None if around is None else pair((around[0] * share, around[1] * share))
+    out["gini"] = written(metrics.gini(rows.increment, scored.money_score))
+    out["spearman"] = written(metrics.spearman(rows.increment, scored.money_score))
+    out["decile_mape"] = None
+    if scored.expected is not None and _states_money_of_the_move(rows, candidate):
+        out["decile_mape"] = written(metrics.decile_mape(rows.label * rows.increment.clip(min=0.0), scored.expected))
+    return out
+
+
+def _states_money_of_the_move(rows: HeldOut, candidate: str) -> bool:
+    return candidate != CEILING and rows.target != CONDITIONAL
 
 
 def ece(scored: Scored) -> float:

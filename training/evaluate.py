@@ -45,7 +45,7 @@ class EvaluateParams(Section):
     capacity view. `contact_cost` (money), `margin` and `uplift` (share of a gain that a contact brings, an assumption
     until contacts are random): what a call costs and may earn."""
 
-    bootstrap: int = Field(default=300, ge=10)
+    bootstrap: int = Field(default=500, ge=10)
     seed: int = 5
     called: int = Field(default=FIRST, ge=1)
     capacities: tuple[int, ...] = (25, 50, 100, 200, 400)
@@ -119,11 +119,11 @@ def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) 
     named = [name for name in first.newest.listed if name == CHAMPION or name in beside]
     counts = sorted({*params.capacities, params.called})
     economics = Economics(params.contact_cost, params.margin, params.uplift)
-    facts = read_facts(artifacts / ACCOUNTS, first.pool)
+    facts, drawing = read_facts(artifacts / ACCOUNTS, first.pool), (params.bootstrap, params.seed)
     return {
-        "slices": slices(first.pool, facts, rule, params.bootstrap, params.seed),
-        "capacity": capacity_view(rows, named, counts, economics),
-        "decision": decision(rows, economics),
+        "slices": slices(first.pool, facts, rule, *drawing),
+        "capacity": capacity_view(rows, named, counts, economics, *drawing),
+        "decision": decision(rows, economics, *drawing),
     }
 
 

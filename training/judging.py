@@ -98,7 +98,8 @@ def _judge(
     scorer, odds = run.scorer(fitted, choice, {}), fitted.log_odds(rows)
     predicted = scorer.predict(rows, odds[choice.learner])
     run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees))
-    bench = Bench(known, fitted, odds, everyone, rows, labels, run.params.booster, run.params.seed, headline)
+    params = run.params
+    bench = Bench(known, fitted, odds, scorer.amount, everyone, rows, labels, params.booster, params.seed, headline)
     for target in TARGETS:
         for h in origin.horizons:
             label = everyone.outcome(target, h)

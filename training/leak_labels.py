@@ -60,7 +60,7 @@ def single_feature(features: pa.Table, label: np.ndarray, bound: float, accepted
 
 
 def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Mapping[str, str]) -> Probe:
-    """R35 d, by the share of gain in train.json."""
+    """R35 d, by the share of what the model looks at, `gain` in train.json (`models.shares`)."""
     shares = {str(one["feature"]): float(str(one["share"])) for one in gain}
     if not shares:
         return not_asked("gain_share", "the model has no split")

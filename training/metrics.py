@@ -112,6 +112,13 @@ def log_losses(label: Floats, score: Floats) -> Floats:
     return out
 
 
+def log_odds(score: Floats) -> Floats:
+    """Of each probability, (n,); those of 0 and 1 are finite."""
+    said = np.clip(score, EDGE, 1 - EDGE)
+    out: Floats = np.log(said) - np.log1p(-said)
+    return out
+
+
 def ece(label: Floats, score: Floats, weight: Floats | None = None) -> float:
     """Mean absolute gap between the probability said and the rate seen over `BINS` bins of equal mass along the score;
     a run of equal scores that straddles an edge is divided in proportion. nan without rows. `weight` (n,)."""
@@ -136,9 +143,8 @@ def calibration_line(label: Floats, score: Floats, weight: Floats | None = None)
     Newton's method on the likelihood. nan, nan without both classes, without two distinct scores, or when the classes
     part so cleanly that no finite line fits."""
     bad = float("nan"), float("nan")
-    said = np.clip(score, EDGE, 1 - EDGE)
-    x = np.column_stack([np.ones(len(said)), np.log(said) - np.log1p(-said)])
-    w = np.ones(len(said)) if weight is None else weight
+    x = np.column_stack([np.ones(len(score)), log_odds(score)])
+    w = np.ones(len(score)) if weight is None else weight
     if not len(label) or not 0 < _total(label, weight) < w.sum() or np.ptp(x[:, 1]) == 0:
         return bad
     line = np.array([0.0, 1.0])

@@ -23,7 +23,7 @@ from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, R
 from models.scorer import Scorer
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import write_json
-from training.gate import GateParams, Verdict, alone, calibrated, headline_rows
+from training.gate import GateParams, Verdict, alone, headline_rows
 from training.leaks import LEAKS
 from training.same_rows import Duel, beside, judged_alike, rescored, unseen
 from warehouse.errors import DataError
@@ -141,7 +141,6 @@ def judge(workspace: Workspace, challenger: RegisteredVersion, params: GateParam
     compared, basis = False, "There is no champion yet, so the challenger is judged alone."
     if number is not None and number != challenger.version:
         rows = headline_rows(read_table(folder / "predictions.parquet"), evaluation["headline_horizon"])
-        rules += calibrated(rows, params)
         duel = _duel(workspace, challenger, registry.version_of(workspace, number), rows, evaluation, params)
         if isinstance(duel, str):
             basis = f"Not compared with champion {number}: {duel}. The challenger is judged alone."

@@ -66,8 +66,8 @@ def read_facts(path: Path, pool: Pool) -> dict[str, npt.NDArray[Any]] | None:
 def slices(
     pool: Pool, facts: dict[str, npt.NDArray[Any]] | None, rival: str | None, replicates: int, seed: int
 ) -> list[dict[str, Any]]:
-    """One row a slice, by axis: n, positives, base_rate, roc_auc and pr_auc with intervals, lift_10,
-    expected_over_actual, `thin`, and `verdict` (null if thin). `rival`: the rule of thumb to be better than."""
+    """One row a slice, by axis: n, positives, base_rate and `thin`; roc_auc, pr_auc, lift_10 and expected_over_actual;
+    their intervals and a `verdict`, null if thin. `rival`: the rule of thumb to be better than."""
     out = []
     for axis, value in _axes(pool, facts):
         for name in _in_order(axis, value):
@@ -127,8 +127,7 @@ def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replic
     }
     for figure in ("roc_auc", "pr_auc", "lift_10", "expected_over_actual"):
         out[figure] = written(figures[figure])
-        if figure in ("roc_auc", "pr_auc"):
-            out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
+        out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
     beside = None if rival is None else part_of(pool.rows.candidates[rival], inside).figures()["pr_auc"]
     return {**out, "thin": thin, "verdict": None if thin else verdict(own, beside)}
 

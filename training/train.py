@@ -16,11 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import Definitions, fingerprint
-from models.boosting import gain_shares
-from models.files import boosters_of
 from models.hazard import EDGES
-from models.logistic import LogisticHazard
 from models.reasons import summary
+from models.shares import shares
 from training.dataset import TARGETS, Dataset
 from training.errors import TooFewPositives
 from training.fit import Fitted
@@ -118,12 +116,8 @@ def _checked(labels: LabelParams, params: TrainParams) -> None:
 
 def _told(fitted: Fitted, choice: Choice, found: Found) -> dict[str, Any]:
     """What train.json says of the models: which serves and why, how it is calibrated, what it looks at, the search."""
-    served = fitted.hazards[choice.learner]["expansion"]
-    if isinstance(served, LogisticHazard):
-        shares = served.logistic.shares(fitted.encoding.names)
-    else:
-        shares = gain_shares(boosters_of(served))
-    gain = sorted(shares.items(), key=lambda item: -item[1])
+    told = shares(fitted.hazards[choice.learner]["expansion"], fitted.encoding.names)
+    gain = sorted(told.items(), key=lambda item: -item[1])
     return {
         "learner": choice.learner,
         "chosen": choice.why,

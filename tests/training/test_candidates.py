@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from sklearn.metrics import roc_auc_score
 
+from models.increment import STEP, Amount
 from tests.models.made_features import LABELS, QUICK, feature_rows
 from training.candidates import Bench
 from training.contest import plain_references, stating
@@ -39,10 +41,25 @@ def test_place_and_age_learn_from_labels_that_are_still_open_as_the_champion_doe
     known, test = by_age(900, seed=1, odd=40), by_age(400, seed=2)
     fitted = fit_all(known, LABELS, QUICK, 1, trees=False)
     rows = fitted.encoding.matrix(test.features)
-    bench = Bench(known, fitted, fitted.log_odds(rows), test, rows, LABELS, QUICK, 1, headline=90)
+    bench = Bench(known, fitted, fitted.log_odds(rows), fitted.amount, test, rows, LABELS, QUICK, 1, headline=90)
     said = bench.others("expansion", 180, stating(np.zeros(len(test))))
     came = test.outcome("expansion", 180)
     complete = known.outcome("expansion", 180)
     assert (~np.isnan(complete)).sum() < 0.5 * len(known)
     blind = plain_references(fitted.encoding, fitted.matrix, complete, rows)["position"].score
     assert roc_auc_score(came, said["position"].score) > 0.75 > 0.55 > roc_auc_score(came, blind)
+
+
+def test_every_learner_ranks_money_by_its_own_chance_of_expanding_times_the_amount_of_the_champion() -> None:
+    known, test = by_age(900, seed=1), by_age(400, seed=2)
+    fitted = fit_all(known, LABELS, QUICK, 1, trees=False)
+    rows = fitted.encoding.matrix(test.features)
+    amount = Amount(None, 2.0, 1.0, 1.0, step=tuple(fitted.encoding.names.index(name) for name in STEP))
+    bench = Bench(known, fitted, fitted.log_odds(rows), amount, test, rows, LABELS, QUICK, 1, headline=180)
+    expansion = bench.others("expansion", 180, stating(np.zeros(len(test))))
+    high_value = bench.others("high_value", 180, stating(np.zeros(len(test))))
+    for name in ("average", "logistic", "direct"):
+        said = expansion[name]
+        assert said.money == pytest.approx(said.score * amount.expected(rows, 180))
+        assert np.argmax(said.money) != np.argmax(said.score)
+    assert high_value["logistic"].money == pytest.approx(expansion["logistic"].money)

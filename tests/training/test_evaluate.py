@@ -22,8 +22,8 @@ PLACE = {"target": str, "horizon": int, "as_of": str, "origin": str, "candidate"
 WITH_INTERVAL = (
     "roc_auc",
     "pr_auc",
-    *(f"{f}_{p}" for f in ("lift", "revenue_captured") for p in (1, 5, 10)),
-    "brier_skill",
+    *(f"{f}_{p}" for f in ("lift", "revenue_captured", "recall") for p in (1, 5, 10)),
+    *("brier_skill", "calibration_intercept", "calibration_slope", "money_expected_over_actual"),
 )
 
 
@@ -58,6 +58,8 @@ def test_every_result_has_every_field_and_its_interval_holds_it(tmp_path: Path) 
         probability = row["candidate"] in ("champion", "books_only", "base_rate")
         for name in ("brier_skill", "ece", "expected_over_actual", "log_loss"):
             assert (row[name] is not None) == probability
+        money = row["candidate"] == "champion" and row["target"] == "expansion"  # that of a move to another tier
+        assert (row["money_expected_over_actual"] is not None) == money
 
 
 def test_the_champion_stands_first_and_its_figures_are_those_of_the_metrics(tmp_path: Path) -> None:

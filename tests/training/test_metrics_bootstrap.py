@@ -37,6 +37,34 @@ def test_a_replicate_equals_the_resampled_rows_written_out() -> None:
         assert found["brier_skill"][number] == pytest.approx(metrics.brier_skill(label, score), rel=1e-9)
 
 
+def test_the_calibration_line_of_a_replicate_is_that_of_its_rows_as_near_as_an_interval_needs() -> None:
+    rng, account = np.random.default_rng(3), np.arange(2000)
+    said = 1 / (1 + np.exp(-rng.normal(-2, 1.5, 2000)))
+    label = (rng.random(2000) < said).astype(float)
+    scored = Scored(label, label, said, said, said**0.7)
+    found, whole = bootstrap({"it": scored}, account, 40, seed=9)["it"], scored.figures()
+    assert (whole["calibration_intercept"], whole["calibration_slope"]) == pytest.approx(
+        metrics.calibration_line(label, said**0.7), rel=1e-9
+    )
+    again = [metrics.calibration_line(label, said**0.7, weight) for weight in _samples(account, 40, seed=9)]
+    for name, line in (
+        ("calibration_intercept", [one[0] for one in again]),
+        ("calibration_slope", [o[1] for o in again]),
+    ):
+        assert np.abs(found[name] - line).mean() < 0.1 * np.std(line)
+
+
+def test_money_expected_is_held_against_the_money_of_those_who_moved_in_every_replicate() -> None:
+    label, gained = np.array([1.0, 1.0, 0.0, 0.0]), np.array([100.0, -20.0, 50.0, 0.0])
+    scored = Scored(label, gained, label, label, expected=np.array([60.0, 30.0, 20.0, 10.0]))
+    assert scored.figures()["money_expected_over_actual"] == pytest.approx(120 / 100)
+    found = bootstrap({"it": scored}, np.arange(4), 30, seed=9)["it"]["money_expected_over_actual"]
+    for value, weight in zip(found, _samples(np.arange(4), 30, seed=9), strict=True):
+        none = not weight[0]
+        assert np.isnan(value) == none
+        assert none or value == pytest.approx(weight @ scored.expected / (100 * weight[0]))
+
+
 def test_rows_of_one_account_rise_and_fall_together() -> None:
     account = np.array([0, 0, 1, 1, 2])
     for weight in _samples(account, 50, seed=1):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -214,13 +215,47 @@ def test_the_audit_of_another_bundle_is_not_registered(workspace: Workspace) -> 
         register_candidate(workspace, DOCUMENT, "abc123", NOW)
 
 
+def _told(times: float, heldout: pa.Table) -> pa.Table:
+    """The held-out rows, every probability so many times as high; ranked as before."""
+    own = pc.min_element_wise(pc.multiply(heldout["probability"], times), 0.99)
+    return heldout.set_column(heldout.column_names.index("probability"), "probability", own)
+
+
 def test_a_total_far_off_is_refused_beside_a_champion(workspace: Workspace, train: Train) -> None:
     train()
-    rows = heldout_rows()
-    shrunk = pc.multiply(rows["probability"], 0.3)
-    train(rows.set_column(rows.column_names.index("probability"), "probability", shrunk))
-    with pytest.raises(PromotionRefused, match="Expected over actual positives is 0"):
+    train(_told(0.3, heldout_rows()))
+    with pytest.raises(PromotionRefused, match="Expected over actual positives: 0"):
         promote(workspace, GATE, NOW)
+
+
+def test_a_first_model_that_promises_three_times_too_many_serves_nobody(workspace: Workspace, train: Train) -> None:
+    rare = {"n": 6000, "base": -5.0}
+    assert train(_told(3.0, heldout_rows(**rare))).promoted is False
+    with pytest.raises(PromotionRefused) as refused:
+        promote(workspace, GATE, NOW)
+    assert refused.value.exit_code == 4
+    rule = _rule(refused.value.verdict, "calibration")
+    assert (rule["passed"], rule["value"]) == (False, pytest.approx(3.0, rel=0.15))
+    assert "95 % interval 2." in rule["text"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+    assert train(heldout_rows(**rare)).promoted
+
+
+def test_a_first_model_whose_probabilities_are_far_too_bold_serves_nobody(workspace: Workspace, train: Train) -> None:
+    """The total is right, but the high ones are far too high and the low ones far too low."""
+    rows = heldout_rows()
+    odds = np.log(rows["probability"].to_numpy()) - np.log1p(-rows["probability"].to_numpy())
+    bold = rows.set_column(rows.column_names.index("probability"), "probability", pa.array(1 / (1 + np.exp(-4 * odds))))
+    verdict = train(bold).verdict.document()
+    assert not _rule(verdict, "calibration_slope")["passed"]
+    assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def test_a_total_that_few_positives_may_have_made_by_luck_is_let_through(workspace: Workspace, train: Train) -> None:
+    few = heldout_rows(n=400, base=-4.0)
+    rule = _rule(train(_told(3.5, few)).verdict.document(), "calibration")
+    assert rule["passed"]
+    assert rule["value"] > 2.0
 
 
 def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace, train: Train) -> None:

@@ -139,7 +139,9 @@ def test_slices_divide_the_rows_and_a_thin_one_gets_no_verdict(judged: Any) -> N
     for row in said["slices"]:
         assert row["thin"] == (row["positives"] < 30)
         assert (row["verdict"] is None) == row["thin"]
-        assert (row["pr_auc_ci"] is None) == row["thin"]
+        for figure in ("pr_auc", "roc_auc", "lift_10", "expected_over_actual"):
+            assert (row[f"{figure}_ci"] is None) == row["thin"]
+            assert row["thin"] or row[f"{figure}_ci"][0] <= row[figure] <= row[f"{figure}_ci"][1]
     assert {row["thin"] for row in said["slices"]} == {True, False}
 
 
@@ -181,9 +183,36 @@ def test_the_capacity_view_counts_hits_misses_and_money(judged: Any) -> None:
     assert row["misses"] == 50 - row["hits"]
     assert row["money"] == pytest.approx(gained, abs=1e-6)
     assert row["profit"] == pytest.approx(0.1 * 0.8 * gained - 20 * 50, abs=1e-6)
+    for figure in ("hits", "lift", "recall", "money", "revenue_captured", "profit"):
+        low, high = row[f"{figure}_ci"]
+        assert low < row[figure] < high
     ties = [row for row in said["capacity"] if row["candidate"] == "spend_lifetime"]
     assert any(row["hits_worst"] < row["hits"] < row["hits_best"] for row in ties)
     assert {row["called"] for row in said["capacity"]} == {10, 50, 100}
+
+
+def test_the_capacity_interval_at_the_calls_of_the_headline_is_that_of_the_headline(judged: Any) -> None:
+    _, said = judged
+    rows = [row for row in said["results"] if row["target"] == "expansion" and row["horizon"] == 180]
+    whole = {row["candidate"]: row for row in rows}
+    at = [row for row in said["capacity"] if row["called"] == said["called"]]
+    assert {row["candidate"] for row in at} >= {"champion", "spend_lifetime"}
+    for row in at:
+        assert row["revenue_captured_ci"] == whole[row["candidate"]]["revenue_captured_called_ci"]
+        assert row["recall_ci"] == whole[row["candidate"]]["recall_called_ci"]
+
+
+def test_what_a_call_is_worth_is_told_with_an_interval(tmp_path: Path) -> None:
+    params = EvaluateParams(bootstrap=40, contact_cost=1.0)
+    workspace = trained(tmp_path, several())
+    decision = evaluate(workspace, params)["decision"]
+    for name, value in decision["net_benefit"].items():
+        low, high = decision["net_benefit_ci"][name]
+        assert low <= value <= high
+    low, high = decision["net_benefit_ci"]["champion"]
+    told = f"{decision['net_benefit']['champion']:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
+    assert low < high
+    assert f"the model {told}" in (workspace.artifacts / "model_card.md").read_text()
 
 
 def test_the_card_tells_baselines_calibration_money_slices_and_stability_in_that_order(judged: Any) -> None:
