@@ -107,7 +107,25 @@ def _data(evaluation: Document, train: Document) -> str:
         out = population.get("out", {})
         left = "; ".join(f"{n:,} {reason.replace('_', ' ')}" for reason, n in out.items()) or "none"
         lines.append(f"Accounts and dates in: {population.get('in', 0):,}. Left out: {left}.")
+        if labels := population.get("labels"):
+            lines.append(_labels(labels))
     return "\n\n".join(lines)
+
+
+def _labels(counts: list[Document]) -> str:
+    """A line a target and horizon: those with a label, and those without by reason."""
+    reasons = list(counts[0]["out"])
+    lines = [
+        f"| target | horizon | labelled | {' | '.join(reasons)} |",
+        "|---|---:|---:|" + "---:|" * len(reasons),
+        *(
+            f"| {one['target']} | {one['horizon']} | {one['in']:,} | "
+            + " | ".join(f"{one['out'][reason]:,}" for reason in reasons)
+            + " |"
+            for one in counts
+        ),
+    ]
+    return "\n".join(lines)
 
 
 def _features(train: Document) -> str:

@@ -15,6 +15,7 @@ from training.check_sheets import (
     events_sheet,
     filled_sheet,
     floors_sheet,
+    labelled_sheet,
     lateness_sheet,
     learning_sheet,
     quarters_sheet,
@@ -101,6 +102,7 @@ def page(report: CheckReport) -> str:
         _sheet(floors_sheet(report)),
         "<h2>What there is to learn from</h2>",
         _sheet(learning_sheet(report)),
+        _sheet(labelled_sheet(report)),
     ]
     for target in TARGETS:
         of = [one for one in report.readiness.outlooks if one.target == target]

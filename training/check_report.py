@@ -153,6 +153,11 @@ def _notes(report: CheckReport, grid: SnapshotParams) -> list[str]:
             "internal. Test accounts use much and never pay, so these are scored, but neither taught nor judged by. "
             "Mark them."
         )
+    if (told := report.readiness.outcomes_end) < report.data_end:
+        out.append(
+            f"Revenue ends {(report.data_end - told).days:,} days before the other facts, a longer silence than lately "
+            f"between two invoices: outcomes are told up to {told} only. If billing data were lost, deliver them again."
+        )
     if not report.profile.concentration:
         out.append("Nobody paid anything: there is no expansion to learn from.")
     return out

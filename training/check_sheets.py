@@ -183,6 +183,17 @@ def learning_sheet(report: CheckReport) -> Sheet:
     return Sheet(f"What there is to learn from: {ready.snapshots:,} snapshots; left out: {out}", header, rows, 2)
 
 
+def labelled_sheet(report: CheckReport) -> Sheet:
+    """A line a target and horizon: snapshots with a label, and those without by reason."""
+    outlooks = report.readiness.outlooks
+    reasons = tuple(outlooks[0].left_out) if outlooks else ()
+    rows = tuple(
+        (one.target, f"{one.horizon} days", f"{one.complete:,}", *(f"{count:,}" for count in one.left_out.values()))
+        for one in outlooks
+    )
+    return Sheet("Snapshots with a label, and without by reason", ("target", "horizon", "labelled", *reasons), rows, 2)
+
+
 def _test(one: Outlook) -> tuple[str, str, str]:
     if one.split is not None:
         return str(one.split.as_of), f"{one.split.accounts:,}", f"{one.split.held_positives:,} of {one.split.held:,}"
@@ -208,7 +219,7 @@ def sheets(report: CheckReport) -> Iterator[Sheet]:
     """All of them in the order they are read."""
     for make in (rows_sheet, clocks_sheet, accounts_sheet, filled_sheet, lateness_sheet, events_sheet):
         yield make(report)
-    for make in (concentration_sheet, floors_sheet, specialists_sheet, learning_sheet):
+    for make in (concentration_sheet, floors_sheet, specialists_sheet, learning_sheet, labelled_sheet):
         yield make(report)
     for target in TARGETS:
         yield quarters_sheet(report, target)

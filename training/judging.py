@@ -89,7 +89,7 @@ def _judge(
     known, labels, day = run.known_at(con, origin.as_of), run.labels, origin.as_of
     for h in labels.horizons:
         for target in TARGETS:
-            check_plan(known.features["as_of"], known.outcome(target, h), h + labels.held_days, day)
+            check_plan(known.features["as_of"], known.outcome(target, h), h + labels.maturing_days, day)
     if not np.nansum(known.outcome("expansion", min(labels.horizons))):
         return
     fitted, choice = run.fit(known, day)
@@ -124,7 +124,8 @@ def _judge(
 
 def _check(run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, check: Check) -> Iterator[pa.Table]:
     """Held-out rows of one outside outcome, at the newest date where it is complete."""
-    day = origin_for(run.features["as_of"].unique().to_pylist(), check.horizon, 0, run.until)
+    lag = run.labels.invoice_lag_days  # nothing is held in what was booked
+    day = origin_for(run.features["as_of"].unique().to_pylist(), check.horizon, lag, run.until)
     if day is None:
         return
     known, test = run.known_at(con, day), full.on(day)
@@ -132,7 +133,7 @@ def _check(run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, check: Check
         return  # no outcome was complete by then: history is too short to learn from
     floors = tier_floors(check, known)
     label, increment = outcome(check, known, floors)
-    check_plan(known.features["as_of"], label, check.horizon, day)
+    check_plan(known.features["as_of"], label, check.horizon + lag, day)
     truth, gained = outcome(check, test, floors)
     champion = fit_check(check, known, label, increment, test, run.params.booster, run.params.seed)
     encoding = Encoding.learn(known.features)

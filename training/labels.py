@@ -4,7 +4,8 @@ One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `st
 on 2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360.
 Had it fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end
 of day d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is
-complete, its 180-day label is null, never 0.
+complete, its 180-day label is null, never 0. Where invoices lag 31 days behind, August's may be missing, and it is
+observed for 123 days only; where the last invoice is of 2025-07-31, though data go on, likewise.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from datetime import date
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.catalogue import Definitions
 from features.rollup import roll_up_revenue
-from features.snapshots import data_end
+from features.snapshots import Population, data_end
 from warehouse import progress
 from warehouse.asof import outcomes_after
 from warehouse.command import asked
@@ -24,6 +26,30 @@ from warehouse.engine import connect
 from warehouse.params import section
 from warehouse.periods import TARGETS, LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
+
+RHYTHM = 90  # newest days with an invoice that tell how long this vendor's revenue is silent at most
+
+
+def outcomes_end(con: duckdb.DuckDBPyConnection) -> date:
+    """The midnight up to which outcomes can be told: the data end, or the midnight after the last invoice where revenue
+    has been silent for longer since than lately between two of them. Then the feed has stopped, and every "no move" of
+    that time would be made up (docs/adr/0029)."""
+    end = data_end(con)
+    [(last, longest)] = con.execute(f"""
+        SELECT max(day) + 1, max(days) FROM (
+            SELECT day, date_diff('day', lag(day) OVER (ORDER BY day), day) AS days
+            FROM (SELECT DISTINCT CAST(booked_at AS DATE) AS day FROM revenue)
+            ORDER BY day DESC LIMIT {RHYTHM})""").fetchall()
+    return last if longest is not None and (end - last).days > longest else end
+
+
+def labelled(labels: pa.Table, target: str, horizon: int) -> Population:
+    """Snapshots with a label of the target at the horizon, and those without by reason: one that is neither at risk nor
+    complete counts as not at risk."""
+    at_risk = labels.filter(labels[f"{target}_at_risk"])
+    taken = at_risk.filter(pc.greater_equal(at_risk["observed_days"], horizon)).num_rows
+    out = {"not at risk": len(labels) - len(at_risk), "not complete yet": len(at_risk) - taken}
+    return Population(taken, out)
 
 
 def make_labels(
@@ -36,14 +62,14 @@ def make_labels(
         snapshots: account_id, as_of, tier (index, as known at as_of), run_rate (money per 30 days, likewise).
 
     Returns:
-        account_id, as_of, observed_days (days from as_of in which a move can be told: until - as_of - held_days), and
+        account_id, as_of, observed_days (days from as_of in which a move can be told: until - as_of - maturing_days),
         - expansion_day, high_value_day: days from as_of to the first held move; null if none was observed
         - expansion_at_risk, high_value_at_risk: false at or above the target tier at as_of, or where facts known
           later show that the account had moved before as_of
         - churn_day: days to closure; null if none
         - increment_{h}, booked_{h}: revenue served less run-rate carried forward, and revenue booked, in
-          [as_of, as_of + h), signed money; increment null unless as_of + h + held_days <= until, booked unless
-          as_of + h <= until
+          [as_of, as_of + h), signed money; increment null unless as_of + h + maturing_days <= until, booked unless
+          as_of + h + invoice_lag_days <= until
         sorted by account and date.
     """
     roll_up_revenue(con, definitions)
@@ -53,7 +79,7 @@ def make_labels(
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE subjects AS
         SELECT account_id, as_of, run_rate,
-               date_diff('day', as_of, DATE '{until}') - {params.held_days} AS observed_days,
+               date_diff('day', as_of, DATE '{until}') - {params.maturing_days} AS observed_days,
                CAST(tier AS INTEGER) + 1 AS expansion_tier, {high} AS high_value_tier, tier < {high} AS below_high
         FROM snapshot_rows""")
     con.unregister("snapshot_rows")
@@ -139,10 +165,11 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
     with progress.stage("labels") as say, connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
         books = read_table(workspace.artifacts / "features.parquet", ["account_id", "as_of", "tier", "run_rate"])
-        table = make_labels(con, books, definitions, params, data_end(con))
+        table = make_labels(con, books, definitions, params, outcomes_end(con))
         write_table(table, workspace.artifacts / "labels.parquet")
         moved = sum(1 for day in table["expansion_day"].to_pylist() if day is not None)
-        say(f"{table.num_rows:,} snapshots, {moved:,} see a move to the next tier")
+        told = "; ".join(f"{t} {labelled(table, t, params.default_horizon).line()}" for t in TARGETS)
+        say(f"{moved:,} snapshots see a move to the next tier; within {params.default_horizon} days: {told}")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -115,20 +115,20 @@ def account_overlap(folds: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Pro
     return Probe("account_overlap", not both, float(len(both)), 0.0, sentence)
 
 
-def held_out_labels(heldout: pa.Table, labels: pa.Table, held_days: int, spans: Mapping[str, int]) -> Probe:
+def held_out_labels(heldout: pa.Table, labels: pa.Table, maturing_days: int, spans: Mapping[str, int]) -> Probe:
     """R35 e: which rows taught at each origin, told anew from the keys; none of them may be held out there.
 
     Args:
         heldout: account_id, as_of, origin, target, horizon of the champion's rows.
         labels: account_id, as_of of every snapshot that may teach.
-        spans: held days by target; one that is absent has `held_days`.
+        spans: maturing days by target; one that is absent has `maturing_days`.
     """
     if not len(heldout):
         return not_asked("held_out_labels", "nothing was held out")
     days = heldout["as_of"].to_numpy().astype("datetime64[D]").astype(int)
     origin = heldout["origin"].to_numpy().astype("datetime64[D]").astype(int)
-    held = np.array([spans.get(target, held_days) for target in heldout["target"].to_pylist()])
-    taught = days + heldout["horizon"].to_numpy().astype(int) + held <= origin
+    maturing = np.array([spans.get(target, maturing_days) for target in heldout["target"].to_pylist()])
+    taught = days + heldout["horizon"].to_numpy().astype(int) + maturing <= origin
     both = heldout.filter(pa.array(taught)).join(labels.select(list(KEYS)), keys=list(KEYS), join_type="left semi")
     late = int((origin > days).sum())
     example = f", such as {both['account_id'][0]} of {both['as_of'][0]}" if len(both) else ""

@@ -131,7 +131,8 @@ def of_labels(
     heldout = read_table(workspace.artifacts / "heldout.parquet")
     own = heldout.filter(pc.equal(heldout["candidate"], "champion"))
     headline = own.filter(pc.and_(pc.equal(own["target"], "expansion"), pc.equal(own["horizon"], horizon)))
-    outside = {name: 0 for name in set(own["target"].to_pylist()) - set(TARGETS)}  # checks have no held days
+    # a check is complete once what was booked has arrived: nothing is held
+    outside = {name: labels.invoice_lag_days for name in set(own["target"].to_pylist()) - set(TARGETS)}
     rows = told.features.select(list(KEYS)).take(pa.array(one))
     return [
         on_labels.shuffled_labels(matrix, label[one], rows, recipe, params.repeats, params.seed),
@@ -139,8 +140,8 @@ def of_labels(
         on_labels.gain_share(gain, params.max_gain_share, params.accepted_features),
         on_labels.label_component(data, outcome, params.accepted_features, params.seed),
         on_labels.account_overlap(tried.folds),
-        on_labels.held_out_labels(own, data.labels, labels.held_days, outside),
-        on_labels.reversed_join(on_labels.guards(data, horizon + labels.held_days)),
+        on_labels.held_out_labels(own, data.labels, labels.maturing_days, outside),
+        on_labels.reversed_join(on_labels.guards(data, horizon + labels.maturing_days)),
         on_labels.tie_order(*_columns(headline), tried.figures),
     ]
 

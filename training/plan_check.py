@@ -16,7 +16,7 @@ def check_plan(as_of: pa.ChunkedArray, label: np.ndarray, span_days: int, test_a
 
     Args:
         as_of: (n,) DATE of the training rows. label: (n,), NaN where the row teaches nothing.
-        span_days: horizon plus the days a move must be held.
+        span_days: horizon plus `labels.maturing_days`.
 
     Raises:
         PlanBroken: naming the newest row that knows too much.

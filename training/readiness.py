@@ -24,7 +24,7 @@ from models.baselines import FALLBACK_RULE
 from training.dataset import TARGETS, Dataset
 from training.grade import THIN
 from training.heldout import words
-from training.labels import LabelParams, make_labels
+from training.labels import LabelParams, labelled, make_labels, outcomes_end
 from training.recipe import Run, TrainParams
 from training.splits import origins
 from warehouse.periods import month_starts
@@ -39,11 +39,12 @@ FALLBACK = f"the rule: accounts ranked by {words(FALLBACK_RULE)}, marked as a ru
 @dataclass(frozen=True)
 class Books:
     """Money at every snapshot. table: account_id, as_of, tier (index), run_rate (money per 30 days); end: the midnight
-    from which nothing is known."""
+    from which nothing is known; outcomes_end: from which no outcome can be told, earlier where revenue has stopped."""
 
     table: pa.Table
     population: Population
     end: date
+    outcomes_end: date
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,17 @@ class Split:
 
 @dataclass(frozen=True)
 class Outlook:
-    """One target at one horizon (days). complete, positives, accounts: over all quarters. split: null where no test can
+    """One target at one horizon (days). complete, positives, accounts: over all quarters. left_out: snapshots without a
+    label by reason. split: null where no test can
     be made; then first_test is the midnight up to which data must reach for one, if nothing else is missing, and
-    days_short how many days that is after their end (both null where snapshots.until forbids it)."""
+    days_short how many days that is after outcomes_end (both null where snapshots.until forbids it)."""
 
     target: str
     horizon: int
     complete: int
     positives: int
     accounts: int
+    left_out: dict[str, int]
     quarters: tuple[Quarter, ...]
     split: Split | None
     first_test: date | None
@@ -91,12 +94,13 @@ class Outlook:
 @dataclass(frozen=True)
 class Readiness:
     """verdict: ready, thin or not yet; reasons: finished sentences with the numbers. fallback: what `score` serves
-    meanwhile, null when ready. headline: the horizon that the gate would look at, null when nothing can be judged.
-    learn_needed, held_needed: positive accounts asked for to learn from, and to be judged by."""
+    meanwhile, null when ready. outcomes_end: as in Books. headline: the horizon that the gate would look at, null when
+    nothing can be judged. learn_needed, held_needed: positive accounts asked for to learn from, and to be judged by."""
 
     verdict: str
     reasons: tuple[str, ...]
     fallback: str | None
+    outcomes_end: date
     headline: int | None
     learn_needed: int
     held_needed: int
@@ -121,11 +125,11 @@ def without_usage(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def read_books(con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams) -> Books:
     """Raises DataError where the warehouse holds no account."""
-    end = data_end(con)
+    end, told = data_end(con), outcomes_end(con)
     spine, population = take_snapshots(con, snapshots)
     with without_usage(con):
         table = build_features(con, spine, definitions)
-    return Books(table.select(["account_id", "as_of", "tier", "run_rate"]), population, end)
+    return Books(table.select(["account_id", "as_of", "tier", "run_rate"]), population, end, told)
 
 
 def readiness(
@@ -139,7 +143,7 @@ def readiness(
 ) -> Readiness:
     """held_needed: positives that the gate wants held out (`gate.min_positives`)."""
     with without_usage(con):
-        outlooks = _outlooks(con, Run(definitions, labels, params, books.table, books.end), snapshots)
+        outlooks = _outlooks(con, Run(definitions, labels, params, books.table, books.outcomes_end), snapshots)
     return judge(outlooks, books, labels, params.min_positives, held_needed)
 
 
@@ -148,7 +152,7 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
     full = Dataset(run.features, make_labels(con, run.features, run.definitions, labels, end))
     days = sorted(run.features["as_of"].unique().to_pylist())
     splits: dict[tuple[str, int], Split] = {}
-    for origin in origins(days, labels.horizons, labels.held_days, end):
+    for origin in origins(days, labels.horizons, labels.maturing_days, end):
         known, scored = run.known_at(con, origin.as_of), full.on(origin.as_of)
         if not np.nansum(known.outcome(HEADLINE, min(labels.horizons))):
             continue  # `train` judges nothing where nothing was known to have expanded
@@ -165,8 +169,8 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
             reach = None if split else first_test(days, h, labels, snapshots)
             short = (reach - end).days if reach and reach > end else None
             quarters = _by_quarter(full, target, h, quarter)
-            counts = _counted(full, target, h)
-            out.append(Outlook(target, h, *counts, quarters, split, reach if short else None, short))
+            counts, left_out = _counted(full, target, h), labelled(full.labels, target, h).out
+            out.append(Outlook(target, h, *counts, left_out, quarters, split, reach if short else None, short))
     return tuple(out)
 
 
@@ -176,11 +180,11 @@ def first_test(days: list[date], horizon: int, labels: LabelParams, snapshots: S
     too early."""
     if not days:
         return None
-    known = days[0] + timedelta(days=min(labels.horizons) + labels.held_days)
+    known = days[0] + timedelta(days=min(labels.horizons) + labels.maturing_days)
     last = snapshots.until or known + timedelta(days=AHEAD_DAYS)
     grid = month_starts(days[0], last)[:: snapshots.every_months]
     test = next((day for day in grid if day >= known), None)
-    return test + timedelta(days=horizon + labels.held_days) if test else None
+    return test + timedelta(days=horizon + labels.maturing_days) if test else None
 
 
 def _tallied(label: np.ndarray) -> tuple[int, int]:
@@ -219,8 +223,9 @@ def judge(
     if split is not None and not lacking:
         verdict, reasons = _to_judge(split, headline or 0, learn_needed, held_needed)
     out = books.population.out
-    return Readiness(verdict, tuple(reasons), None if verdict == READY else FALLBACK, headline, learn_needed,
-                     held_needed, books.population.taken, out, outlooks)  # fmt: skip
+    fallback = None if verdict == READY else FALLBACK
+    return Readiness(verdict, tuple(reasons), fallback, books.outcomes_end, headline, learn_needed, held_needed,
+                     books.population.taken, out, outlooks)  # fmt: skip
 
 
 def _to_learn(one: Outlook, books: Books, labels: LabelParams, needed: int) -> list[str]:
@@ -228,8 +233,8 @@ def _to_learn(one: Outlook, books: Books, labels: LabelParams, needed: int) -> l
     if not books.population.taken:
         return ["No account was old enough at any training date: there is nothing to learn from yet."]
     if not one.complete:
-        first = min(books.table["as_of"].to_pylist()) + timedelta(days=one.horizon + labels.held_days)
-        short = (first - books.end).days
+        first = min(books.table["as_of"].to_pylist()) + timedelta(days=one.horizon + labels.maturing_days)
+        short = (first - books.outcomes_end).days
         more = f" It will be from {first}: {short:,} more days of history." if short > 0 else ""
         return [f"No outcome within {one.horizon} days is known yet at any training date.{more}"]
     if one.accounts < needed:
@@ -248,7 +253,7 @@ def _no_test(told: dict[int, Outlook], books: Books) -> str:
         one = min(dated, key=lambda one: one.days_short or 0)
         return (
             f"First test possible (at {one.horizon} days) from {one.first_test}: {one.days_short:,} more days of "
-            f"history; the data end {books.end}."
+            f"history; outcomes are known to {books.outcomes_end}."
         )
     return "No training date had both an expansion known before it and an outcome known after it, so nothing is tested."
 

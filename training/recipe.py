@@ -37,8 +37,8 @@ class TrainParams(Section):
 
 @dataclass
 class Run:
-    """All that one training run reads; `until` is the midnight from which nothing is known. `trials`: what the origins
-    judged so far said, for later ones to learn from."""
+    """All that one training run reads; `until` is the midnight from which no outcome is known. `trials`: what the
+    origins judged so far said, for later ones to learn from."""
 
     definitions: Definitions
     labels: LabelParams
@@ -52,7 +52,7 @@ class Run:
         expanded = expanded_accounts(data)
         params, trees = self.params, expanded >= TREES_FROM
         fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)
-        return fitted, choose(matured(self.trials, data, until, self.labels.held_days), fitted, expanded)
+        return fitted, choose(matured(self.trials, data, until, self.labels.maturing_days), fitted, expanded)
 
     def scorer(self, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:
         """Without peers, which judging does not ask for."""

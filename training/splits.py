@@ -28,20 +28,22 @@ class Origin:
     horizons: tuple[int, ...]
 
 
-def origin_for(days: Iterable[date], horizon: int, held_days: int, until: date) -> date | None:
-    """The newest day with complete labels: day + horizon + held_days <= until; null if there is none."""
-    complete = [day for day in days if day + timedelta(days=horizon + held_days) <= until]
+def origin_for(days: Iterable[date], horizon: int, maturing_days: int, until: date) -> date | None:
+    """The newest day with complete labels: day + horizon + maturing_days <= until; null if there is none."""
+    complete = [day for day in days if day + timedelta(days=horizon + maturing_days) <= until]
     return max(complete, default=None)
 
 
-def origins(days: Iterable[date], horizons: Iterable[int], held_days: int, until: date, most: int = 1) -> list[Origin]:
+def origins(
+    days: Iterable[date], horizons: Iterable[int], maturing_days: int, until: date, most: int = 1
+) -> list[Origin]:
     """Every horizon at its newest complete origin and, a quarter apart, at up to `most` - 1 before it; oldest origin
     first. A horizon without one is absent. Horizons a quarter apart meet at the same origins, so that a model fitted
     there is judged at several."""
     days = sorted(days)
     by_day: dict[date, set[int]] = {}
     for horizon in horizons:
-        day = origin_for(days, horizon, held_days, until)
+        day = origin_for(days, horizon, maturing_days, until)
         for _ in range(most):
             if day is None:
                 break

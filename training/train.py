@@ -23,7 +23,7 @@ from training.dataset import TARGETS, Dataset
 from training.errors import TooFewPositives
 from training.fit import Fitted
 from training.judging import curve_of, judge_all
-from training.labels import LabelParams
+from training.labels import LabelParams, labelled, outcomes_end
 from training.recipe import Run, TrainParams
 from training.splits import origins
 from training.trials import Choice
@@ -50,13 +50,14 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     _checked(labels, params)
     population = json.loads((artifacts / "population.json").read_text())
     accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
-    features, until = read_table(artifacts / "features.parquet"), date.fromisoformat(population["data_end"])
+    features = read_table(artifacts / "features.parquet")
     full = Dataset(features, read_table(artifacts / "labels.parquet"))
     positives = _require_positives(full, labels, params)
     days = sorted(features["as_of"].unique().to_pylist())
-    plan = origins(days, labels.horizons, labels.held_days, until, params.origins)
     with connect(workspace.warehouse) as con, progress.stage("train") as say:
         open_warehouse(con, workspace.warehouse)
+        until = outcomes_end(con)
+        plan = origins(days, labels.horizons, labels.maturing_days, until, params.origins)
         run = Run(definitions, labels, params, features, until)
         if params.search.trials:
             say(f"searching, {params.search.trials} trials")
@@ -66,7 +67,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         curve = curve_of(run, con, full, heldout, say)
         say("the bundle")
         card = {
-            "trained_as_of": until.isoformat(),
+            "trained_as_of": population["data_end"],
             "data_fingerprint": accounting["fingerprint"],
             "seed": params.seed,
         }
@@ -80,7 +81,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "currency": definitions.tiers.currency,
         "default_horizon": labels.default_horizon,
         "horizons": list(labels.horizons),
-        "population": {"in": population["in"], "out": population["out"]},
+        "population": {"in": population["in"], "out": population["out"], "labels": _labelled(full, labels)},
         "origins": [{"as_of": origin.as_of.isoformat(), "horizons": list(origin.horizons)} for origin in plan],
         "positives": positives,
         **_told(fitted, choice, found),
@@ -133,7 +134,7 @@ def _search(run: Run, con: duckdb.DuckDBPyConnection, full: Dataset, days: list[
     params = run.params
     if not params.search.trials:
         return Found(params.booster, [])
-    inner = origins(days, (EDGES[1],), run.labels.held_days, run.until, params.search.origins)
+    inner = origins(days, (EDGES[1],), run.labels.maturing_days, run.until, params.search.origins)
     known = {origin.as_of: run.known_at(con, origin.as_of) for origin in inner}
     return search(known, full, params.search, params.booster, params.seed)
 
@@ -152,6 +153,16 @@ def _require_positives(full: Dataset, labels: LabelParams, params: TrainParams) 
             "Add history, lower the tier floors, or let `expansion score` serve the rule."
         )
     return {f"{t}_{h}": int(np.nansum(full.outcome(t, h))) for t in TARGETS for h in labels.horizons}
+
+
+def _labelled(full: Dataset, labels: LabelParams) -> list[dict[str, Any]]:
+    """Snapshots with a label, and without by reason, of every target and horizon."""
+    return [
+        {"target": target, "horizon": h, "in": told.taken, "out": told.out}
+        for target in TARGETS
+        for h in labels.horizons
+        for told in [labelled(full.labels, target, h)]
+    ]
 
 
 def main(argv: list[str] | None = None) -> None:

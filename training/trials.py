@@ -67,9 +67,9 @@ class Choice:
     why: str = ""
 
 
-def matured(trials: Sequence[Trial], known: Dataset, until: date, held_days: int) -> list[Window]:
+def matured(trials: Sequence[Trial], known: Dataset, until: date, maturing_days: int) -> list[Window]:
     """The trials whose labels are complete by `until`, oldest first, with the outcomes known then."""
-    done = [trial for trial in trials if trial.day + timedelta(days=SPAN + held_days) <= until]
+    done = [trial for trial in trials if trial.day + timedelta(days=SPAN + maturing_days) <= until]
     windows = []
     for trial in sorted(done, key=lambda one: one.day):
         there = known.on(trial.day)

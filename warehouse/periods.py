@@ -18,11 +18,13 @@ TARGETS = ("expansion", "high_value")  # moves that are labelled, learned and to
 
 
 class LabelParams(Section):
-    """Section `labels`: how far ahead is looked, and how long a move to a tier must be held to count, in days."""
+    """Section `labels`, in days: how far ahead is looked, how long a move to a tier must be held to count, and how late
+    revenue may be booked or delivered after the day it is of."""
 
     horizons: tuple[int, ...] = HORIZONS
     default_horizon: int = 180
     held_days: int = Field(default=30, ge=0, le=365)
+    invoice_lag_days: int = Field(default=0, ge=0, le=365)
 
     @model_validator(mode="after")
     def _default_is_one(self) -> LabelParams:
@@ -31,6 +33,11 @@ class LabelParams(Section):
         if self.default_horizon not in self.horizons:
             raise ValueError("default_horizon must be one of horizons")
         return self
+
+    @property
+    def maturing_days(self) -> int:
+        """From the end of a horizon until its label is complete: a move on the last day is held, then invoiced."""
+        return self.held_days + self.invoice_lag_days
 
 
 def parse_day(text: str) -> date:

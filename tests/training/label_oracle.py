@@ -40,9 +40,9 @@ def outcome_of(
         return stays and not above(target, day - timedelta(days=1))
 
     def first_move(target: int) -> int | None:
-        """Days to the first move whose last held day had passed at `until`."""
+        """Days to the first move whose last held day had passed, and was invoiced, at `until`."""
         for day in days[FAR.days :]:
-            if day + timedelta(days=params.held_days) >= until:
+            if day + timedelta(days=params.held_days + params.invoice_lag_days) >= until:
                 return None
             if crosses(target, day):
                 return (day - as_of).days
@@ -59,7 +59,7 @@ def outcome_of(
 
     high = definitions.tiers.high_value_index
     out: dict[str, Any] = {
-        "observed_days": (until - as_of).days - params.held_days,
+        "observed_days": (until - as_of).days - params.held_days - params.invoice_lag_days,
         "expansion_day": first_move(tier + 1),
         "expansion_at_risk": tier + 1 < len(ladder) and not moved_before(tier + 1),
         "high_value_day": first_move(high),
@@ -75,10 +75,11 @@ def outcome_of(
             (_exact_rate(known, as_of + timedelta(days=k), spread) / 30 for k in range(h)),
             Fraction(0),
         )
-        told = end + timedelta(days=params.held_days) <= until
+        arrived = end + timedelta(days=params.invoice_lag_days)
+        told = arrived + timedelta(days=params.held_days) <= until
         out[f"increment_{h}"] = float(served - run_rate * h / 30) if told else None
         booked = sum((row["amount"] for row in known if at(as_of) <= row["booked_at"] < at(end)), start=0)
-        out[f"booked_{h}"] = float(booked) if end <= until else None
+        out[f"booked_{h}"] = float(booked) if arrived <= until else None
     return out
 
 

@@ -15,7 +15,7 @@ import pytest
 from tests.builders import Row, account, event, invoice, write_raw
 from training.check_page import page
 from training.check_report import CheckReport, check
-from training.check_sheets import rows_sheet
+from training.check_sheets import labelled_sheet, rows_sheet
 from training.check_terminal import show
 from warehouse.errors import ContractBroken, ParamsError
 
@@ -150,6 +150,27 @@ def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
     assert "No account is marked is_internal" in notes
     told = " ".join(report_of(late, snapshots={"until": "2024-07-23"}).notes)
     assert "Events end" not in told
+
+
+def test_billing_data_that_stop_before_usage_are_told_of(tmp_path: Path) -> None:
+    """Invoices of April and May, usage to 22 July: 81 days without one, where 30 were the rule."""
+    raw, monthly = folder(tmp_path), [invoice("a1", f"2024-{month:02}-01T00:00:00Z") for month in (3, 4, 5)]
+    events = [event("a1", f"2024-07-{day:02}T09:00:00Z") for day in range(1, 23)]
+    notes = " ".join(report_of(write_raw(tmp_path / "stopped", [account()], events, monthly)).notes)
+    assert "Revenue ends 82 days before the other facts" in notes
+    assert "outcomes are told up to 2024-05-02 only" in notes
+    assert "Revenue ends" not in " ".join(report_of(raw).notes)
+
+
+def test_every_snapshot_has_a_label_or_a_reason_in_the_report(tmp_path: Path) -> None:
+    report = report_of(folder(tmp_path))
+    sheet = labelled_sheet(report)
+    assert sheet.header == ("target", "horizon", "labelled", "not at risk", "not complete yet")
+    assert len(sheet.rows) == 8
+    for row in sheet.rows:
+        assert sum(int(cell.replace(",", "")) for cell in row[2:]) == report.readiness.snapshots
+    assert "Snapshots with a label, and without by reason" in printed(report)
+    assert "not complete yet" in Page(page(report)).text
 
 
 def test_a_few_accounts_that_do_not_say_whether_they_are_internal_are_told_of(tmp_path: Path) -> None:

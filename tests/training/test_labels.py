@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.build import build_features
-from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, invoice, invoices, warehouse
+from features.snapshots import Population
+from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, event, invoice, invoices, warehouse
 from tests.features.oracle import known_revenue, rate_on, tier_of
 from tests.training.label_oracle import outcome_of
-from training.labels import LabelParams, make_labels
+from training.dataset import Dataset
+from training.labels import RHYTHM, LabelParams, labelled, make_labels, outcomes_end
 
 AS_OFS = (date(2023, 12, 1), date(2024, 2, 1), date(2024, 3, 1))
 PARAMS = LabelParams(horizons=(30, 90), default_horizon=90, held_days=30)
 SHORT = LabelParams(horizons=(1, 20), default_horizon=20, held_days=3)
+LAGGED = LabelParams(horizons=(1, 20), default_horizon=20, held_days=3, invoice_lag_days=9)
 BOOKS = {"account_id": pa.string(), "as_of": pa.date32(), "tier": pa.float64(), "run_rate": pa.float64()}
 
 
@@ -61,7 +68,7 @@ def differ(said: Any, expected: Any) -> bool:
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(billed(), UNTILS, st.sampled_from([PARAMS, SHORT]))
+@given(billed(), UNTILS, st.sampled_from([PARAMS, SHORT, LAGGED]))
 def test_labels_equal_a_day_by_day_walk(history: History, until: date, params: LabelParams) -> None:
     books = books_of(history)
     said = labels_of(history, list(reversed(books)), params, until).to_pylist()
@@ -139,3 +146,97 @@ def test_a_spell_counts_when_it_outlasts_the_days_it_must_be_held(held_days: int
         return row["expansion_day"]
 
     assert (day_of_move(max(held_days, 1)), day_of_move(held_days + 1)) == (10 if held_days == 0 else None, 10)
+
+
+def test_a_move_that_is_invoiced_six_weeks_later_is_unknown_until_then_and_never_a_no() -> None:
+    """It moves on 20 May (day 80); the invoice for it is of 1 July. Held or not can be told from 29 June on."""
+    as_of = date(2024, 3, 1)
+    late = invoice("2024-07-01", 600, period_start="2024-05-20", period_end="2024-07-20")
+
+    def told(until: date, lag: int) -> tuple[Any, bool, bool, bool]:
+        params = PARAMS.model_copy(update={"invoice_lag_days": lag})
+        [row] = labels_of(History([account()], (), [late]), [book(as_of)], params, until).to_pylist()
+        known = row["increment_90"] is not None, row["booked_90"] is not None
+        return row["expansion_day"], row["observed_days"] >= 90, *known
+
+    assert told(date(2024, 6, 29), lag=0) == (None, True, True, True), "the false no that a lag of 0 would teach"
+    assert told(date(2024, 6, 29), lag=42) == (None, False, False, False)
+    assert told(date(2024, 7, 11), lag=42) == (None, False, False, True)  # booked: 90 + 42 days, nothing is held in it
+    assert told(date(2024, 8, 9), lag=42) == (80, False, False, True)
+    assert told(date(2024, 8, 10), lag=42) == (80, True, True, True)  # 90 + 30 + 42 days
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(billed(), UNTILS)
+def test_where_no_invoice_is_later_than_the_lag_a_complete_label_never_changes_again(
+    history: History, until: date
+) -> None:
+    """Invoices of these histories are booked up to 30 days after their first day of service."""
+    params = LabelParams(horizons=(20,), default_horizon=20, held_days=3, invoice_lag_days=30)
+    then, ever = (labels_of(history, books_of(history), params, day) for day in (until, date(2026, 1, 1)))
+    complete = pc.greater_equal(then["observed_days"], 20)
+    for name in ("expansion_at_risk", "high_value_at_risk", "increment_20", "booked_20"):
+        assert then.filter(complete)[name].equals(ever.filter(complete)[name]), name
+    for target in ("expansion", "high_value"):
+        said, true = (Dataset(table, table).outcome(target, 20)[complete.to_numpy()] for table in (then, ever))
+        assert np.array_equal(said, true, equal_nan=True), target
+
+
+def monthly(months: int, more: Sequence[Any] = ()) -> History:
+    """60 a month, invoiced on the first of each month of 2024; usage of every week goes on to 1 September."""
+    firsts = [date(2024, month, 1) for month in range(1, months + 2)]
+    paid = [invoice(at(first), 60, period_end=at(end)) for first, end in pairwise(firsts)]
+    return History([account()], [event(at(date(2024, 1, 1)) + k * 7 * DAY) for k in range(35)], [*paid, *more])
+
+
+def test_billing_data_that_stop_in_may_make_no_false_no_of_the_summer() -> None:
+    """On 20 May the account takes ten times as much, but the feed of invoices broke on 2 May: nobody knows."""
+    as_of, grown = date(2024, 3, 1), invoice("2024-05-20", 1200, period_end="2024-07-20")
+
+    def told(history: History) -> tuple[date, Any, float]:
+        with warehouse(history) as con:
+            end, books = outcomes_end(con), pa.table({k: [v] for k, v in book(as_of, 1, 60.0).items()})
+            table = make_labels(con, books, DEFINITIONS, PARAMS, end)
+        return end, table["increment_90"][0].as_py() is not None, Dataset(table, table).outcome("expansion", 90)[0]
+
+    end, money, label = told(monthly(months=5))
+    assert (end, money) == (date(2024, 5, 2), False)
+    assert np.isnan(label)
+    assert told(monthly(months=8, more=[grown])) == (date(2024, 8, 27), True, 1.0)  # once they are delivered
+    assert told(monthly(months=8)) == (date(2024, 8, 27), True, 0.0)  # and had it not grown, the no is a true one
+
+
+@pytest.mark.parametrize(
+    ("said", "days", "end"),
+    [
+        ("silent as long as ever before", [0, 31], 63),
+        ("a day longer", [0, 31], 64),
+        ("never paid", [], 40),
+        ("paid once, so that nobody knows how often to expect it", [5], 400),
+        ("daily of late, silent for long at first", [0, 40, *range(41, 41 + RHYTHM)], 41 + RHYTHM + 2),
+        ("daily for not so long", [0, 40, *range(41, 40 + RHYTHM)], 40 + RHYTHM + 30),
+    ],
+)
+def test_revenue_has_stopped_when_it_is_silent_for_longer_than_lately(said: str, days: list[int], end: int) -> None:
+    """The data end `end` days after 1 January, by an event of the day before."""
+    first = at(date(2024, 1, 1))
+    paid = [invoice(first + day * DAY, 10) for day in days]
+    with warehouse(History([account()], [event(first + (end - 1) * DAY)], paid)) as con:
+        told = (outcomes_end(con) - first.date()).days
+    stopped = said in ("a day longer", "daily of late, silent for long at first")
+    assert told == (days[-1] + 1 if stopped else end)
+
+
+def test_the_population_of_a_target_is_counted_in_and_out_by_reason() -> None:
+    """As of 1 March, 90 days, known to 29 June: told; on the highest tier; and, of June, still waiting."""
+    top, high = len(DEFINITIONS.tiers.ladder) - 1, DEFINITIONS.tiers.high_value_index
+    books = [book(date(2024, 3, 1)), book(date(2024, 3, 1), top), book(date(2024, 3, 1), high)]
+    books += [book(date(2024, 6, 1)), book(date(2024, 6, 1), high)]
+    names = [f"a{number}" for number in range(len(books))]
+    rows = [row | {"account_id": name} for name, row in zip(names, books, strict=True)]
+    table = labels_of(History([account(name) for name in names]), rows, PARAMS, date(2024, 6, 29))
+    assert labelled(table, "expansion", 90) == Population(2, {"not at risk": 1, "not complete yet": 2})
+    assert labelled(table, "high_value", 90) == Population(1, {"not at risk": 3, "not complete yet": 1})
+    for target in ("expansion", "high_value"):
+        told = Dataset(table, table).outcome(target, 90)
+        assert labelled(table, target, 90).taken == np.count_nonzero(~np.isnan(told))

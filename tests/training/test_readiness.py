@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 
 import duckdb
 import numpy as np
@@ -151,6 +152,44 @@ def test_on_that_day_the_test_is_there(vendor: duckdb.DuckDBPyConnection) -> Non
 def test_a_day_earlier_it_is_not(vendor: duckdb.DuckDBPyConnection) -> None:
     outlook = ready(vendor).outlook("expansion", 90)
     assert (outlook.split, outlook.days_short) == (None, 1)
+
+
+def test_revenue_that_stops_in_june_tells_what_data_to_june_would_and_no_false_no_since() -> None:
+    """The 40 are invoiced month by month until the feed breaks on 10 June; usage goes on to the end of the year."""
+    names = [f"a{n:02}" for n in range(100)]
+    months = [date(2024, month, 10) for month in range(4, 8)]
+    revenue = [subscription(name, *service) for name in names[:40] for service in pairwise(months)]
+
+    def found(last: str) -> Readiness:
+        events = [did(name, "2024-01-05 09:00") for name in names] + [did("a99", f"{last} 23:00")]
+        with warehouse_of(accounts=[signed_up(name) for name in names], events=events, revenue=revenue) as con:
+            return ready(con)
+
+    june, december = found("2024-06-10"), found("2024-12-31")
+    assert (june.outcomes_end, december.outcomes_end) == (date(2024, 6, 11), date(2024, 6, 11))
+    for horizon in (90, 180):
+        one, other = june.outlook("expansion", horizon), december.outlook("expansion", horizon)
+        assert (one.complete, one.positives, one.accounts) == (other.complete, other.positives, other.accounts)
+        assert (one.split, one.days_short) == (other.split, other.days_short)
+    assert december.outlook("expansion", 90).complete == 100  # of 1 February alone
+
+
+def test_invoices_that_lag_move_the_test_to_an_earlier_date(vendor: duckdb.DuckDBPyConnection) -> None:
+    """Complete 90 + 30 + 31 days later: until 3 August, not 3 September."""
+    books = read_books(vendor, DEFINITIONS, GRID)
+    lagged = LABELS.model_copy(update={"invoice_lag_days": 31})
+    found = readiness(vendor, books, DEFINITIONS, GRID, lagged, TrainParams(), 30)
+    split = found.outlook("expansion", 90).split
+    assert split is not None
+    assert split.as_of == date(2024, 8, 1)
+
+
+def test_every_snapshot_has_a_label_or_a_reason(vendor: duckdb.DuckDBPyConnection) -> None:
+    found = ready(vendor)
+    # at risk no more: the 40 at the nine dates from May on, the 35 at the three from November on
+    assert found.outlook("expansion", 90).left_out == {"not at risk": 465, "not complete yet": 1_200 - 465 - 600}
+    for one in found.outlooks:
+        assert one.complete + sum(one.left_out.values()) == found.snapshots
 
 
 def test_a_grid_that_ends_too_early_never_gives_a_test(vendor: duckdb.DuckDBPyConnection) -> None:

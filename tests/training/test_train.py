@@ -26,6 +26,7 @@ from simulator.simulate import SimulateParams, simulate
 from training import judging
 from training.checks import Check
 from training.contest import ACCOUNTS, SCHEMA
+from training.dataset import TARGETS
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
@@ -112,6 +113,10 @@ def test_train_json_keeps_its_contract(said: dict[str, Any], workspace: Workspac
     accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
     assert said["data_fingerprint"] == accounting["fingerprint"]
     assert said["population"]["in"] == read_table(workspace.artifacts / "features.parquet").num_rows
+    counts = said["population"]["labels"]
+    assert [(one["target"], one["horizon"]) for one in counts] == [(t, h) for t in TARGETS for h in (90, 180)]
+    for one in counts:
+        assert one["in"] + sum(one["out"].values()) == said["population"]["in"], "a snapshot without label or reason"
     assert sum(item["share"] for item in said["gain"]) == pytest.approx(1, abs=1e-4)
     assert said["params"]["train"] == PARAMS.model_dump(mode="json")
 
@@ -251,6 +256,33 @@ def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
     assert known[0].labels.equals(known[1].labels)
     assert known[0].labels["churn_day"].null_count < len(known[0])
     assert max(day for day in known[0].features["as_of"].to_pylist()) < origin
+
+
+def test_where_invoices_stop_and_lag_nothing_is_learned_from_or_judged_by_what_cannot_be_told(
+    workspace: Workspace, said: dict[str, Any], tmp_path: Path
+) -> None:
+    """Usage goes on to July; no invoice is of 15 May or later, and any may come 31 days late."""
+    copy = Workspace(tmp_path / "copy")
+    shutil.copytree(workspace.warehouse, copy.warehouse)
+    shutil.copytree(workspace.artifacts, copy.artifacts)
+    revenue = read_table(copy.warehouse / "revenue")
+    stopped = date(2025, 5, 15)
+    shutil.rmtree(copy.warehouse / "revenue")
+    known = pc.less(revenue["booked_at"].cast(pa.date32()), pa.scalar(stopped))
+    write_table(revenue.filter(known), copy.warehouse / "revenue" / "all.parquet")
+    lagged = LABELS.model_copy(update={"invoice_lag_days": 31})
+    labels_stage(copy, DEFINITIONS, lagged)
+    soon = CHECK.model_copy(update={"horizon": 90})
+    told = train(copy, DEFINITIONS, lagged, PARAMS.model_copy(update={"min_positives": 5, "checks": (soon,)}))
+    rows = read_table(copy.artifacts / "heldout.parquet").to_pylist()
+    judged = {(row["target"], row["horizon"], row["as_of"]) for row in rows}
+    assert {target for target, *_ in judged} == {*TARGETS, "moved_up"}
+    for target, horizon, as_of in judged:
+        held = 30 if target in TARGETS else 0
+        assert as_of + timedelta(days=horizon + held + 31) <= stopped
+    assert told["trained_as_of"] == said["trained_as_of"], "features of usage are known all the same"
+    for one, before in zip(told["population"]["labels"], said["population"]["labels"], strict=True):
+        assert one["out"]["not complete yet"] > before["out"]["not complete yet"]
 
 
 def test_a_plan_that_looks_ahead_stops_the_run() -> None:
