@@ -4,6 +4,7 @@ and of the truth that a simulator would have written of those rows."""
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from models.manifest import seal
+from models.scorer import rule_scorer
+from tests.models.made_features import DEFINITIONS
 from warehouse.store import Workspace, write_table
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -143,10 +145,9 @@ def trained(root: Path, heldout: pa.Table | None = None, **train: Any) -> Worksp
     artifacts = workspace.artifacts
     artifacts.mkdir(parents=True, exist_ok=True)
     write_table(heldout_rows() if heldout is None else heldout, artifacts / "heldout.parquet")
-    candidate = artifacts / "candidate"
-    candidate.mkdir(exist_ok=True)
-    (candidate / "card.json").write_text(json.dumps({"trained": train, "rows": (heldout or heldout_rows()).num_rows}))
-    document = train_document(**{"bundle_id": seal(candidate), **train})
+    rule = rule_scorer(DEFINITIONS, (90, 180), 180, "this is a test")
+    card = rule.card | {"trained": train, "rows": (heldout or heldout_rows()).num_rows}
+    document = train_document(**{"bundle_id": replace(rule, card=card).save(artifacts / "candidate"), **train})
     (artifacts / "train.json").write_text(json.dumps(document))
     (artifacts / "leaks.json").write_text(json.dumps(audited(document["bundle_id"])))
     return workspace
