@@ -17,6 +17,7 @@ from warehouse.periods import LabelParams
 
 BAD: list[tuple[str, type[Section], dict[str, Any], str]] = [
     ("labels", LabelParams, {"held_days": -5}, "labels.held_days"),  # a shorter span would let labels pass the origin
+    ("labels", LabelParams, {"invoice_lag_days": -1}, "labels.invoice_lag_days"),
     ("labels", LabelParams, {"default_horizon": 120}, "default_horizon must be one of horizons"),
     ("labels", LabelParams, {"horizons": [180, 90]}, "ascending"),
     ("tiers", Tiers, {"spread_days": 0}, "tiers.spread_days"),

@@ -261,12 +261,12 @@ def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
 def test_where_invoices_stop_and_lag_nothing_is_learned_from_or_judged_by_what_cannot_be_told(
     workspace: Workspace, said: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Usage goes on to July; no invoice is of 15 May or later, and any may come 31 days late."""
+    """Usage goes on to July; no invoice is of 15 April or later, and any may come 31 days late."""
     copy = Workspace(tmp_path / "copy")
     shutil.copytree(workspace.warehouse, copy.warehouse)
     shutil.copytree(workspace.artifacts, copy.artifacts)
     revenue = read_table(copy.warehouse / "revenue")
-    stopped = date(2025, 5, 15)
+    stopped = date(2025, 4, 15)
     shutil.rmtree(copy.warehouse / "revenue")
     known = pc.less(revenue["booked_at"].cast(pa.date32()), pa.scalar(stopped))
     write_table(revenue.filter(known), copy.warehouse / "revenue" / "all.parquet")
@@ -280,6 +280,8 @@ def test_where_invoices_stop_and_lag_nothing_is_learned_from_or_judged_by_what_c
     for target, horizon, as_of in judged:
         held = 30 if target in TARGETS else 0
         assert as_of + timedelta(days=horizon + held + 31) <= stopped
+    for origin in told["origins"]:
+        assert date.fromisoformat(origin["as_of"]) + timedelta(days=max(origin["horizons"]) + 30 + 31) <= stopped
     assert told["trained_as_of"] == said["trained_as_of"], "features of usage are known all the same"
     for one, before in zip(told["population"]["labels"], said["population"]["labels"], strict=True):
         assert one["out"]["not complete yet"] > before["out"]["not complete yet"]
