@@ -168,8 +168,8 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
         table = make_labels(con, books, definitions, params, outcomes_end(con))
         write_table(table, workspace.artifacts / "labels.parquet")
         moved = sum(1 for day in table["expansion_day"].to_pylist() if day is not None)
-        told = "; ".join(f"{t} {labelled(table, t, params.default_horizon).line()}" for t in TARGETS)
-        say(f"{moved:,} snapshots see a move to the next tier; within {params.default_horizon} days: {told}")
+        told = labelled(table, "expansion", params.default_horizon).line()
+        say(f"{moved:,} snapshots see a move to the next tier; at {params.default_horizon} days {told}")
 
 
 def main(argv: list[str] | None = None) -> None:
