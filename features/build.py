@@ -44,7 +44,7 @@ def build_features(
     """What each account of the spine looked like at its date.
 
     Args:
-        con: sees the typed tables accounts, events and revenue.
+        con: sees the typed tables accounts, events, revenue and account_users.
         spine: account_id (string), as_of (date32); any order, no duplicates. Rows whose account had not signed up
             before as_of come back absent.
         definitions: the ladder and the meaning of event names.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features import engagement, journey, peers, revenue, usage
+from features import engagement, journey, peers, revenue, seats, usage
 from features.feature import Feature, refuse_impossible, table_query
 from features.measures import Cell
 from features.revenue import Tiers
@@ -57,8 +57,8 @@ class Definitions:
         return self.tiers.sql() | {name: str(getattr(self.features, name)) for name in thresholds}
 
 
-CATALOGUE: tuple[Feature, ...] = (*journey.FEATURES[:-1], *usage.FEATURES, *engagement.FEATURES, *revenue.FEATURES,
-                                  *peers.FEATURES, *journey.FEATURES[-1:])  # fmt: skip
+CATALOGUE: tuple[Feature, ...] = (*journey.FEATURES[:-1], *usage.FEATURES, *engagement.FEATURES, *seats.FEATURES,
+                                  *revenue.FEATURES, *peers.FEATURES, *journey.FEATURES[-1:])  # fmt: skip
 refuse_impossible(CATALOGUE)
 
 FEATURE_NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
@@ -71,7 +71,7 @@ def cells_of(features: Sequence[Feature]) -> set[Cell]:
 
 def life_of(features: Sequence[Feature], layout: Layout) -> list[Column]:
     """What a fold keeps of each account for these features."""
-    asked = sorted(c for c in cells_of(features) if c.high is None and c.of.rows != "invoices")
+    asked = sorted(c for c in cells_of(features) if c.high is None and not c.of.anew)
     return life_columns(asked, layout)
 
 

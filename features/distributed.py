@@ -29,13 +29,13 @@ def features_on_spark(
 ) -> DataFrame:
     """What `build_features` says of every account at `as_of`, as a frame that is computed when it is asked for. Events
     are rolled up anew by the cluster; nothing of the roll-up on disk is used."""
-    for table in ("accounts", "events", "revenue"):
+    for table in ("accounts", "events", "revenue", "account_users"):
         open_parquet(session, table, table_files(workspace.warehouse, table))
     return run_spark_stages(session, plan(session, everyone_query(as_of), definitions), say)
 
 
 def plan(session: SparkSession, spine: str, definitions: Definitions) -> list[Stage]:
-    """All stages from the views accounts, events and revenue to `features`. spine: SQL of account_id, as_of."""
+    """All stages from the views accounts, events, revenue and account_users to `features`. spine: SQL of account_id, as_of."""
     found = session.sql("SELECT DISTINCT event_name FROM events").toArrow()["event_name"].to_pylist()
     vocabulary = Vocabulary().plus(found)
     layout = vocabulary.layout(definitions)

@@ -8,7 +8,8 @@ A feature is an expression over *cells*. A cell is a measure in a window:
     events_q2        the second quarter of the account's life, its days [90, 180) since sign-up, as far as it is known
 
 A cell of op `sum` or `or` without rows is 0 (the vendor could see, nothing happened); one of op `min` or `max` is null
-(there is nothing it could be of).
+(there is nothing it could be of). Of stays every cell is null until the first one is told: a vendor that says nobody
+belongs to an account says nothing of its seats.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Literal
 
 from warehouse.asof import REACH
 
-Rows = Literal["days", "users", "people", "invoices"]
+Rows = Literal["days", "users", "people", "invoices", "stays"]
 Op = Literal["sum", "min", "max", "or"]
 QUARTERS = 4  # of an account's life that have cells of their own
 QUARTER_DAYS = 90
@@ -28,7 +29,8 @@ QUARTER_DAYS = 90
 @dataclass(frozen=True)
 class Measure:
     """rows: what it is taken from: `days` (an account's days), `users` (the first and the last row of each user),
-    `people` (what each user did in the window), `invoices`. sql: its value on one row. op: how rows come together; `or`
+    `people` (what each user did in the window), `invoices`, `stays` (of users in the account). sql: its value on one
+    row; of a stay, on each of its days. op: how rows come together; `or`
     joins bits and counts them in the end. type: of the cell while it is summed up, exact.
     """
 
@@ -37,6 +39,11 @@ class Measure:
     sql: str
     op: Op = "sum"
     type: str = "BIGINT"
+
+    @property
+    def anew(self) -> bool:
+        """Whether a life of it is summed up anew at every as_of; the others run on from as_of to as_of."""
+        return self.rows in ("invoices", "stays")
 
 
 def _first_last(kind: str) -> tuple[Measure, Measure]:
@@ -81,11 +88,13 @@ MEASURES: tuple[Measure, ...] = (
     Measure("first_invoice", "invoices", "CASE WHEN amount > 0 THEN day END", "min", "DATE"),
     Measure("last_invoice", "invoices", "CASE WHEN amount > 0 THEN day END", "max", "DATE"),
     Measure("served", "invoices", "rate", type="DECIMAL(38, 10)"),
+    Measure("seats", "stays", "1"),
+    Measure("seat_days", "stays", "1"),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 KEYS = "account_id, as_of"
 MASKED = ("breadth", "specialist_breadth")  # their row value is a set of event names, in words of 63 bits
-SERVED = "served"  # served_28: money per 30 days served on the day that ended 28 days before as_of
+ON_A_DAY = ("served", "seats")  # served_28: money per 30 days served on the day that ended 28 days before as_of
 
 _NAMES = "|".join(sorted(BY_NAME, key=len, reverse=True))
 CELL = re.compile(rf"\b({_NAMES})_(?:(\d+)(?:_(\d+))?|(life)|q([1-{QUARTERS}]))\b")
@@ -136,11 +145,11 @@ def refusal(cell: Cell) -> str | None:
         )
     if measure.rows == "people" and life:
         return "what each user did is told for windows only"
-    if measure.rows == "invoices" and (cell.quarter or (life and measure.name == SERVED)):
-        return "invoices are told for windows and for life"
-    if measure.rows != "invoices" and cell.high is not None and cell.high > REACH:
+    if measure.anew and (cell.quarter or (life and measure.name in ON_A_DAY)):
+        return f"{measure.rows} are told for windows and for life"
+    if not measure.anew and cell.high is not None and cell.high > REACH:
         return f"it looks back more than {REACH} days; use _life or a quarter of life"
-    if cell.high is not None and measure.name != SERVED and cell.low >= cell.high:
+    if cell.high is not None and measure.name not in ON_A_DAY and cell.low >= cell.high:
         return "its window is empty; give the nearer day first, as in events_28_56"
     if life and ("age" in measure.sql or "week_bit" in measure.sql):
         return "it is told in days before as_of, so for windows only"

@@ -4,7 +4,8 @@
         │              └────────> life_steps ───┼──> life ──> cells ──> features
         └──> timeline ──> recent_users, people ─┤                ▲
                      └──> life_users ───────────┘                │
-    revenue_days ──> invoices, peers ── accounts ──> account ────┘
+    revenue_days ──> invoices, peers ── accounts ──> account ────┤
+    account_users ──> stays ──> seated ──────────────────────────┘
 
 No stage joins over a range of dates or counts DISTINCT: `ages` and `arrivals` (warehouse/asof.py) are small tables, a
 user is counted by the one row that is its first or last at an as_of, and names are counted by the bits of a mask.
@@ -18,13 +19,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from features.measures import KEYS, MASKED, QUARTER_DAYS, SERVED, Cell, Measure
+from features.measures import KEYS, MASKED, ON_A_DAY, QUARTER_DAYS, Cell, Measure
 from features.peers import peers_stages
 from warehouse import asof
 from warehouse.engine import Stage
 
 KINDS = ("specialist", "configuration", "limits", "tickets", "intent")
-RELATIONS = {"days": "recent_days", "users": "recent_users", "people": "people", "invoices": "invoices"}
+RELATIONS = {
+    "days": "recent_days",
+    "users": "recent_users",
+    "people": "people",
+    "invoices": "invoices",
+    "stays": "seated",
+}
+THERE = "start_age > {0} AND end_age <= {0}"  # whether a row that has a start and an end covers that day
 MERGE = {"sum": "sum", "min": "min", "max": "max", "or": "bit_or"}
 
 
@@ -55,17 +63,18 @@ class Column:
 
 
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
-    """The relations from user_days, revenue_days, accounts, spine, folded_accounts and folded_users up to `cells`: one
-    row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
+    """The relations from user_days, revenue_days, accounts, account_users, spine, folded_accounts and folded_users up
+    to `cells`: one row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
     sign-up, and one column `c_<cell>` each. A relation that no cell asks for is left out."""
     wanted = sorted(cells)
-    life = life_columns([one for one in wanted if one.high is None and one.of.rows != "invoices"], layout)
+    life = life_columns([one for one in wanted if one.high is None and not one.of.anew], layout)
     by = _summed_anew(wanted)
     queries: dict[str, Callable[[list[Cell]], str]] = {
         "days": lambda cells: _recent_days(cells, layout),
         "users": _recent_users,
         "people": _people,
         "invoices": _invoices,
+        "stays": _seated,
     }
 
     def summed(rows: str) -> list[Stage]:
@@ -82,6 +91,8 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
         *summed("people"),
         *life_stages(life, layout),
         *summed("invoices"),
+        Stage("stays", asof.stays()),
+        *summed("stays"),
         *peers_stages(layout.peers),
         Stage("account", asof.accounts_past()),
         Stage("cells", _cells(wanted, layout)),
@@ -92,7 +103,7 @@ def _summed_anew(wanted: Iterable[Cell]) -> dict[str, list[Cell]]:
     """Cells by what they are taken from; those of a life or a quarter of it run on from as_of to as_of instead."""
     by: dict[str, list[Cell]] = {}
     for one in wanted:
-        if one.high is not None or one.of.rows == "invoices":
+        if one.high is not None or one.of.anew:
             by.setdefault(one.of.rows, []).append(one)
     return by
 
@@ -243,9 +254,8 @@ def _invoices(cells: list[Cell]) -> str:
     columns = []
     for one in cells:
         value = one.of.sql
-        if one.measure == SERVED:
-            on_the_day = f"start_age > {one.high} AND end_age <= {one.high}"
-            columns.append(f"round(sum(CASE WHEN {on_the_day} THEN {value} END), 6) AS {one.name}")
+        if one.measure in ON_A_DAY:
+            columns.append(f"round(sum(CASE WHEN {THERE.format(one.high)} THEN {value} END), 6) AS {one.name}")
         else:
             columns.append(f"{one.of.op}({_within(one) if one.high else value}) AS {one.name}")
     rows = asof.past(
@@ -256,14 +266,25 @@ def _invoices(cells: list[Cell]) -> str:
     return f"SELECT {KEYS}, {', '.join(columns)} FROM ({rows}) AS r GROUP BY {KEYS}"
 
 
+def _seated(cells: list[Cell]) -> str:
+    columns = []
+    for one in cells:
+        days = f"CASE WHEN {THERE.format(one.high)} THEN 1 ELSE 0 END"
+        if one.measure not in ON_A_DAY:
+            first = f"least(start_age, {one.high})" if one.high else "start_age"
+            days = f"greatest({first} - greatest(end_age, {one.low}), 0)"
+        columns.append(f"{one.of.op}({one.of.sql} * {days}) AS {one.name}")
+    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({asof.stays_past('stays')}) AS r GROUP BY {KEYS}"
+
+
 def _cells(wanted: list[Cell], layout: Layout) -> str:
     columns = []
     for one in wanted:
         value = f"{RELATIONS[one.of.rows]}.{one.name}"
-        if one.high is None and one.of.rows != "invoices":
+        if one.high is None and not one.of.anew:
             masked = one.measure in MASKED
             value = _bits(one.of, layout, lambda k: f"life.mask_life_{k}") if masked else f"life.{one.name}"
-        if one.of.op in ("sum", "or"):
+        if one.of.op in ("sum", "or") and one.of.rows != "stays":
             value = f"coalesce({value}, 0)"
         columns.append(f"{value if one.of.type == 'DATE' else f'CAST({value} AS DOUBLE)'} AS c_{one.name}")
     by = _summed_anew(wanted)

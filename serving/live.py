@@ -11,7 +11,7 @@ from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
 from serving.release import Release, peers_for
-from serving.schemas import RawAccount, ScoreRequest
+from serving.schemas import HISTORY, RawAccount, ScoreRequest
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams
@@ -57,9 +57,7 @@ def _item(account_id: str, found: dict[str, dict[str, Any]], there: set[str]) ->
 
 def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
     """The request as raw tables. A row of another account inside an account's history is an error."""
-    rows: dict[str, list[dict[str, Any]]] = {
-        name: [] for name in ("accounts", "events", "revenue", "touches", "account_users")
-    }
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("accounts", *HISTORY, "touches")}
     seen: set[str] = set()
     for position, item in enumerate(accounts):
         account = item.account.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
@@ -69,7 +67,7 @@ def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
             raise ApiError(422, "invalid_request", "Each account may be sent once.", place)
         seen.add(account_id)
         rows["accounts"].append(account)
-        for table in ("events", "revenue"):
+        for table in HISTORY:
             for number, model in enumerate(getattr(item, table)):
                 row = {"account_id": account_id, **model.model_dump(exclude_none=True)}
                 if row["account_id"] != account_id:

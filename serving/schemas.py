@@ -199,15 +199,18 @@ def _row_model(table: RawTable) -> type[BaseModel]:
     return create_model(f"{table.name.title().replace('_', '')}Row", __base__=Closed, **fields)
 
 
-AccountRow, EventRow, RevenueRow = (_row_model(TABLES[name]) for name in ("accounts", "events", "revenue"))
+HISTORY = ("events", "revenue", "account_users")  # the tables of an account's history that features read
+AccountRow, EventRow, RevenueRow, StayRow = (_row_model(TABLES[name]) for name in ("accounts", *HISTORY))
 
 
 class RawAccount(Closed):
-    """One account with its whole history, as the raw tables hold it."""
+    """One account with its whole history, as the raw tables hold it. A vendor who has the table account_users sends its
+    rows too: without them nothing is known of seats, and the score is not the nightly one."""
 
     account: AccountRow  # type: ignore[valid-type]
     events: list[EventRow] = Field(default_factory=list)  # type: ignore[valid-type]
     revenue: list[RevenueRow] = Field(default_factory=list)  # type: ignore[valid-type]
+    account_users: list[StayRow] = Field(default_factory=list)  # type: ignore[valid-type]
 
 
 class ScoreRequest(Closed):

@@ -1,0 +1,42 @@
+"""Seats: who belongs to an account, whether they use it or not, and how much of their time there is use.
+
+Users seen tell a lively account of one from an idle one of fifty only by what it does; seats tell them apart on the
+first day, and how far an account still can grow without inviting anybody. Measured in docs/adr/0035.
+"""
+
+from __future__ import annotations
+
+from features.feature import Feature
+from features.usage import LIFE, window
+
+NOBODY = "nobody is said to belong to it"
+
+
+def _seats(ago: int) -> Feature:
+    """At the end of the day `ago` + 1 days before as_of."""
+    said = f"{ago} days ago" if ago else "now"
+    return Feature(
+        f"seats_{ago}d_ago" if ago else "seats",
+        f"CASE WHEN tenure_days > {ago} THEN seats_{ago} END" if ago else "seats_0", "users",
+        f"the day {ago} days before" if ago else "the day before as_of", "users",
+        f"many users belong to it {said}" if not ago else f"many users belonged to it {said}",
+        f"few users belong to it {said}" if not ago else f"few users belonged to it {said}",
+        none=f"{NOBODY}, or signed up within the last {ago} days" if ago else NOBODY,
+    )  # fmt: skip
+
+
+def _seat_use(*windows: str) -> tuple[Feature, ...]:
+    """The share of the days of those who belong to it on which they use it."""
+    return tuple(
+        Feature(
+            f"seat_use_{ending}", f"user_days_{w} / nullif(seat_days_{w}, 0)", "share", said, "depth",
+            f"those who belong to it use it on many days, {said}",
+            f"those who belong to it use it on few days, {said}",
+            none="nobody is said to have belonged to it then",
+        )
+        for w in windows
+        for ending, said in (window(w),)
+    )  # fmt: skip
+
+
+FEATURES: tuple[Feature, ...] = (_seats(0), _seats(28), _seats(90), *_seat_use("7", "28", "90", LIFE))
