@@ -66,8 +66,14 @@ def market(workspace: Workspace, events: int, accounts: int, months: int) -> Non
             "accounts",
             0,
         )
-        for table in ("touches", "account_users"):
-            copy("SELECT 1 AS nothing WHERE false", table, 0)
+        copy("SELECT 1 AS nothing WHERE false", "touches", 0)
+        copy(
+            f"""SELECT printf('a%07d', a) AS account_id, printf('a%07d-u%d', a, u) AS user_id,
+                TIMESTAMP '{START}' + INTERVAL (a % 300 + u) DAY AS valid_from, CAST(NULL AS TIMESTAMP) AS valid_to
+                FROM range({accounts}) AS r(a), range(12) AS o(u) WHERE u < 2 + a % 11""",
+            "account_users",
+            0,
+        )
         first = START
         for _ in range(months):
             after = (first + timedelta(days=32)).replace(day=1)

@@ -35,7 +35,7 @@ def features_on_spark(
 
 
 def plan(session: SparkSession, spine: str, definitions: Definitions) -> list[Stage]:
-    """All stages from the views accounts, events, revenue and account_users to `features`. spine: SQL of account_id, as_of."""
+    """All stages from the views of the four raw tables to `features`. spine: SQL of account_id, as_of."""
     found = session.sql("SELECT DISTINCT event_name FROM events").toArrow()["event_name"].to_pylist()
     vocabulary = Vocabulary().plus(found)
     layout = vocabulary.layout(definitions)

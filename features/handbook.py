@@ -14,10 +14,10 @@ What an account looked like at a midnight, `as_of`. A feature sees only rows kno
 
 ## How one is made
 
-A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `revenue.py`, `journey.py`, `peers.py`):
-an expression over *cells*, its unit, window and family, how it reads when it is high and when it is low, and what a
-null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow from it. A
-cell is a measure in a window:
+A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `seats.py`, `revenue.py`, `journey.py`,
+`peers.py`): an expression over *cells*, its unit, window and family, how it reads when it is high and when it is low,
+and what a null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow
+from it. A cell is a measure in a window:
 
 | cell | means |
 |---|---|
@@ -28,7 +28,8 @@ cell is a measure in a window:
 | `served_28` | money per 30 days served on the day that ended 28 days before as_of |
 
 Without rows, sums and counts of names are 0 (it could have been seen, and nothing happened); firsts, lasts and largests
-are null (there is nothing they could be of). A window that had not begun when the account signed up is null.
+are null (there is nothing they could be of), and so is every cell of stays while none is told. A window that had not
+begun when the account signed up is null.
 
 ## Measures
 
@@ -37,8 +38,9 @@ are null (there is nothing they could be of). A window that had not begun when t
 {measures}
 
 `days`: what an account did on one day, known on one day. `users`: the first and the last row of each user that is
-known at as_of. `people`: what each user did in the window (`acts`). `invoices`: revenue rows. Sets of event names are
-bit masks; joining them and counting bits counts names exactly.
+known at as_of. `people`: what each user did in the window (`acts`). `invoices`: revenue rows. `stays`: users of the
+account, on each day from the one they joined to the one before they left. Sets of event names are bit masks; joining
+them and counting bits counts names exactly.
 
 ## Catalogue
 

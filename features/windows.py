@@ -5,7 +5,7 @@
         └──> timeline ──> recent_users, people ─┤                ▲
                      └──> life_users ───────────┘                │
     revenue_days ──> invoices, peers ── accounts ──> account ────┤
-    account_users ──> stays ──> seated ──────────────────────────┘
+    account_users ──> seated ────────────────────────────────────┘
 
 No stage joins over a range of dates or counts DISTINCT: `ages` and `arrivals` (warehouse/asof.py) are small tables, a
 user is counted by the one row that is its first or last at an as_of, and names are counted by the bits of a mask.
@@ -64,8 +64,8 @@ class Column:
 
 def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
     """The relations from user_days, revenue_days, accounts, account_users, spine, folded_accounts and folded_users up
-    to `cells`: one row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what was told at
-    sign-up, and one column `c_<cell>` each. A relation that no cell asks for is left out."""
+    to `cells`: one row a snapshot of the spine that had signed up, with account_id, as_of, tenure_days, closed, what
+    was told at sign-up, and one column `c_<cell>` each. A relation that no cell asks for is left out."""
     wanted = sorted(cells)
     life = life_columns([one for one in wanted if one.high is None and not one.of.anew], layout)
     by = _summed_anew(wanted)
@@ -91,7 +91,6 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
         *summed("people"),
         *life_stages(life, layout),
         *summed("invoices"),
-        Stage("stays", asof.stays()),
         *summed("stays"),
         *peers_stages(layout.peers),
         Stage("account", asof.accounts_past()),
@@ -274,7 +273,7 @@ def _seated(cells: list[Cell]) -> str:
             first = f"least(start_age, {one.high})" if one.high else "start_age"
             days = f"greatest({first} - greatest(end_age, {one.low}), 0)"
         columns.append(f"{one.of.op}({one.of.sql} * {days}) AS {one.name}")
-    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({asof.stays_past('stays')}) AS r GROUP BY {KEYS}"
+    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({asof.stays_past()}) AS r GROUP BY {KEYS}"
 
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:

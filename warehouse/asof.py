@@ -117,21 +117,17 @@ def accounts_past(spine: str = "spine") -> str:
           ON a.account_id = s.account_id AND CAST(a.created_at AS DATE) < s.as_of"""
 
 
-def stays(users: str = "account_users") -> str:
-    """SQL for account_id, user_id, first_day, last_day (the day the user left; null while there): one row a stay. One
-    that was told first as open and later as ended has ended."""
-    return f"""
+def stays_past(stays: str = "account_users", spine: str = "spine") -> str:
+    """SQL for the stays of users that had begun before each as_of of the spine: account_id, as_of, start_age (1 for the
+    day before as_of) and end_age of the day the user left, 0 where nobody knew of it by then. A stay told first as open
+    and later as ended is one, and has ended."""
+    settled = f"""
         SELECT account_id, user_id, CAST(valid_from AS DATE) AS first_day, CAST(min(valid_to) AS DATE) AS last_day
-        FROM {users} GROUP BY account_id, user_id, CAST(valid_from AS DATE)"""
-
-
-def stays_past(facts: str, spine: str = "spine") -> str:
-    """SQL for the stays that had begun before each as_of of the spine: account_id, as_of, start_age (1 for the day
-    before as_of) and end_age of the day the user left, 0 where nobody knew of it by then."""
+        FROM {stays} GROUP BY account_id, user_id, CAST(valid_from AS DATE)"""
     return f"""
         SELECT s.account_id, s.as_of, date_diff('day', f.first_day, s.as_of) AS start_age,
                CASE WHEN f.last_day < s.as_of THEN date_diff('day', f.last_day, s.as_of) ELSE 0 END AS end_age
-        FROM {spine} AS s JOIN {facts} AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
+        FROM {spine} AS s JOIN ({settled}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
 
 
 def peers_past(facts: str, columns: str, dates: str = "dates") -> str:

@@ -69,24 +69,42 @@ def invoice(booked_at: str | datetime, amount: float | str | Decimal, account_id
     return {"account_id": account_id, "amount": Decimal(str(amount)), "booked_at": at(booked_at), **period, **columns}
 
 
+def stay(
+    valid_from: str | datetime, valid_to: str | datetime | None = None, account_id: str = "a1", **columns: Any
+) -> Row:
+    """A user of the account; `valid_to` null: still there."""
+    end = None if valid_to is None else at(valid_to)
+    return {"account_id": account_id, "user_id": "u1", "valid_from": at(valid_from), "valid_to": end, **columns}
+
+
 @dataclass(frozen=True)
 class History:
     accounts: Sequence[Row] = (account(),)
     events: Sequence[Row] = ()
     revenue: Sequence[Row] = ()
+    stays: Sequence[Row] = ()
+
+    @property
+    def tables(self) -> dict[str, Sequence[Row]]:
+        """Rows by raw table."""
+        return {
+            "accounts": self.accounts,
+            "events": self.events,
+            "revenue": self.revenue,
+            "account_users": self.stays,
+        }
 
     def plus(self, other: History) -> History:
         return History(
-            [*self.accounts, *other.accounts], [*self.events, *other.events], [*self.revenue, *other.revenue]
+            *([*mine, *more] for mine, more in zip(self.tables.values(), other.tables.values(), strict=True))
         )
 
     def shuffled(self, seed: int) -> History:
         dice = random.Random(seed)
-        return History(*(dice.sample(rows, len(rows)) for rows in (self.accounts, self.events, self.revenue)))
+        return History(*(dice.sample(rows, len(rows)) for rows in self.tables.values()))
 
     def only(self, account_id: str) -> History:
-        tables = (self.accounts, self.events, self.revenue)
-        return History(*([row for row in rows if row["account_id"] == account_id] for rows in tables))
+        return History(*([row for row in rows if row["account_id"] == account_id] for rows in self.tables.values()))
 
     def cut(self, as_of: date) -> History:
         """What the vendor could know at `as_of`: the warehouse of that midnight."""
@@ -100,6 +118,11 @@ class History:
             ],
             events=[row for row in self.events if row["occurred_at"] < end and row["received_at"] < end],
             revenue=[row for row in self.revenue if row["booked_at"] < end],
+            stays=[
+                row | {"valid_to": row["valid_to"] if row["valid_to"] and row["valid_to"] < end else None}
+                for row in self.stays
+                if row["valid_from"] < end
+            ],
         )
 
 
@@ -108,7 +131,7 @@ def warehouse(history: History) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the typed tables of `history`."""
     con = duckdb.connect(":memory:", config={"threads": 2})
     try:
-        for name, rows in (("accounts", history.accounts), ("events", history.events), ("revenue", history.revenue)):
+        for name, rows in history.tables.items():
             columns = TABLES[name].columns
             con.execute(f"CREATE TABLE {name} ({', '.join(f'{c.name} {SQL_TYPES[c.type]}' for c in columns)})")
             if rows:
@@ -180,6 +203,15 @@ def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
 
 
 @st.composite
+def stays(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
+    """Users who came before sign-up or after it, left the same day, long after, or not yet; told once or twice."""
+    begun = draw(_moments())
+    lasted = draw(st.sampled_from([None, None, timedelta(0), DAY, 27 * DAY, 28 * DAY, 90 * DAY, 400 * DAY]))
+    end = None if lasted is None else begun + lasted
+    return stay(begun, end, draw(ids), user_id=draw(st.sampled_from(["u1", "u2", "u3"])))
+
+
+@st.composite
 def histories(draw: st.DrawFn) -> History:
     """Up to three accounts that share user ids; rows may be equal to each other or fall outside the account's life."""
     names = ("a1", "a2", "a3")[: draw(st.integers(1, 3))]
@@ -187,13 +219,18 @@ def histories(draw: st.DrawFn) -> History:
     busy = draw(st.sampled_from([0, 1, 1]))  # left alone, random lists are mostly short
     events = draw(st.lists(_events(ids), min_size=24 * busy, max_size=36))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
-    return History(made, events, draw(st.lists(invoices(ids), min_size=10 * busy, max_size=16)))
+    return History(
+        made,
+        events,
+        draw(st.lists(invoices(ids), min_size=10 * busy, max_size=16)),
+        draw(st.lists(stays(ids), max_size=10)),
+    )
 
 
 @st.composite
 def late_rows(draw: st.DrawFn, as_of: date) -> History:
-    """Events that happened or were received, revenue that was booked, and accounts that signed up, at or after the
-    midnight `as_of`, the midnight itself included."""
+    """Events that happened or were received, revenue that was booked, users who joined, and accounts that signed up, at
+    or after the midnight `as_of`, the midnight itself included."""
     ids = st.sampled_from(["a1", "a2", "a3"])
     after = st.sampled_from([timedelta(0), TICK, DAY, 45 * DAY])
     before = st.sampled_from([timedelta(0), -TICK, -DAY, -28 * DAY, -100 * DAY])
@@ -205,4 +242,5 @@ def late_rows(draw: st.DrawFn, as_of: date) -> History:
         events.append(row | clocks | {"user_id": draw(st.sampled_from([None, "u1", "u9"])), "quantity": Decimal(7)})
     for row in draw(st.lists(invoices(ids), min_size=1, max_size=5)):
         revenue.append(row | {"booked_at": midnight + draw(after)})
-    return History([account("a9", midnight + draw(after))], events, revenue)
+    joining = [row | {"valid_from": midnight + draw(after), "valid_to": None} for row in draw(st.lists(stays(ids)))]
+    return History([account("a9", midnight + draw(after))], events, revenue, joining)

@@ -13,12 +13,12 @@ CLOCK = {"events": "occurred_at", "revenue": "booked_at"}
 def land(history: History, workspace: Workspace) -> Workspace:
     """Writes the whole warehouse; files whose rows are the same get the same bytes again."""
     with warehouse(history) as con:
-        for table in ("accounts", "events", "revenue"):
+        for table in history.tables:
             folder = workspace.warehouse / table
             for old in folder.glob("*.parquet"):
                 old.unlink()
-            if table == "accounts":
-                copy_to_parquet(con, "SELECT * FROM accounts ORDER BY ALL", folder / part_file(0))
+            if table not in CLOCK:
+                copy_to_parquet(con, f"SELECT * FROM {table} ORDER BY ALL", folder / part_file(0))
                 continue
             month = f"year({CLOCK[table]}) * 100 + month({CLOCK[table]})"
             parts = [part for (part,) in con.execute(f"SELECT DISTINCT {month} FROM {table}").fetchall()]
@@ -27,8 +27,7 @@ def land(history: History, workspace: Workspace) -> Workspace:
                 copy_to_parquet(con, query, folder / part_file(part))
             if not parts:
                 copy_to_parquet(con, f"SELECT * FROM {table}", folder / part_file(0))
-        for table in ("touches", "account_users"):
-            copy_to_parquet(con, "SELECT 1 AS nothing WHERE false", workspace.warehouse / table / part_file(0))
+        copy_to_parquet(con, "SELECT 1 AS nothing WHERE false", workspace.warehouse / "touches" / part_file(0))
     return workspace
 
 

@@ -38,6 +38,7 @@ def portrait(history: History, account_id: str, as_of: date, definitions: Defini
     out |= _quarters(events, own, midnight, definitions)
     out |= _people(events, own, midnight)
     out |= _breadth(events, midnight, definitions)
+    out |= _seats(history, own, midnight, out)
     out |= _per_day(out)
     out["configuration_per_user_life"] = _ratio(out["configuration_life"], out["users_life"])
     out |= _money(revenue, own, midnight, definitions)
@@ -247,6 +248,32 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
     out["users_trend"] = _growth(int(out["users_28d"]), out["users_prev_28d"])  # type: ignore[arg-type]
     out["events_per_user_28d"] = _ratio(len(_since(events, "occurred_at", 28, midnight)), out["users_28d"])
     return out
+
+
+def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]) -> dict[str, Value]:
+    """Who belonged to the account at the end of each day; nothing before the first user is told."""
+    told: dict[tuple[str, date], date | None] = {}
+    for row in history.stays:
+        if row["account_id"] != own["account_id"] or row["valid_from"] >= midnight:
+            continue
+        key, end = (row["user_id"], row["valid_from"].date()), row["valid_to"]
+        ends = [day for day in (told.get(key), end and end.date()) if day is not None]
+        told[key] = min(ends, default=None)
+    today, said = midnight.date(), dict[str, Value]()
+
+    def there(day: date) -> int:
+        return sum(first <= day and (end is None or end > day) for (_, first), end in told.items())
+
+    for name, ago in (("seats", 0), ("seats_28d_ago", 28), ("seats_90d_ago", 90)):
+        known = told and (not ago or _old_enough(own, ago, midnight))
+        said[name] = there(today - timedelta(days=ago + 1)) if known else None
+    for name, w in (("7d", 7), ("28d", 28), ("90d", 90), ("life", 10_000)):
+        days = sum(
+            max(0, (min(end or today, today) - max(first, today - timedelta(days=w))).days)
+            for (_, first), end in told.items()
+        )
+        said[f"seat_use_{name}"] = _ratio(out[f"user_days_{name}"], days)
+    return said
 
 
 def _per_day(out: dict[str, Value]) -> dict[str, Value]:

@@ -9,7 +9,19 @@ import pytest
 
 from features.build import build_features
 from features.catalogue import CATALOGUE, Definitions
-from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, event, invoice, spine, warehouse
+from tests.features.histories import (
+    DAY,
+    DEFINITIONS,
+    TICK,
+    History,
+    account,
+    at,
+    event,
+    invoice,
+    spine,
+    stay,
+    warehouse,
+)
 
 AS_OF = date(2024, 3, 1)
 MIDNIGHT = at(AS_OF)
@@ -63,6 +75,22 @@ def test_use_without_named_users_counts_as_use_but_not_as_users() -> None:
     row = features_of(History([account()], [event("2024-02-28", user_id=None), event("2024-02-27", user_id=None)]))
     assert (row["events_28d"], row["active_days_28d"], row["users_28d"], row["users_life"]) == (2, 2, 0, 0)
     assert (row["top_user_share_28d"], row["events_per_user_28d"], row["days_since_last_new_user"]) == (None,) * 3
+
+
+def test_seats_are_null_until_the_first_user_is_told_and_zero_once_all_have_left() -> None:
+    used = [event("2024-02-28")]
+    untold = features_of(History([account()], used))
+    left = features_of(History([account()], used, [], [stay("2024-01-01", "2024-02-01")]))
+    assert (untold["seats"], untold["seats_28d_ago"], untold["seat_use_28d"], untold["seat_use_life"]) == (None,) * 4
+    assert (left["seats"], left["seats_28d_ago"], left["seats_90d_ago"]) == (0, 0, 0)
+    assert (left["seat_use_7d"], left["seat_use_life"]) == (None, 1 / 31)
+
+
+def test_a_user_told_as_there_and_later_as_gone_has_one_seat_until_that_day() -> None:
+    told = [stay("2024-02-01T09:00:00"), stay("2024-02-01T09:00:00", "2024-02-20"), stay("2024-02-01", user_id="u2")]
+    row = features_of(History([account()], [event("2024-02-10")], [], told))
+    assert (row["seats"], row["seats_28d_ago"], row["seat_use_life"]) == (1, 2, 1 / (19 + 29))
+    assert features_of(History([account()], [], [], [*told[:2], stay("2024-03-01", user_id="u3")]))["seats"] == 0
 
 
 def test_a_user_in_two_accounts_is_new_in_each() -> None:

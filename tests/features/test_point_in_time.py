@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import engagement, journey, revenue, usage
+from features import engagement, journey, revenue, seats, usage
 from features.build import build_features
 from features.build import features_of as raw_features_of
 from features.feature import Feature
@@ -32,6 +32,7 @@ from tests.features.histories import (
     late_rows,
     spine,
     spine_of,
+    stay,
     warehouse,
 )
 from warehouse.ingest import IngestParams
@@ -87,10 +88,12 @@ SETTLED = History(
     [account()],
     [event(MIDNIGHT - 100 * DAY, "page_seen", user_id="u1")],
     [invoice(MIDNIGHT - 200 * DAY, 50)],
+    [stay(MIDNIGHT - 200 * DAY)],
 )
 BLOCKS: dict[str, tuple[Feature, ...]] = {
     "usage": usage.FEATURES,
     "engagement": engagement.FEATURES,
+    "seats": seats.FEATURES,
     "revenue": revenue.FEATURES,
     "journey": journey.FEATURES,
 }
@@ -104,6 +107,8 @@ def arrives(kind: str, known: object) -> History:
         "event that is received": History([], [event(earlier, "api_called", user_id="u2", received_at=moment)]),
         "event stamped ahead of its receipt": History([], [event(moment, "api_called", "a1", received_at=earlier)]),
         "invoice that is booked": History([], [], [invoice(moment, 60)]),
+        "user who joins": History([], [], [], [stay(moment, user_id="u2")]),
+        "user who leaves": History([], [], [], [stay(MIDNIGHT - 200 * DAY, moment)]),
         "invoice for service long past": History(
             [], [], [invoice(moment, 60, period_start=moment - 40 * DAY, period_end=moment + 9 * DAY)]
         ),
@@ -116,6 +121,8 @@ def arrives(kind: str, known: object) -> History:
         ("event that occurs", ["usage", "engagement", "journey"]),
         ("event that is received", ["usage", "engagement", "journey"]),
         ("event stamped ahead of its receipt", ["usage", "engagement"]),
+        ("user who joins", ["seats"]),
+        ("user who leaves", ["seats"]),
         ("invoice that is booked", ["revenue", "journey"]),
         ("invoice for service long past", ["revenue", "journey"]),
     ],

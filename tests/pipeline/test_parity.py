@@ -18,6 +18,7 @@ from features.snapshots import everyone
 from models.scorer import Scorer
 from serving.api import create_app
 from serving.keys import create_key
+from serving.schemas import HISTORY
 from serving.settings import Settings
 from tests.pipeline.conftest import Vendor
 from warehouse.engine import connect
@@ -73,7 +74,7 @@ def history(con: Any, account_id: str) -> dict[str, Any]:
         found = con.sql(f"SELECT * FROM {table} WHERE account_id = $a", params={"a": account_id}).to_arrow_table()
         return [{k: said(v) for k, v in row.items() if v is not None} for row in found.to_pylist()]
 
-    return {"account": rows("accounts")[0], "events": rows("events"), "revenue": rows("revenue")}
+    return {"account": rows("accounts")[0], **{table: rows(table) for table in HISTORY}}
 
 
 def said(value: Any) -> Any:
@@ -102,8 +103,7 @@ def test_http_computes_the_same_feature_rows(trained: Vendor, at_night: pa.Table
     ids = [item["account"]["account_id"] for item in sent]
     rows = {
         "accounts": [item["account"] for item in sent],
-        "events": [event for item in sent for event in item["events"]],
-        "revenue": [invoice for item in sent for invoice in item["revenue"]],
+        **{table: [row for item in sent for row in item[table]] for table in HISTORY},
     }
     spine = pa.table(
         {"account_id": ids, "as_of": pa.array([date.fromisoformat(trained.as_of)] * len(ids), pa.date32())}

@@ -51,7 +51,11 @@ def histories(accounts: int = 12) -> list[dict[str, Any]]:
             "owner": "ana",
             "channel": "web",
         }
-        out.append({"account": account, "events": events, "revenue": revenue})
+        joined = [
+            {"user_id": f"u-{n}-{k}", "valid_from": (created + timedelta(days=9 * k)).isoformat(sep=" ")}
+            for k in range(1 + n % 3)
+        ]
+        out.append({"account": account, "events": events, "revenue": revenue, "account_users": joined})
     return out
 
 
@@ -61,8 +65,10 @@ def warehouse_of(workspace: Path, sent: list[dict[str, Any]]) -> Workspace:
     raw.mkdir(parents=True)
     tables = {
         "accounts": [item["account"] for item in sent],
-        "events": [{"account_id": i["account"]["account_id"], **row} for i in sent for row in i["events"]],
-        "revenue": [{"account_id": i["account"]["account_id"], **row} for i in sent for row in i["revenue"]],
+        **{
+            table: [{"account_id": i["account"]["account_id"], **row} for i in sent for row in i[table]]
+            for table in ("events", "revenue", "account_users")
+        },
     }
     for name, rows in tables.items():
         with (raw / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
