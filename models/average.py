@@ -38,11 +38,17 @@ class Average(Blend):
         return {"kind": "average", "level": self.level, "parts": parts}
 
 
-def average(taught: PersonPeriods, *fits: Fit) -> Hazard:
-    """The equal-weight mean of the fits' hazards, its level such that the rows of `taught` add up to the events they
-    saw; of an event that was never seen, `Never`. `fits`: what they said is of the rows of `taught`."""
+def average(taught: PersonPeriods, *fits: Fit, weights: Sequence[float] | None = None) -> Hazard:
+    """The mean of the fits' hazards, its level such that the rows of `taught` add up to the events they saw; of an
+    event that was never seen, `Never`.
+
+    Args:
+        fits: what they said is of the rows of `taught`.
+        weights: one a fit, together 1; null: equal ones.
+    """
+    shares = [1 / len(fits)] * len(fits) if weights is None else weights
     if any(isinstance(fit.hazard, Never) for fit in fits):
         return Never()
-    whole = np.sum([fit.said for fit in fits], axis=0) / len(fits)
+    whole = np.sum([share * fit.said for share, fit in zip(shares, fits, strict=True)], axis=0)
     level = total_shift(whole, taught.label, taught.weight)
-    return Average(tuple((1 / len(fits), fit.hazard) for fit in fits), level)
+    return Average(tuple((share, fit.hazard) for share, fit in zip(shares, fits, strict=True)), level)
