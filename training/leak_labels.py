@@ -13,7 +13,7 @@ from features.catalogue import CATEGORIES
 from training.bootstrap import Scored
 from training.dataset import Dataset
 from training.errors import PlanBroken
-from training.leak_learner import Recipe, halves, one_an_account, ranked
+from training.leak_learner import Recipe, halves, lost_without, one_an_account, ranked
 from training.plan_check import check_plan
 from training.probe import KEYS, Probe, not_asked
 
@@ -67,6 +67,23 @@ def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Map
     return _noted(
         "gain_share", shares, bound, accepted, lambda name: f"{name} has {shares[name]:.3f} of all gain; above"
     )
+
+
+def irreplaceable_feature(
+    features: pa.Table, label: np.ndarray, bound: float, accepted: Mapping[str, str], seed: int
+) -> Probe:
+    """R35 d, by what is not known without it: honest features echo each other, a copy of the label has no echo."""
+    accounts = len(set(features["account_id"].filter(pa.array(label == 1)).to_pylist()))
+    if accounts < 2 * FEWEST:
+        return not_asked("irreplaceable_feature", f"{accounts} accounts expand, {2 * FEWEST} are needed")
+    lost = lost_without(features, label, seed)
+    if not lost:
+        return not_asked("irreplaceable_feature", "nothing is known of the outcome")
+
+    def said(name: str) -> str:
+        return f"Without {name} {max(lost[name], 0.0):.3f} of what is known of the outcome is lost; above"
+
+    return _noted("irreplaceable_feature", lost, bound, accepted, said)
 
 
 def label_component(data: Dataset, label: np.ndarray, accepted: Mapping[str, str], seed: int) -> Probe:

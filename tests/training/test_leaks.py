@@ -62,6 +62,7 @@ def failed(probes: Probes) -> set[str]:
 def test_honest_features_pass_every_probe_and_every_probe_says_what_it_found(workspace: Workspace) -> None:
     probes = audited(workspace, Tried(folds=[(["a", "b"], ["c"])]))
     assert failed(probes) == set()
+    assert "47 accounts expand, 60 are needed" in probes.pop("irreplaceable_feature")["sentence"]
     assert all(probe["value"] is not None and probe["bound"] is not None for probe in probes.values())
     assert all(probe["sentence"].endswith((".", "!")) for probe in probes.values())
 
@@ -153,6 +154,21 @@ def test_a_feature_with_most_of_the_gain_is_stopped_until_a_note_accepts_it() ->
     noted = leak_labels.gain_share(gain, 0.5, {"seats": "Kim: priced by seat"})
     assert noted.passed
     assert (noted.value, "Kim: priced by seat" in noted.sentence) == (0.2, True)
+
+
+def test_a_blurred_copy_of_the_label_that_no_other_feature_echoes_is_caught(tmp_path: Path) -> None:
+    """Among correlated features it has little of the gain, and alone it ranks no better than an honest feature may."""
+    workspace, rng = vendor(tmp_path, 320), np.random.default_rng(3)
+    assert of_tables(workspace)["irreplaceable_feature"]["value"] < 0.15
+
+    def blurred(data: Dataset) -> np.ndarray:
+        return np.nan_to_num(data.outcome("expansion", 180)) + 0.5 * rng.normal(size=len(data))
+
+    told_by(workspace, "quantity_28d", blurred)
+    probes = of_tables(workspace)
+    assert failed(probes) == {"irreplaceable_feature"}
+    assert "Without quantity_28d" in probes["irreplaceable_feature"]["sentence"]
+    a_note_accepts(workspace, "quantity_28d", "irreplaceable_feature")
 
 
 def test_a_note_must_say_something() -> None:
