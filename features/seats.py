@@ -14,13 +14,12 @@ NOBODY = "nobody is said to belong to it"
 
 def _seats(ago: int) -> Feature:
     """At the end of the day `ago` + 1 days before as_of."""
-    said = f"{ago} days ago" if ago else "now"
+    belong, said = ("belonged", f"{ago} days ago") if ago else ("belong", "now")
     return Feature(
         f"seats_{ago}d_ago" if ago else "seats",
         f"CASE WHEN tenure_days > {ago} THEN seats_{ago} END" if ago else "seats_0", "users",
         f"the day {ago} days before" if ago else "the day before as_of", "users",
-        f"many users belong to it {said}" if not ago else f"many users belonged to it {said}",
-        f"few users belong to it {said}" if not ago else f"few users belonged to it {said}",
+        f"many users {belong} to it {said}", f"few users {belong} to it {said}",
         none=f"{NOBODY}, or signed up within the last {ago} days" if ago else NOBODY,
     )  # fmt: skip
 
