@@ -29,8 +29,7 @@ def _seat_use(*windows: str) -> tuple[Feature, ...]:
     return tuple(
         Feature(
             f"seat_use_{ending}", f"user_days_{w} / nullif(seat_days_{w}, 0)", "share", said, "depth",
-            f"those who belong to it use it on many days, {said}",
-            f"those who belong to it use it on few days, {said}",
+            f"its seats are in use on many days, {said}", f"its seats are in use on few days, {said}",
             none="nobody is said to have belonged to it then",
         )
         for w in windows
