@@ -24,8 +24,8 @@ setup: .venv/ready ## .venv from requirements.lock
 demo: setup ## simulate, train, score; prints the ten best leads and how to open the page
 	$(BIN)/expansion demo --workspace workspace
 
-test: setup ## the whole test suite
-	$(BIN)/python -m pytest
+test: setup ## the whole test suite, in two processes
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 quick: setup ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

@@ -19,6 +19,7 @@ from features.peers import peers_at
 from features.rollup import roll_up
 from features.snapshots import everyone
 from features.upkeep import update
+from serving.schemas import HISTORY
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from warehouse.engine import connect
@@ -62,9 +63,8 @@ def test_training_night_and_request_see_the_same_bytes(vendor: Workspace) -> Non
         spine = pa.concat_tables([asked, *(everyone(con, day) for day in dates)])
         trained = build_features(con, spine, definitions, roll_up(con, definitions))
         at_training = trained.filter(pc.equal(trained["as_of"], night))
-        rows = {
-            table: con.sql(f"SELECT * FROM {table}").to_arrow_table() for table in ("accounts", "events", "revenue")
-        }
+        tables = ("accounts", *HISTORY)
+        rows = {table: con.sql(f"SELECT * FROM {table}").to_arrow_table() for table in tables}
     ids = asked["account_id"].to_pylist()
     assert len(ids) == ASKED or len(ids) > 700
     assert at_night.combine_chunks().equals(

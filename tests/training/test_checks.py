@@ -73,7 +73,7 @@ def test_the_learner_finds_who_moves_up_and_by_how_much() -> None:
     half = np.arange(n) < n // 2
     train, test = data.take(half), data.take(~half)
     label, gained = outcome(CHECK, train, FLOORS)
-    params = BoosterParams(rounds=30, learning_rate=0.15, feature_fraction=0.5, lambda_l2=10)
+    params = BoosterParams(rounds=60, learning_rate=0.15, feature_fraction=0.5, lambda_l2=10)
     probability, expected = fit_check(CHECK, train, label, gained, test, params, 1)
     many = users[~half] > 4
     assert probability[many].mean() == pytest.approx(0.5, abs=0.08)

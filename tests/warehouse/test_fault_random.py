@@ -47,7 +47,7 @@ from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace
 
-HANG = 2.0  # seconds a damaged file may take
+HANG = 20.0  # seconds of processor time a damaged file may take; more is a loop, however busy the machine
 
 
 # F20: volume, as `expansion check` tells it (the arithmetic: tests/warehouse/test_profile.py)
@@ -179,7 +179,7 @@ FUZZ = [pytest.param(0, id="F24-quick"), pytest.param(1, id="F24-long", marks=py
 
 def survives(live: Live, raw: Path, seed: int) -> None:
     """Taken, with books that add up, or refused without touching what is live; never a crash, and soon."""
-    before, start = contents(live.workspace.warehouse), time.monotonic()
+    before, start = contents(live.workspace.warehouse), time.process_time()
     problems: list[str] = []
     try:
         accounting = ingest(raw, live.workspace, IngestParams(never_empty=()), NOON)
@@ -190,7 +190,7 @@ def survives(live: Live, raw: Path, seed: int) -> None:
         assert contents(live.workspace.warehouse) == before, seed
     else:
         assert pq.read_table(live.workspace.warehouse / "events").num_rows == accounting.counts["events"], seed
-    assert time.monotonic() - start < HANG, seed
+    assert time.process_time() - start < HANG, seed
 
 
 @pytest.mark.parametrize("turn", FUZZ)
