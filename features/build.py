@@ -26,6 +26,8 @@ from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
+HISTORY = ("events", "revenue", "account_users")  # the tables of an account's history that features read
+
 
 def feature_stages(definitions: Definitions, layout: Layout) -> list[Stage]:
     """The whole plan, from the daily rows to the stage `features`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from features.build import feature_stages
+from features.build import HISTORY, feature_stages
 from features.catalogue import Definitions
 from features.rollup import Vocabulary, days_query, fold_relations, revenue_query
 from features.snapshots import everyone_query
@@ -29,7 +29,7 @@ def features_on_spark(
 ) -> DataFrame:
     """What `build_features` says of every account at `as_of`, as a frame that is computed when it is asked for. Events
     are rolled up anew by the cluster; nothing of the roll-up on disk is used."""
-    for table in ("accounts", "events", "revenue", "account_users"):
+    for table in ("accounts", *HISTORY):
         open_parquet(session, table, table_files(workspace.warehouse, table))
     return run_spark_stages(session, plan(session, everyone_query(as_of), definitions), say)
 

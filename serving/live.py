@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from features.build import build_features
+from features.build import HISTORY, build_features
 from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
 from serving.release import Release, peers_for
-from serving.schemas import HISTORY, RawAccount, ScoreRequest
+from serving.schemas import RawAccount, ScoreRequest
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams

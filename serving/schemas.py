@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model
 
+from features.build import HISTORY
 from warehouse.raw import TABLES, RawTable
 
 Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
@@ -199,7 +200,6 @@ def _row_model(table: RawTable) -> type[BaseModel]:
     return create_model(f"{table.name.title().replace('_', '')}Row", __base__=Closed, **fields)
 
 
-HISTORY = ("events", "revenue", "account_users")  # the tables of an account's history that features read
 AccountRow, EventRow, RevenueRow, StayRow = (_row_model(TABLES[name]) for name in ("accounts", *HISTORY))
 
 

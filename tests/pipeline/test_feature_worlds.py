@@ -13,13 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.build import build_features, features_at, open_vendor
+from features.build import HISTORY, build_features, features_at, open_vendor
 from features.catalogue import Definitions
 from features.peers import peers_at
 from features.rollup import roll_up
 from features.snapshots import everyone
 from features.upkeep import update
-from serving.schemas import HISTORY
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from warehouse.engine import connect

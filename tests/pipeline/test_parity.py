@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from features.build import build_features
+from features.build import HISTORY, build_features
 from features.snapshots import everyone
 from models.scorer import Scorer
 from serving.api import create_app
 from serving.keys import create_key
-from serving.schemas import HISTORY
 from serving.settings import Settings
 from tests.pipeline.conftest import Vendor
 from warehouse.engine import connect
