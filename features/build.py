@@ -18,6 +18,7 @@ from features.catalogue import CATALOGUE, Definitions, cells_of
 from features.feature import table_query
 from features.rollup import roll_up
 from features.snapshots import everyone, refuse_unopened
+from features.vendor import Vendor
 from features.windows import Layout, stages
 from warehouse import progress
 from warehouse.command import asked
@@ -41,7 +42,7 @@ def build_features(
     definitions: Definitions,
     layout: Layout | None = None,
     say: Callable[[str], None] = lambda _: None,
-    peers: pa.Table | None = None,
+    vendor: Vendor | None = None,
 ) -> pa.Table:
     """What each account of the spine looked like at its date.
 
@@ -52,8 +53,8 @@ def build_features(
         definitions: the ladder and the meaning of event names.
         layout: of the daily rows that `con` sees already (features.daily.open_daily); null: they are made of the
             events.
-        peers: what peers had come to (features/peers.py), from a caller that knows more accounts than `con` does;
-            null: it is computed from `con`.
+        vendor: what its accounts together tell, from a caller that knows more of them than `con` does; null: it is
+            computed from `con`.
         say: is told the stage at work.
 
     Returns:
@@ -61,11 +62,9 @@ def build_features(
         Null means what the catalogue says of the feature.
     """
     layout = layout or roll_up(con, definitions)
-    if peers is not None:
-        layout = replace(layout, peers=True)
-        con.register("given_peers", peers)
-        con.execute("CREATE OR REPLACE TEMP TABLE peers AS SELECT * FROM given_peers")
-        con.unregister("given_peers")
+    if vendor is not None:
+        layout = replace(layout, given=True)
+        vendor.register(con)
     con.register("spine_rows", spine)
     con.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT account_id, as_of FROM spine_rows")
     con.unregister("spine_rows")

@@ -30,8 +30,8 @@ QUARTER_DAYS = 90
 class Measure:
     """rows: what it is taken from: `days` (an account's days), `users` (the first and the last row of each user),
     `people` (what each user did in the window), `invoices`, `stays` (of users in the account). sql: its value on one
-    row; of a stay, on each of its days. op: how rows come together; `or`
-    joins bits and counts them in the end. type: of the cell while it is summed up, exact.
+    row; of a stay, on each of its days; of its season days, on each hundredth of one (features/season.py). op: how rows
+    come together; `or` joins bits and counts them in the end. type: of the cell while it is summed up, exact.
     """
 
     name: str
@@ -89,7 +89,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("last_invoice", "invoices", "CASE WHEN amount > 0 THEN day END", "max", "DATE"),
     Measure("served", "invoices", "rate", type="DECIMAL(38, 10)"),
     Measure("seats", "stays", "1"),
-    Measure("seat_days", "stays", "1"),
+    Measure("season_days", "stays", "1"),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 KEYS = "account_id, as_of"

@@ -1,12 +1,14 @@
 """Seats: who belongs to an account, whether they use it or not, and how much of their time there is use.
 
 Users seen tell a lively account of one from an idle one of fifty only by what it does; seats tell them apart on the
-first day, and how far an account still can grow without inviting anybody. Measured in docs/adr/0035.
+first day, and how far an account still can grow without inviting anybody. Use is told beside the season, so that a
+holiday of all accounts is no sign of one. Measured in docs/adr/0035 and 0036.
 """
 
 from __future__ import annotations
 
 from features.feature import Feature
+from features.season import USUAL
 from features.usage import LIFE, window
 
 NOBODY = "nobody is said to belong to it"
@@ -25,10 +27,11 @@ def _seats(ago: int) -> Feature:
 
 
 def _seat_use(*windows: str) -> tuple[Feature, ...]:
-    """The share of the days of those who belong to it on which they use it."""
+    """The share of the season days of those who belong to it on which they use it; past 1 where a full account works
+    while the others rest."""
     return tuple(
         Feature(
-            f"seat_use_{ending}", f"user_days_{w} / nullif(seat_days_{w}, 0)", "share", said, "depth",
+            f"seat_use_{ending}", f"{USUAL} * user_days_{w} / nullif(season_days_{w}, 0)", "share", said, "depth",
             f"its seats are in use on many days, {said}", f"its seats are in use on few days, {said}",
             none="nobody is said to have belonged to it then",
         )

@@ -5,7 +5,8 @@
         └──> timeline ──> recent_users, people ─┤                ▲
                      └──> life_users ───────────┘                │
     revenue_days ──> invoices, peers ── accounts ──> account ────┤
-    account_users ──> seated ────────────────────────────────────┘
+    account_users, season ──> seated ────────────────────────────┘
+        user_days ──> season, of all accounts
 
 No stage joins over a range of dates or counts DISTINCT: `ages` and `arrivals` (warehouse/asof.py) are small tables, a
 user is counted by the one row that is its first or last at an as_of, and names are counted by the bits of a mask.
@@ -21,6 +22,7 @@ from datetime import date
 
 from features.measures import KEYS, MASKED, ON_A_DAY, QUARTER_DAYS, Cell, Measure
 from features.peers import peers_stages
+from features.season import season_days, season_stages
 from warehouse import asof
 from warehouse.engine import Stage
 
@@ -39,12 +41,12 @@ MERGE = {"sum": "sum", "min": "min", "max": "max", "or": "bit_or"}
 @dataclass(frozen=True)
 class Layout:
     """What the daily rows look like. specialist: one word of 63 bits each, the names that are specialist functions.
-    folded: the midnight before which everything known is in the fold; null without one. peers: whether the relation
-    `peers` is there already."""
+    folded: the midnight before which everything known is in the fold; null without one. given: whether the relations
+    of the whole vendor (features/vendor.py) are there already."""
 
     specialist: tuple[int, ...] = (0,)
     folded: date | None = None
-    peers: bool = False
+    given: bool = False
 
     @property
     def words(self) -> range:
@@ -91,8 +93,9 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
         *summed("people"),
         *life_stages(life, layout),
         *summed("invoices"),
+        *(season_stages(layout.given) if "stays" in by else []),
         *summed("stays"),
-        *peers_stages(layout.peers),
+        *peers_stages(layout.given),
         Stage("account", asof.accounts_past()),
         Stage("cells", _cells(wanted, layout)),
     ]
@@ -266,14 +269,20 @@ def _invoices(cells: list[Cell]) -> str:
 
 
 def _seated(cells: list[Cell]) -> str:
+    """A stay covers a day, or so many season days of a window (features/season.py)."""
+    bounds = sorted({bound for one in cells if one.measure not in ON_A_DAY for bound in (one.low, one.high) if bound})
+    ages = {"season_start": "start_age", "season_end": "end_age"} | {f"season_{bound}": bound for bound in bounds}
+    counted = ", ".join(f"{season_days(age)} AS {name}" for name, age in ages.items())
     columns = []
     for one in cells:
         days = f"CASE WHEN {THERE.format(one.high)} THEN 1 ELSE 0 END"
         if one.measure not in ON_A_DAY:
-            first = f"least(start_age, {one.high})" if one.high else "start_age"
-            days = f"greatest({first} - greatest(end_age, {one.low}), 0)"
+            first = f"least(season_start, season_{one.high})" if one.high else "season_start"
+            last = f"greatest(season_end, season_{one.low})" if one.low else "season_end"
+            days = f"greatest({first} - {last}, 0)"
         columns.append(f"{one.of.op}({one.of.sql} * {days}) AS {one.name}")
-    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({asof.stays_past()}) AS r GROUP BY {KEYS}"
+    rows = f"SELECT r.*, {counted} FROM ({asof.stays_past()}) AS r JOIN season AS s ON s.as_of = r.as_of"
+    return f"SELECT {KEYS}, {', '.join(columns)} FROM ({rows}) AS r GROUP BY {KEYS}"
 
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:

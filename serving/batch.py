@@ -20,8 +20,10 @@ from pydantic import Field, field_validator
 from features.build import features_at, open_vendor
 from features.peers import peers_at
 from features.rollup import roll_up_revenue
+from features.season import season_at
 from features.snapshots import everyone
 from features.upkeep import update
+from features.vendor import Vendor
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
@@ -84,14 +86,14 @@ def score(
                 raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
             tonight: Tonight
             if master is None:
-                tonight = Here(features_at(con, workspace, spine, scorer.definitions))
+                tonight = Here(features_at(con, workspace, spine, scorer.definitions), season_at(con, as_of))
             else:
                 from serving.distributed import on_spark  # pyspark is an extra
 
                 roll_up_revenue(con, scorer.definitions)  # of which peers are made
                 tonight = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
             scores, kept = tonight.scored(scorer, bundle)
-            peers = peers_at(con, as_of)
+            vendor = Vendor(peers_at(con, as_of), tonight.season)
             about = _account_columns(con, scores["account_id"])
         refuse_non_finite(scores)
         ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
@@ -99,7 +101,7 @@ def score(
         explained = None
         if kept is not None:
             explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
-        return release.write(workspace.releases, ranked, bundle, document, force, peers, explained)
+        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:

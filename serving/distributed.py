@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark
+from features.season import SCHEMA
 from models.scorer import Scorer
 from serving.scoring import explaining, said, told
 from warehouse import progress
@@ -42,6 +43,11 @@ class Spread:
     """The feature rows over the executors of a cluster; a `serving.scoring.Tonight`."""
 
     frame: DataFrame
+
+    @property
+    def season(self) -> pa.Table:
+        weeks = self.frame.sparkSession.table("season_weeks").toArrow()
+        return weeks.select(SCHEMA.names).sort_by("week").cast(SCHEMA)
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         if scorer.card["method"] == "rule":  # whose score is a rank among all accounts

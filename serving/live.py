@@ -10,7 +10,7 @@ from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
-from serving.release import Release, peers_for
+from serving.release import Release
 from serving.schemas import RawAccount, ScoreRequest
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
@@ -33,11 +33,11 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
             load_rows(con, rows, params, now)
         except ContractBroken as error:
             raise ApiError(422, "invalid_rows", " ".join(error.problems), "accounts") from error
-        peers = peers_for(release, request.as_of)
+        vendor = release.vendor.later((request.as_of - release.as_of).days)
         spine = everyone(con, request.as_of)  # the nightly spine: who is not scored at night is not scored here
         found: dict[str, dict[str, Any]] = {}
         if spine.num_rows:
-            table = build_features(con, spine, release.scorer.definitions, peers=peers)
+            table = build_features(con, spine, release.scorer.definitions, vendor=vendor)
             scores = release.scorer.score(table)
             try:
                 refuse_non_finite(scores)

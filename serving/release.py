@@ -1,8 +1,8 @@
 """Immutable release folders: write, verify, swap, open, go back.
 
     releases/2026-03-02-1f0c9a3b7d21-8e44d0c2b917/    as_of, bundle, scores
-        bundle/  scores.parquet  peers.parquet  scores.sqlite  changes.parquet  contributions.parquet (a model's)
-        run.json  manifest.json (last)
+        bundle/  scores.parquet  peers.parquet  season.parquet  scores.sqlite  changes.parquet
+        contributions.parquet (a model's)  run.json  manifest.json (last)
     releases/current  -> the one that is served
     releases/previous -> the one before it
 
@@ -28,6 +28,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from features.peers import NO_PEERS
+from features.season import NO_SEASON
+from features.vendor import Vendor
 from serving.changes import compare
 from serving.database import open_database, write_database
 from serving.errors import NoRelease, ReleaseRefused
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 CURRENT, PREVIOUS = "current", "previous"
 TOLD = ("capacity", "band_floors", "grade", "headline")  # of run.json, shown beside the scores
 BUILDING = ".building-"
+PEERS, SEASON = "peers.parquet", "season.parquet"
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Release:
     manifest: dict[str, Any]
     run: dict[str, Any]
     scorer: Scorer
-    peers: pa.Table
+    vendor: Vendor
     _threads: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @property
@@ -72,25 +75,17 @@ class Release:
         return self._threads.connection  # type: ignore[no-any-return]
 
 
-def peers_for(release: Release, as_of: date) -> pa.Table:
-    """The peers that `release` knows, as of `as_of`; empty for a day before its own, of which it would know the future,
-    so that features of peers are null."""
-    peers = release.peers if as_of >= release.as_of else release.peers.slice(0, 0)
-    place = peers.column_names.index("as_of")
-    return peers.set_column(place, "as_of", pa.array([as_of] * peers.num_rows, pa.date32()))
-
-
 def write(
     releases: Path,
     scores: pa.Table,
     bundle: Path,
     run: dict[str, Any],
     force: bool = False,
-    peers: pa.Table | None = None,
+    vendor: Vendor | None = None,
     explained: Explained | None = None,
 ) -> Path:
     """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them, and
-    with `peers` (features/peers.py), what single histories are set beside when they are scored by request.
+    with what the `vendor` of them all tells, beside which single histories are set when they are scored by request.
 
     `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. `explained` is null for a rule. Returns the
     folder that is current now. If an intact release of the same content is there already, it stays as it is.
@@ -108,8 +103,9 @@ def write(
         _copy_bundle(bundle, work / "bundle")
         failpoint("bundle_copied")
         write_table(scores, work / "scores.parquet")
-        if peers is not None:
-            write_table(peers, work / "peers.parquet")
+        if vendor is not None:
+            write_table(vendor.peers, work / PEERS)
+            write_table(vendor.season, work / SEASON)
         failpoint("scores_written")
         name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
         if not _intact(releases / name):
@@ -142,8 +138,9 @@ def open_release(folder: Path) -> Release:
     manifest = verify(folder)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     scorer = load_scorer(folder / "bundle")
-    peers = read_table(folder / "peers.parquet") if (folder / "peers.parquet").is_file() else NO_PEERS
-    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, scorer, peers)
+    told = ((PEERS, NO_PEERS), (SEASON, NO_SEASON))
+    vendor = Vendor(*(read_table(folder / file) if (folder / file).is_file() else none for file, none in told))
+    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, scorer, vendor)
 
 
 def open_current(releases: Path) -> Release:
@@ -261,7 +258,7 @@ def _move_in(work: Path, folder: Path) -> None:
 
 
 def _content(work: Path, run: dict[str, Any]) -> str:
-    """SHA-256 of the scores, the peers, and of what people are told beside them: equal scores under another capacity or
+    """SHA-256 of the scores, the vendor and what people are told beside them: equal scores under another capacity or
     grade are another release."""
     told = {name: run.get(name) for name in TOLD}
     digests = "".join(file_sha256(path) for path in sorted(work.glob("*.parquet")))

@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
+from features.season import NO_SEASON
 from models.errors import BundleRefused
 from serving import release
 from serving.why import keep
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 class Tonight(Protocol):
     """The feature rows of every account as of one night."""
+
+    @property
+    def season(self) -> pa.Table:
+        """The vendor's, as of that night (features/season.py)."""
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
@@ -35,6 +40,7 @@ class Here:
     """The rows in the memory of this process, sorted by account_id."""
 
     features: pa.Table
+    season: pa.Table = field(default_factory=lambda: NO_SEASON)
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)

@@ -7,10 +7,12 @@ it is before that midnight. Counts and sums of amounts are exact (int, Decimal);
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 from features.catalogue import Definitions
@@ -259,7 +261,7 @@ def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]
         key, end = (row["user_id"], row["valid_from"].date()), row["valid_to"]
         ends = [day for day in (told.get(key), end and end.date()) if day is not None]
         told[key] = min(ends, default=None)
-    today, said = midnight.date(), dict[str, Value]()
+    today, said, season = midnight.date(), dict[str, Value](), _season(history, midnight)
 
     def there(day: date) -> int:
         return sum(first <= day and (end is None or end > day) for (_, first), end in told.items())
@@ -268,12 +270,37 @@ def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]
         known = told and (not ago or _old_enough(own, ago, midnight))
         said[name] = there(today - timedelta(days=ago + 1)) if known else None
     for name, w in (("7d", 7), ("28d", 28), ("90d", 90), ("life", 10_000)):
-        days = sum(
-            max(0, (min(end or today, today) - max(first, today - timedelta(days=w))).days)
-            for (_, first), end in told.items()
-        )
+        days = Fraction(0)
+        for (_, first), end in told.items():
+            day = max(first, today - timedelta(days=w))
+            while day < min(end or today, today):
+                days += season[(today - day).days]
+                day += timedelta(days=1)
         said[f"seat_use_{name}"] = _ratio(out[f"user_days_{name}"], days)
     return said
+
+
+def _season(history: History, midnight: datetime) -> defaultdict[int, Fraction]:
+    """What a day counts, by its age: its week beside the median of twelve, in whole percents up to 100."""
+    panel = {
+        row["account_id"]
+        for row in history.accounts
+        if not row["is_internal"] and (midnight.date() - row["created_at"].date()).days > 84
+    }
+    used = {
+        (row["account_id"], row["user_id"], row["occurred_at"].date())
+        for row in history.events
+        if row["account_id"] in panel and row["user_id"] is not None
+        if row["occurred_at"] < midnight and row["received_at"] < midnight
+    }
+    weeks = [50] * 12
+    for _, _, day in used:
+        if (age := (midnight.date() - day).days) <= 84:
+            weeks[(age - 1) // 7] += 1
+    counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
+    for age in range(1, 85):
+        counts[age] = Fraction(min(math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5), 100), 100)
+    return counts
 
 
 def _per_day(out: dict[str, Value]) -> dict[str, Value]:

@@ -88,7 +88,7 @@ def test_seats_are_null_until_the_first_user_is_told_and_zero_once_all_have_left
 
 def test_a_user_told_as_there_and_later_as_gone_has_one_seat_until_that_day() -> None:
     told = [stay("2024-02-01T09:00:00"), stay("2024-02-01T09:00:00", "2024-02-20"), stay("2024-02-01", user_id="u2")]
-    row = features_of(History([account()], [event("2024-02-10")], [], told))
+    row = features_of(History([account(created_at="2024-01-20")], [event("2024-02-10")], [], told))
     assert (row["seats"], row["seats_28d_ago"], row["seat_use_life"]) == (1, 2, 1 / (19 + 29))
     assert features_of(History([account()], [], [], [*told[:2], stay("2024-03-01", user_id="u3")]))["seats"] == 0
 

@@ -17,8 +17,10 @@ from features.build import HISTORY, build_features, features_at, open_vendor
 from features.catalogue import Definitions
 from features.peers import peers_at
 from features.rollup import roll_up
+from features.season import season_at
 from features.snapshots import everyone
 from features.upkeep import update
+from features.vendor import Vendor
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from warehouse.engine import connect
@@ -55,7 +57,7 @@ def test_training_night_and_request_see_the_same_bytes(vendor: Workspace) -> Non
     with open_vendor(vendor) as con:  # the night: days since the fold, and the fold
         asked = everyone(con, night).slice(0, ASKED)
         at_night = features_at(con, vendor, asked, definitions)
-        peers = peers_at(con, night)
+        whole = Vendor(peers_at(con, night), season_at(con, night))
     with connect(vendor.warehouse) as con:  # training: all of history, several dates
         open_warehouse(con, vendor.warehouse)
         dates = [date(night.year, month, 1) for month in range(1, night.month)] or [date(night.year - 1, 10, 1)]
@@ -71,7 +73,7 @@ def test_training_night_and_request_see_the_same_bytes(vendor: Workspace) -> Non
     )  # to the last bit; what lies under nulls is free
     requested = pa.concat_tables(
         [
-            requested_rows(rows, ids[start : start + BATCH], night, definitions, peers)
+            requested_rows(rows, ids[start : start + BATCH], night, definitions, whole)
             for start in range(0, len(ids), BATCH)
         ]
     )
@@ -79,12 +81,12 @@ def test_training_night_and_request_see_the_same_bytes(vendor: Workspace) -> Non
 
 
 def requested_rows(
-    rows: dict[str, pa.Table], ids: list[str], day: date, definitions: Definitions, peers: pa.Table
+    rows: dict[str, pa.Table], ids: list[str], day: date, definitions: Definitions, whole: Vendor
 ) -> pa.Table:
     sent = {name: told(table.filter(pc.is_in(table["account_id"], pa.array(ids)))) for name, table in rows.items()}
     with connect() as con:
         load_rows(con, sent, IngestParams(), NOW)
-        return build_features(con, everyone(con, day), definitions, peers=peers)
+        return build_features(con, everyone(con, day), definitions, vendor=whole)
 
 
 def told(table: pa.Table) -> list[dict[str, Any]]:

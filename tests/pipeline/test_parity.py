@@ -18,6 +18,7 @@ from features.snapshots import everyone
 from models.scorer import Scorer
 from serving.api import create_app
 from serving.keys import create_key
+from serving.release import open_release
 from serving.settings import Settings
 from tests.pipeline.conftest import Vendor
 from warehouse.engine import connect
@@ -109,8 +110,8 @@ def test_http_computes_the_same_feature_rows(trained: Vendor, at_night: pa.Table
     )
     with connect() as con:
         load_rows(con, rows, IngestParams(), NOW)
-        peers = pq.read_table(live(trained) / "peers.parquet")  # of accounts that the caller does not know
-        live_rows = build_features(con, spine, scorer.definitions, peers=peers)
+        whole = open_release(live(trained)).vendor  # accounts that the caller does not know
+        live_rows = build_features(con, spine, scorer.definitions, vendor=whole)
     nightly = at_night.filter(pc.is_in(at_night["account_id"], pa.array(ids))).combine_chunks()
     assert live_rows.combine_chunks().equals(nightly)
 

@@ -1,0 +1,43 @@
+"""What only a vendor's accounts together tell, and how it travels to a caller that sends single histories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.peers import NO_PEERS
+from features.season import NO_SEASON, WEEKS
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """peers, season: the relations `peers` (features/peers.py) and `season_weeks` (features/season.py) of one as_of."""
+
+    peers: pa.Table = field(default_factory=lambda: NO_PEERS)
+    season: pa.Table = field(default_factory=lambda: NO_SEASON)
+
+    def later(self, days: int) -> Vendor:
+        """What is known of it `days` after its as_of, if nothing was heard since: the same peers, and the season of the
+        weeks that still lie in reach. For a day before its own, of which it would know the future, nothing."""
+        if days < 0:
+            return Vendor()
+        weeks = pc.add(self.season["week"], days // 7)
+        season = self.season.set_column(self.season.column_names.index("week"), "week", weeks)
+        return Vendor(_dated(self.peers, days), _dated(season.filter(pc.less_equal(weeks, WEEKS)), days))
+
+    def register(self, con: duckdb.DuckDBPyConnection) -> None:
+        """Makes both relations visible to the stages of features/windows.py."""
+        for name, table in (("peers", self.peers), ("season_weeks", self.season)):
+            con.register(f"given_{name}", table)
+            con.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT * FROM given_{name}")
+            con.unregister(f"given_{name}")
+
+
+def _dated(table: pa.Table, days: int) -> pa.Table:
+    place = table.column_names.index("as_of")
+    dates = [date.fromordinal(day.toordinal() + days) for day in table["as_of"].to_pylist()]
+    return table.set_column(place, "as_of", pa.array(dates, pa.date32()))
