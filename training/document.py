@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from training import metrics
-from training.bootstrap import LEVEL, OF_MONEY, PERCENTS, Scored
+from training.bootstrap import LEVEL, OF_MONEY, PERCENTS, Scored, bootstrap_money, interval, money_figures
 from training.grade import NOTHING_HELD_OUT, grade
 from training.headline import CALLED, TARGET, evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
@@ -19,6 +19,7 @@ SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
 # resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
 WITHOUT_INTERVAL = ("ece", "kl_to_truth")
+MONEY_FIGURES = ("gini", "spearman", "decile_mape")
 COMPARED = ("roc_auc", "pr_auc", "lift_10", f"revenue_captured_{CALLED}", "brier_skill", "log_loss")
 CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
 
@@ -48,7 +49,9 @@ def document(
         "called": called,
         "grade": {"word": given.word, "why": given.why, "origins": evidence.origins, "positives": evidence.positives},
         "headline": headline(first.newest if first else None, called),
-        "results": [result(table, name) | detail(table, name) for table in newest for name in table.listed],
+        "results": [
+            result(table, name) | detail(table, name, replicates, seed) for table in newest for name in table.listed
+        ],
         "comparisons": [row for table in newest for name in table.listed[1:] for row in _comparisons(table, name)],
         "by_origin": [result(table, name) for one in rolled for table in one.each for name in table.listed],
         "pooled": [
@@ -83,21 +86,23 @@ def result(table: Measured, candidate: str) -> dict[str, Any]:
     return out
 
 
-def detail(table: Measured, candidate: str) -> dict[str, Any]:
-    """The rest of the figures of a candidate: recall with the interval of the lift, and without intervals how money is
-    ordered, and how far it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money gained by
-    accounts that made the move)."""
+def detail(table: Measured, candidate: str, replicates: int, seed: int) -> dict[str, Any]:
+    """The rest of the figures of a candidate: recall with the interval of the lift; how money is ordered, and how far
+    it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money gained by accounts that made the
+    move), with intervals of the champion alone."""
     rows, scored = table.rows, table.rows.candidates[candidate]
     out: dict[str, Any] = {}
     for percent in PERCENTS:
         around, share = table.interval(candidate, f"lift_{percent}"), percent / 100
         out[f"recall_{percent}"] = written(table.figures[candidate][f"lift_{percent}"] * share)
         out[f"recall_{percent}_ci"] = None if around is None else pair((around[0] * share, around[1] * share))
-    out["gini"] = written(metrics.gini(rows.increment, scored.money_score))
-    out["spearman"] = written(metrics.spearman(rows.increment, scored.money_score))
-    out["decile_mape"] = None
-    if scored.expected is not None and _states_money_of_the_move(rows, candidate):
-        out["decile_mape"] = written(metrics.decile_mape(rows.label * rows.increment.clip(min=0.0), scored.expected))
+    figures = money_figures(scored)
+    drawn = bootstrap_money(scored, rows.account, replicates, seed) if candidate == CHAMPION else {}
+    for figure in MONEY_FIGURES:
+        known = figure in figures and (figure != "decile_mape" or _states_money_of_the_move(rows, candidate))
+        value = float(figures[figure]) if known else math.nan
+        out[figure] = written(value)
+        out[f"{figure}_ci"] = pair(interval(drawn[figure], value)) if known and figure in drawn else None
     return out
 
 

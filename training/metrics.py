@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from training.ranking import Floats, Indices, Ladder, Ranking
 
@@ -62,32 +61,56 @@ def gains(wanted: Floats, score: Floats) -> tuple[Floats, Floats]:
     return np.append(0, ladder.reach / ladder.mass), np.append(0, ladder.held / (ladder.total or 1.0))
 
 
-def gini(money: Floats, score: Floats) -> float:
+def gini(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Normalised Gini: the area between the gains in money and the diagonal, over the same area of who knows the money.
     1 orders the money perfectly, 0 is chance. nan where nobody gained or all gained alike."""
     gain = np.maximum(money, 0.0)
-    if not gain.sum() > 0 or np.ptp(gain) == 0:
-        return float("nan")
-    own, best = (float(np.trapezoid(y, x)) - 0.5 for x, y in (gains(gain, score), gains(gain, gain)))
-    return own / best
+    own, best = (_lorenz(Ladder.of(Ranking.of(by), gain, weight)) for by in (score, gain))
+    return ratio(own, np.where(best > EDGE, best, 0.0))
 
 
-def spearman(money: Floats, score: Floats) -> float:
+def _lorenz(ladder: Ladder) -> Floats:
+    """The area between the gains of a ladder and the diagonal; nan where there is nothing to gain."""
+    below = (_steps(ladder.reach) * (ladder.held + _shifted(ladder.held)) / 2).sum(axis=0)
+    return ratio(below, ladder.mass * ladder.total) - 0.5
+
+
+def spearman(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Correlation of the ranks of signed money and score, equal values sharing their mean rank. nan where either is
     constant."""
-    if not len(money) or np.ptp(money) == 0 or np.ptp(score) == 0:
-        return float("nan")
-    return float(np.corrcoef(rankdata(money), rankdata(score))[0, 1])
+    once = np.ones(len(money)) if weight is None else weight
+    x, y = (_ranks(value, once) for value in (money, score))
+    spread = np.sqrt((once * x * x).sum(axis=0) * (once * y * y).sum(axis=0))
+    return ratio((once * x * y).sum(axis=0), spread)
 
 
-def decile_mape(money: Floats, expected: Floats) -> float:
+def _ranks(value: Floats, weight: Floats) -> Floats:
+    """Mean rank of each row among rows that stand `weight` times each, less the mean of all ranks."""
+    if not len(value):
+        return weight
+    ranking = Ranking.of(-value)
+    reach = np.cumsum(weight[ranking.order], axis=0)
+    ends = reach[ranking.ends]
+    out = np.empty_like(reach)
+    out[ranking.order] = np.repeat((ends + _shifted(ends) - reach[-1]) / 2, np.diff(ranking.ends, prepend=-1), axis=0)
+    return out
+
+
+def decile_mape(money: Floats, expected: Floats, weight: Floats | None = None) -> Floats:
     """Absolute gap between money seen and money expected, summed over ten equal parts by `expected`, over the money
     seen in them (absolute). The error of a part counts by its money, so a part in which nobody grew divides by nothing.
     nan where there is no money."""
-    parts = equal_parts(expected, DECILES)
-    seen = np.array([money[part].sum() for part in parts])
-    said = np.array([expected[part].sum() for part in parts])
-    return float(ratio(np.abs(said - seen).sum(), np.abs(seen).sum()))
+    if weight is not None and weight.ndim > 1:
+        return np.array([decile_mape(money, expected, one) for one in weight.T])
+    order = np.argsort(expected, kind="stable")
+    once = np.ones(len(order)) if weight is None else weight[order]
+    reach = np.append(0.0, np.cumsum(once))
+    parts, more = divmod(int(reach[-1]), DECILES)
+    borders = np.append(0, np.cumsum(parts + (np.arange(DECILES) < more)))
+    seen, said = (
+        np.diff(np.interp(borders, reach, np.append(0.0, np.cumsum(once * of[order])))) for of in (money, expected)
+    )
+    return ratio(np.abs(said - seen).sum(), np.abs(seen).sum())
 
 
 def brier(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:

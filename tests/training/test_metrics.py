@@ -136,6 +136,12 @@ def test_a_weight_is_the_row_written_that_often(
         if name != "ece":
             both = metric(label, score, np.column_stack([weight, np.ones(len(rows))]))
             assert both == pytest.approx([metric(label[again], score[again]), metric(label, score)], nan_ok=True)
+    for name in ("gini", "spearman", "decile_mape"):
+        metric = getattr(metrics, name)
+        both = metric(money, score, np.column_stack([weight, np.ones(len(rows))]))
+        apart = [metric(money[again], score[again]), metric(money, score)]
+        assert both == pytest.approx(apart, rel=1e-7, abs=1e-7, nan_ok=True), name
+        _same(metric(money, score, weight), both[0])
     for metric, what in ((metrics.lift, label), (metrics.revenue_captured, money)):
         _same(metric(what, score, weight, percent=percent), metric(what[again], score[again], percent=percent))
 
