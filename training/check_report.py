@@ -144,6 +144,11 @@ def _notes(report: CheckReport, grid: SnapshotParams) -> list[str]:
     else:
         out += [*_gaps(report, report.profile.days, grid), *_second_clock(report, report.profile.days)]
         out += _names(report, report.profile.days)
+    if (seated := report.profile.table("account_users").accounts) < report.profile.accounts:
+        out.append(
+            f"account_users tells of {seated:,} of {report.profile.accounts:,} accounts who belongs to them. Of the "
+            "others nothing is known of seats, by which young accounts are told apart best. Deliver the table whole."
+        )
     if report.profile.internal == 0:
         out.append("No account is marked is_internal. Test accounts that are not marked are scored like customers.")
     marked = report.profile.accounts - report.profile.unmarked

@@ -148,6 +148,7 @@ def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
     assert "No event has a received_at of its own" in notes
     assert "No event names a user" in notes
     assert "No account is marked is_internal" in notes
+    assert "account_users tells of 0 of 1 accounts who belongs to them" in notes
     told = " ".join(report_of(late, snapshots={"until": "2024-07-23"}).notes)
     assert "Events end" not in told
 
