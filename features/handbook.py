@@ -26,6 +26,7 @@ from it. A cell is a measure in a window:
 | `events_life` | all that was known before as_of |
 | `events_q2` | the second quarter of the account's life, days [90, 180) since sign-up |
 | `served_28` | money per 30 days served on the day that ended 28 days before as_of |
+| `season_days_28` | hundredths of the last 28 days of all seats, each at the percent of its week's season, 25 to 100 |
 
 Without rows, sums and counts of names are 0 (it could have been seen, and nothing happened); firsts, lasts and largests
 are null (there is nothing they could be of), and so is every cell of stays while none is told. A window that had not

@@ -1,17 +1,19 @@
 """Season: how much the vendor's accounts use the product week by week, so that a holiday that all of them take is not
 told of one of them as a decline.
 
-The panel is every account that had signed up before the first of the `WEEKS` weeks that end at as_of: the same accounts
-in each of them, so their number, age and kind tell no season. A week's percent is their user days beside the median
-week's, and 100 where they are more, which may as well be growth. In August 2025 a vendor's accounts come to 74 user
-days where they had come to 100: as of 2025-09-01 those weeks have 74 %, and a seat in use on 3 of 5 days of theirs
-counts as one in use on 3 of 3.7. Without a panel, in a vendor's first quarter, every week has 100 %. Measured in
-docs/adr/0036.
+The panel is every account, open at as_of, that had signed up before the first of the `WEEKS` weeks that end there, and
+holds no more than a `MOST`th of their user days: a larger one would be a season of its own. A week's percent is the
+panel's user days beside those of its median week; at most 100, as a lively week may as well be growth, and at least
+`LEAST`, as a week without any is rather an outage. In August 2025 a vendor's accounts come to 74 user days where they
+had come to 100: as of 2025-09-01 those weeks have 74 %, and a seat in use on 3 of 5 days of theirs counts as one in use
+on 3 of 3.7. Growth of the panel more than six weeks ago makes the weeks before it slack. Without a panel, in a vendor's
+first quarter, every week has 100 %. Measured in docs/adr/0036.
 """
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, timedelta
 
 import duckdb
 import pyarrow as pa
@@ -21,41 +23,24 @@ from warehouse.engine import Stage, run_stages
 
 WEEKS = 12  # within the reach of a window, so that a night that starts from a fold has them
 DAYS = 7 * WEEKS
+MOST = 10
+LEAST = 25  # percent
 STEADY = 50  # user days that every week is given beside its own: a handful of users make no season
 USUAL = 100  # percent of a week of which nothing is known
 
 
-def season_stages(given: bool) -> list[Stage]:
-    """`season_weeks` (as_of, week, percent; week 1 is the last before as_of) unless it is given, from user_days,
-    accounts, dates and ages; and `season`, one row a date: week_1 to week_12, whole percents."""
-    weeks = ", ".join(f"({week})" for week in range(1, WEEKS + 1))
-    panel = f"""
-        SELECT as_of, floor((age - 1) / 7) + 1 AS week, sum(user_days) AS user_days
-        FROM ({asof.recent("use_days", "f.created_day, f.user_days, a.as_of, a.age")}) AS r
-        WHERE age <= {DAYS} AND date_diff('day', created_day, as_of) > {DAYS}
-        GROUP BY as_of, floor((age - 1) / 7) + 1"""
-    every = f"""
-        SELECT d.as_of, w.week, {STEADY} + coalesce(p.user_days, 0) AS user_days
-        FROM dates AS d CROSS JOIN (VALUES {weeks}) AS w(week)
-        LEFT JOIN ({panel}) AS p ON p.as_of = d.as_of AND p.week = w.week"""
-    made = [
-        Stage("use_days", _use_days()),
-        Stage("panel_weeks", every),
-        Stage(
-            "season_weeks",
-            "SELECT w.as_of, CAST(w.week AS BIGINT) AS week, "
-            f"CAST(least(round({USUAL} * CAST(w.user_days AS DOUBLE) / m.user_days), {USUAL}) AS BIGINT) AS percent "
-            "FROM panel_weeks AS w JOIN ("
-            "SELECT as_of, CAST(median(user_days) AS DOUBLE) AS user_days FROM panel_weeks GROUP BY as_of"
-            ") AS m ON m.as_of = w.as_of",
-        ),
-    ]
+def season_stages(given: bool, bounds: Iterable[int] = ()) -> list[Stage]:
+    """`season_weeks` (as_of, week, percent; week 1 is the last before as_of) unless it is given, from account_days,
+    accounts, dates and ages; and `season`, one row a date: week_1 to week_12, whole percents, and season_B of each of
+    the `bounds` B, `season_days` of that age."""
     columns = ", ".join(
         f"coalesce(max(CASE WHEN w.week = {week} THEN w.percent END), {USUAL}) AS week_{week}"
         for week in range(1, WEEKS + 1)
     )
-    pivoted = f"SELECT d.as_of, {columns} FROM dates AS d LEFT JOIN season_weeks AS w ON w.as_of = d.as_of"
-    return [*([] if given else made), Stage("season", f"{pivoted} GROUP BY d.as_of")]
+    pivoted = f"""SELECT d.as_of, {columns} FROM dates AS d
+        LEFT JOIN season_weeks AS w ON w.as_of = d.as_of GROUP BY d.as_of"""
+    counted = "".join(f", {season_days(bound)} AS season_{bound}" for bound in bounds)
+    return [*([] if given else _weeks()), Stage("season", f"SELECT s.*{counted} FROM ({pivoted}) AS s")]
 
 
 def season_days(age: str | int) -> str:
@@ -64,13 +49,47 @@ def season_days(age: str | int) -> str:
     return " + ".join((*within, f"{USUAL} * greatest({age} - {DAYS}, 0)"))
 
 
-def _use_days() -> str:
-    """User days of the vendor by the day their account signed up."""
-    created = "CAST(o.created_at AS DATE)"
-    return f"""
-        SELECT {created} AS created_day, f.day, f.known_day, CAST(sum(f.user_day) AS BIGINT) AS user_days
-        FROM user_days AS f JOIN accounts AS o ON o.account_id = f.account_id
-        WHERE f.user_day > 0 AND o.is_internal IS NOT TRUE GROUP BY {created}, f.day, f.known_day"""
+def _weeks() -> list[Stage]:
+    week = "CAST(floor((age - 1) / 7) + 1 AS BIGINT)"
+    rows = asof.recent("account_days", "f.account_id, f.user_days, a.as_of, a.age")
+    weeks = ", ".join(f"({number})" for number in range(1, WEEKS + 1))
+    return [
+        Stage(
+            "use_weeks",
+            f"""SELECT account_id, as_of, {week} AS week, CAST(sum(user_days) AS BIGINT) AS user_days
+                FROM ({rows}) AS r WHERE age <= {DAYS} AND user_days > 0 GROUP BY account_id, as_of, {week}""",
+        ),
+        Stage(
+            "used",
+            """SELECT account_id, as_of, CAST(sum(user_days) AS BIGINT) AS user_days
+               FROM use_weeks GROUP BY account_id, as_of""",
+        ),
+        Stage(
+            "panel",
+            f"""SELECT u.account_id, u.as_of, u.user_days
+                FROM used AS u JOIN ({asof.accounts_past("used")}) AS p ON p.account_id = u.account_id
+                  AND p.as_of = u.as_of JOIN accounts AS o ON o.account_id = u.account_id
+                WHERE p.tenure_days > {DAYS} AND NOT p.closed AND o.is_internal IS NOT TRUE""",
+        ),
+        Stage(
+            "panel_weeks",
+            f"""SELECT d.as_of, n.week, {STEADY} + coalesce(p.user_days, 0) AS user_days
+                FROM dates AS d CROSS JOIN (VALUES {weeks}) AS n(week) LEFT JOIN (
+                    SELECT u.as_of, u.week, sum(u.user_days) AS user_days FROM use_weeks AS u
+                    JOIN panel AS p ON p.account_id = u.account_id AND p.as_of = u.as_of
+                    JOIN (SELECT as_of, sum(user_days) AS user_days FROM panel GROUP BY as_of) AS w ON w.as_of = p.as_of
+                    WHERE {MOST} * p.user_days <= w.user_days GROUP BY u.as_of, u.week
+                ) AS p ON p.as_of = d.as_of AND p.week = n.week""",
+        ),
+        Stage(
+            "season_weeks",
+            f"""SELECT w.as_of, CAST(w.week AS BIGINT) AS week, CAST(greatest(least(
+                    round({USUAL} * CAST(w.user_days AS DOUBLE) / m.user_days), {USUAL}), {LEAST}) AS BIGINT) AS percent
+                FROM panel_weeks AS w JOIN (
+                    SELECT as_of, CAST(median(user_days) AS DOUBLE) AS user_days FROM panel_weeks GROUP BY as_of
+                ) AS m ON m.as_of = w.as_of""",
+        ),
+    ]
 
 
 SCHEMA = pa.schema([("as_of", pa.date32()), ("week", pa.int64()), ("percent", pa.int64())])
@@ -79,6 +98,12 @@ NO_SEASON = SCHEMA.empty_table()
 
 def season_at(con: duckdb.DuckDBPyConnection, as_of: date) -> pa.Table:
     """The relation `season_weeks` of one day, of a connection that sees accounts and user_days; sorted by week."""
-    before = [Stage("dates", f"SELECT DATE '{as_of}' AS as_of"), Stage("ages", asof.ages("user_days"))]
-    run_stages(con, [*before, *season_stages(given=False)[:-1]], lambda _: None)
+    days = f"""SELECT account_id, day, known_day, CAST(sum(user_day) AS BIGINT) AS user_days FROM user_days
+        WHERE day >= DATE '{as_of - timedelta(days=DAYS)}' GROUP BY account_id, day, known_day"""
+    before = [
+        Stage("dates", f"SELECT DATE '{as_of}' AS as_of"),
+        Stage("account_days", days),
+        Stage("ages", asof.ages("account_days")),
+    ]
+    run_stages(con, [*before, *_weeks()], lambda _: None)
     return con.sql("SELECT * FROM season_weeks ORDER BY week").to_arrow_table().cast(SCHEMA)

@@ -22,10 +22,11 @@ class Vendor:
 
     def later(self, days: int) -> Vendor:
         """What is known of it `days` after its as_of, if nothing was heard since: the same peers, and the season of the
-        weeks that still lie in reach. For a day before its own, of which it would know the future, nothing."""
+        weeks that still lie in reach, moved by whole weeks, the nearest. For a day before its own, of which it would
+        know the future, nothing."""
         if days < 0:
             return Vendor()
-        weeks = pc.add(self.season["week"], days // 7)
+        weeks = pc.add(self.season["week"], (days + 3) // 7)
         season = self.season.set_column(self.season.column_names.index("week"), "week", weeks)
         return Vendor(_dated(self.peers, days), _dated(season.filter(pc.less_equal(weeks, WEEKS)), days))
 

@@ -93,7 +93,7 @@ def stages(cells: Iterable[Cell], layout: Layout) -> list[Stage]:
         *summed("people"),
         *life_stages(life, layout),
         *summed("invoices"),
-        *(season_stages(layout.given) if "stays" in by else []),
+        *(season_stages(layout.given, _season_bounds(by["stays"])) if "stays" in by else []),
         *summed("stays"),
         *peers_stages(layout.given),
         Stage("account", asof.accounts_past()),
@@ -270,9 +270,6 @@ def _invoices(cells: list[Cell]) -> str:
 
 def _seated(cells: list[Cell]) -> str:
     """A stay covers a day, or so many season days of a window (features/season.py)."""
-    bounds = sorted({bound for one in cells if one.measure not in ON_A_DAY for bound in (one.low, one.high) if bound})
-    ages = {"season_start": "start_age", "season_end": "end_age"} | {f"season_{bound}": bound for bound in bounds}
-    counted = ", ".join(f"{season_days(age)} AS {name}" for name, age in ages.items())
     columns = []
     for one in cells:
         days = f"CASE WHEN {THERE.format(one.high)} THEN 1 ELSE 0 END"
@@ -281,8 +278,16 @@ def _seated(cells: list[Cell]) -> str:
             last = f"greatest(season_end, season_{one.low})" if one.low else "season_end"
             days = f"greatest({first} - {last}, 0)"
         columns.append(f"{one.of.op}({one.of.sql} * {days}) AS {one.name}")
-    rows = f"SELECT r.*, {counted} FROM ({asof.stays_past()}) AS r JOIN season AS s ON s.as_of = r.as_of"
+    ends = f"{season_days('start_age')} AS season_start, {season_days('end_age')} AS season_end"
+    bounds = "".join(f", season_{bound}" for bound in _season_bounds(cells))
+    rows = f"""SELECT r.account_id, r.as_of, start_age, end_age, {ends}{bounds}
+        FROM ({asof.stays_past()}) AS r JOIN season AS s ON s.as_of = r.as_of"""
     return f"SELECT {KEYS}, {', '.join(columns)} FROM ({rows}) AS r GROUP BY {KEYS}"
+
+
+def _season_bounds(cells: Iterable[Cell]) -> list[int]:
+    """Ages in days at which the windows of season days begin and end."""
+    return sorted({bound for one in cells if one.measure not in ON_A_DAY for bound in (one.low, one.high) if bound})
 
 
 def _cells(wanted: list[Cell], layout: Layout) -> str:

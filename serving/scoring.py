@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from features.season import NO_SEASON
 from models.errors import BundleRefused
 from serving import release
 from serving.why import keep
@@ -40,7 +39,7 @@ class Here:
     """The rows in the memory of this process, sorted by account_id."""
 
     features: pa.Table
-    season: pa.Table = field(default_factory=lambda: NO_SEASON)
+    season: pa.Table
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)

@@ -2,7 +2,7 @@
 
 An account drawn twice brings all its rows twice, so a replicate is a whole-number weight a row and no row is copied.
 Every candidate sees the same replicates, so differences between candidates are paired. Sorting happens once a
-candidate, and all replicates of it climb their ladders together.
+candidate, and all replicates of it climb their ladders together; of `bootstrap_money`, once a block of replicates.
 """
 
 from __future__ import annotations
@@ -120,22 +120,17 @@ def bootstrap(
 
 
 def bootstrap_money(scored: Scored, account: npt.NDArray[np.integer], replicates: int, seed: int) -> dict[str, Floats]:
-    """How a candidate orders money, and how far it is off by tenths, in the replicates of `bootstrap`: `money_figures`,
-    each (replicates,)."""
+    """How a candidate orders money in the replicates of `bootstrap`: `money_figures`, each (replicates,)."""
     blocks = [money_figures(scored, weight) for weight in replicate_weights(account, replicates, seed)]
     return {figure: np.concatenate([block[figure] for block in blocks]) for figure in blocks[0]} if blocks else {}
 
 
 def money_figures(scored: Scored, weight: Floats | None = None) -> dict[str, Floats]:
-    """gini and spearman of the money score; decile_mape of the money of those who made the move, where any is
-    stated."""
-    out = {
+    """gini and spearman of the money score."""
+    return {
         "gini": metrics.gini(scored.increment, scored.money_score, weight),
         "spearman": metrics.spearman(scored.increment, scored.money_score, weight),
     }
-    if scored.expected is not None:
-        out["decile_mape"] = metrics.decile_mape(scored.label * scored.increment.clip(min=0.0), scored.expected, weight)
-    return out
 
 
 def interval(values: Floats, value: float, level: float = LEVEL) -> Interval | None:

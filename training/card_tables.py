@@ -143,8 +143,8 @@ def money(evaluation: Document) -> str:
             "Money expected over money gained by the accounts that made the move: "
             f"**{with_interval(own[0], OF_MONEY, '.2f')}**. Normalised Gini of "
             f"the money {with_interval(own[0], 'gini', '.2f')}, rank correlation with it "
-            f"{with_interval(own[0], 'spearman', '.2f')}, gap by tenths "
-            f"{with_interval(own[0], 'decile_mape', '.0%')} of the money."
+            f"{with_interval(own[0], 'spearman', '.2f')}, gap by tenths {number(own[0]['decile_mape'], '.0%')} of the "
+            "money."
         )
     return "\n\n".join([*out, *_decision(evaluation)])
 

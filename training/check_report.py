@@ -32,6 +32,7 @@ SCHEMA_VERSION = 1
 GAP_DAYS = 7  # what stops so long before the rest has stopped for good
 SETTLED_DAYS = 90  # an event name that comes or goes so far from the ends came or went with a release
 OFTEN = 100  # events of a name that is worth a note
+SEATED = 0.95  # share of the accounts of whose seats is told, from which nothing is said
 FAST = 0.001  # share of events received before they happened that is worth a note
 
 
@@ -144,7 +145,7 @@ def _notes(report: CheckReport, grid: SnapshotParams) -> list[str]:
     else:
         out += [*_gaps(report, report.profile.days, grid), *_second_clock(report, report.profile.days)]
         out += _names(report, report.profile.days)
-    if (seated := report.profile.table("account_users").accounts) < report.profile.accounts:
+    if (seated := report.profile.table("account_users").accounts) < SEATED * report.profile.accounts:
         out.append(
             f"account_users tells of {seated:,} of {report.profile.accounts:,} accounts who belongs to them. Of the "
             "others nothing is known of seats, by which young accounts are told apart best. Deliver the table whole."

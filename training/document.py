@@ -19,7 +19,6 @@ SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
 # resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
 WITHOUT_INTERVAL = ("ece", "kl_to_truth")
-MONEY_FIGURES = ("gini", "spearman", "decile_mape")
 COMPARED = ("roc_auc", "pr_auc", "lift_10", f"revenue_captured_{CALLED}", "brier_skill", "log_loss")
 CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
 
@@ -87,22 +86,22 @@ def result(table: Measured, candidate: str) -> dict[str, Any]:
 
 
 def detail(table: Measured, candidate: str, replicates: int, seed: int) -> dict[str, Any]:
-    """The rest of the figures of a candidate: recall with the interval of the lift; how money is ordered, and how far
-    it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money gained by accounts that made the
-    move), with intervals of the champion alone."""
+    """The rest of the figures of a candidate: recall with the interval of the lift; how money is ordered, with the
+    champion's intervals; and how far it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money
+    gained by accounts that made the move), without one, as it is an absolute gap."""
     rows, scored = table.rows, table.rows.candidates[candidate]
     out: dict[str, Any] = {}
     for percent in PERCENTS:
         around, share = table.interval(candidate, f"lift_{percent}"), percent / 100
         out[f"recall_{percent}"] = written(table.figures[candidate][f"lift_{percent}"] * share)
         out[f"recall_{percent}_ci"] = None if around is None else pair((around[0] * share, around[1] * share))
-    figures = money_figures(scored)
     drawn = bootstrap_money(scored, rows.account, replicates, seed) if candidate == CHAMPION else {}
-    for figure in MONEY_FIGURES:
-        known = figure in figures and (figure != "decile_mape" or _states_money_of_the_move(rows, candidate))
-        value = float(figures[figure]) if known else math.nan
-        out[figure] = written(value)
-        out[f"{figure}_ci"] = pair(interval(drawn[figure], value)) if known and figure in drawn else None
+    for figure, value in money_figures(scored).items():
+        out[figure] = written(float(value))
+        out[f"{figure}_ci"] = pair(interval(drawn[figure], float(value))) if figure in drawn else None
+    out["decile_mape"] = None
+    if scored.expected is not None and _states_money_of_the_move(rows, candidate):
+        out["decile_mape"] = written(metrics.decile_mape(rows.label * rows.increment.clip(min=0.0), scored.expected))
     return out
 
 

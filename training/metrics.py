@@ -91,26 +91,19 @@ def _ranks(value: Floats, weight: Floats) -> Floats:
     ranking = Ranking.of(-value)
     reach = np.cumsum(weight[ranking.order], axis=0)
     ends = reach[ranking.ends]
-    out = np.empty_like(reach)
+    out = np.empty(reach.shape)
     out[ranking.order] = np.repeat((ends + _shifted(ends) - reach[-1]) / 2, np.diff(ranking.ends, prepend=-1), axis=0)
     return out
 
 
-def decile_mape(money: Floats, expected: Floats, weight: Floats | None = None) -> Floats:
+def decile_mape(money: Floats, expected: Floats) -> float:
     """Absolute gap between money seen and money expected, summed over ten equal parts by `expected`, over the money
     seen in them (absolute). The error of a part counts by its money, so a part in which nobody grew divides by nothing.
     nan where there is no money."""
-    if weight is not None and weight.ndim > 1:
-        return np.array([decile_mape(money, expected, one) for one in weight.T])
-    order = np.argsort(expected, kind="stable")
-    once = np.ones(len(order)) if weight is None else weight[order]
-    reach = np.append(0.0, np.cumsum(once))
-    parts, more = divmod(int(reach[-1]), DECILES)
-    borders = np.append(0, np.cumsum(parts + (np.arange(DECILES) < more)))
-    seen, said = (
-        np.diff(np.interp(borders, reach, np.append(0.0, np.cumsum(once * of[order])))) for of in (money, expected)
-    )
-    return ratio(np.abs(said - seen).sum(), np.abs(seen).sum())
+    parts = equal_parts(expected, DECILES)
+    seen = np.array([money[part].sum() for part in parts])
+    said = np.array([expected[part].sum() for part in parts])
+    return float(ratio(np.abs(said - seen).sum(), np.abs(seen).sum()))
 
 
 def brier(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:

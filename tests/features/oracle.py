@@ -7,7 +7,7 @@ it is before that midnight. Counts and sums of amounts are exact (int, Decimal);
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -281,25 +281,30 @@ def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]
 
 
 def _season(history: History, midnight: datetime) -> defaultdict[int, Fraction]:
-    """What a day counts, by its age: its week beside the median of twelve, in whole percents up to 100."""
-    panel = {
+    """What a day counts, by its age: its week beside the median of twelve, in whole percents from 25 to 100."""
+    used: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    old = {
         row["account_id"]
         for row in history.accounts
         if not row["is_internal"] and (midnight.date() - row["created_at"].date()).days > 84
+        if row.get("closed_at") is None or row["closed_at"] >= midnight
     }
-    used = {
-        (row["account_id"], row["user_id"], row["occurred_at"].date())
+    pairs = {
+        (row["account_id"], row["user_id"], (midnight.date() - row["occurred_at"].date()).days)
         for row in history.events
-        if row["account_id"] in panel and row["user_id"] is not None
+        if row["account_id"] in old and row["user_id"] is not None
         if row["occurred_at"] < midnight and row["received_at"] < midnight
     }
-    weeks = [50] * 12
-    for _, _, day in used:
-        if (age := (midnight.date() - day).days) <= 84:
-            weeks[(age - 1) // 7] += 1
+    for account_id, _, age in pairs:
+        if age <= 84:
+            used[account_id][(age - 1) // 7] += 1
+    whole = sum(weeks.total() for weeks in used.values())
+    panel = [weeks for weeks in used.values() if 10 * weeks.total() <= whole]
+    weeks = [50 + sum(one[week] for one in panel) for week in range(12)]
     counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
     for age in range(1, 85):
-        counts[age] = Fraction(min(math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5), 100), 100)
+        percent = math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5)
+        counts[age] = Fraction(max(25, min(percent, 100)), 100)
     return counts
 
 

@@ -14,6 +14,7 @@ from features.rollup import roll_up
 from features.season import season_at
 from features.vendor import Vendor
 from tests.features.histories import DAY, DEFINITIONS, History, account, at, event, spine, stay, warehouse
+from tests.features.oracle import portrait
 
 AS_OF = date(2024, 9, 1)
 MIDNIGHT = at(AS_OF)
@@ -101,8 +102,62 @@ def test_growth_makes_no_season() -> None:
 
 
 def test_a_handful_of_users_make_no_season() -> None:
-    one = History([account()], [event(MIDNIGHT - age * DAY) for age in range(8, 85)])
-    assert percents(one) == [88, *[100] * 11]  # (0 + 50) / (7 + 50): its only user stayed away for a week
+    few = [account(f"a{number}") for number in range(10)]
+    used = [event(MIDNIGHT - age * DAY, account_id=one["account_id"]) for one in few for age in range(8, 85, 7)]
+    assert percents(History(few, used)) == [83, *[100] * 11]  # (0 + 50) / (10 + 50): ten users stayed away for a week
+
+
+def test_a_week_in_which_nobody_could_use_it_counts_a_quarter() -> None:
+    outage = vendor()
+    kept = [row for row in outage.events if row["occurred_at"] < MIDNIGHT - 7 * DAY]
+    more = [
+        event(MIDNIGHT - age * DAY, account_id=name, user_id=f"more{user}")
+        for name in OLD
+        for user in range(20)
+        for age in range(8, 85)
+    ]
+    history = replace(outage, events=kept + more)
+    assert percents(history) == [25, *[100] * 11]
+    assert row_of(history, "young")["seat_use_7d"] == 0
+
+
+def test_the_decline_of_one_of_the_panel_is_told_of_it_and_of_nobody_else() -> None:
+    calm = vendor()
+    large = [
+        event(MIDNIGHT - age * DAY, account_id="old0", user_id=f"u{user}")
+        for user in range(300)
+        for age in range(1, 85)
+        if age > 28 or user % 2
+    ]
+    seats = [stay(MIDNIGHT - 365 * DAY, account_id="old0", user_id=f"u{user}") for user in range(4, 300)]
+    declined = calm.plus(History([], large, [], seats))
+    assert percents(declined) == [100] * 12
+    assert row_of(declined, "old0")["seat_use_28d"] == pytest.approx(0.5, abs=0.02)
+    assert [row_of(declined, "young")[name] for name in SEATS] == [row_of(calm, "young")[name] for name in SEATS]
+
+
+def test_accounts_that_close_make_no_season() -> None:
+    calm = vendor()
+    gone = {name: {"closed_at": MIDNIGHT - 28 * DAY} for name in OLD[:10]}
+    accounts = [row | gone.get(row["account_id"], {}) for row in calm.accounts]
+    events = [
+        row
+        for row in calm.events
+        if row["account_id"] not in gone or row["occurred_at"] < gone[row["account_id"]]["closed_at"]
+    ]
+    assert percents(replace(calm, accounts=accounts, events=events)) == [100] * 12
+
+
+@pytest.mark.parametrize("rest", [0, 2, 3])
+def test_a_season_that_moves_features_is_recomputed_in_plain_python(rest: int) -> None:
+    late = [event(MIDNIGHT - age * DAY, account_id="old3", user_id="u9", received_at=MIDNIGHT) for age in range(1, 40)]
+    history = vendor(rest).plus(History([], late, [], [stay("2024-08-20", "2024-08-29", "young", user_id="u99")]))
+    for as_of in (AS_OF, AS_OF + 5 * DAY):
+        for name in ("old3", "young"):
+            said, told = row_of(history, name, as_of=as_of), portrait(history, name, as_of, DEFINITIONS)
+            assert told is not None
+            for one in SEATS:
+                assert said[one] == pytest.approx(float(told[one]), rel=1e-12), one  # type: ignore[arg-type]
 
 
 def test_a_request_of_a_later_day_is_set_beside_the_weeks_that_are_known() -> None:
@@ -111,6 +166,8 @@ def test_a_request_of_a_later_day_is_set_beside_the_weeks_that_are_known() -> No
     assert whole.later(0).season.equals(whole.season)
     later = {row["week"]: row["percent"] for row in whole.later(9).season.to_pylist()}
     assert (sorted(later), later[2], later[4], later[5]) == ([*range(2, 13)], 53, 53, 100)
+    assert [row["week"] for row in whole.later(3).season.to_pylist()] == [*range(1, 13)]
+    assert [row["week"] for row in whole.later(4).season.to_pylist()] == [*range(2, 13)]
     assert whole.later(-1).season.num_rows == 0
     told = [row_of(history.only("young"), "young", whole.later(days))["seat_use_28d"] for days in (0, -1)]
     assert told[0] == row_of(history, "young")["seat_use_28d"] > told[1]
