@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.cluster import standalone
-from features.build import build_features, feature_stages, features_of, features_stage, open_vendor
+from features.build import HISTORY, build_features, feature_stages, features_of, features_stage, open_vendor
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark, plan
 from features.snapshots import SnapshotParams, everyone, snapshots_stage
@@ -28,7 +28,7 @@ from models.boosting import BoosterParams
 from serving.database import open_database
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
-from tests.features.histories import AS_OFS, DEFINITIONS, History, account, event, invoice, spine_of, warehouse
+from tests.features.histories import AS_OFS, DEFINITIONS, History, account, event, invoice, spine_of, stay, warehouse
 from tests.features.nights import land
 from training.dataset import Dataset
 from training.fit import fit_scorer
@@ -95,7 +95,7 @@ def test_spark_says_what_duckdb_says_in_every_world(spark: Any, world: str, tmp_
 
 
 def test_spark_sees_late_rows_as_duckdb_does(spark: Any, tmp_path: Path) -> None:
-    """Several dates at once, rows received late, users in two accounts, a leap day, money of all sorts."""
+    """Several dates at once, rows received late, users in two accounts, a leap day, money of all sorts, seats."""
     history = History(
         [account("a1", employees=40), account("a2", "2023-12-02"), account("a3", "2024-02-29")],
         [
@@ -111,12 +111,13 @@ def test_spark_sees_late_rows_as_duckdb_does(spark: Any, tmp_path: Path) -> None
             invoice("2024-02-01", 900, "a2", period_start="2024-02-01", period_end="2025-02-01"),
             invoice("2024-02-20", "-10", "a2", kind="credit"),
         ],
+        [stay("2024-01-02", account_id="a1"), stay("2024-01-02", "2024-02-25", "a2"), stay("2024-03-01", None, "a3")],
     )
     workspace = land(history, Workspace(tmp_path))
     rows = spine_of(history, AS_OFS)
     with warehouse(history) as con:
         here = build_features(con, rows, DEFINITIONS)
-    for table in ("accounts", "events", "revenue"):
+    for table in ("accounts", *HISTORY):
         files = [str(file) for file in table_files(workspace.warehouse, table)]
         spark.read.parquet(*files).createOrReplaceTempView(table)
     spark.createDataFrame(rows).createOrReplaceTempView("given_spine")
@@ -198,6 +199,9 @@ def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(
         assert one.schema == other.schema
         assert one.num_rows > 300
         assert not differences(*(table.drop_columns(["reasons"] * (name == "scores")) for table in (one, other)))
+    seasons = [pq.read_table(live / "season.parquet") for live in (here, there)]
+    assert seasons[0].num_rows == 12
+    assert seasons[0].equals(seasons[1])
     told = [{row["account_id"]: json.loads(row["why_changed"]) for row in explained(live)} for live in (here, there)]
     assert told[0].keys() == told[1].keys()
     assert len(told[0]) > 300

@@ -153,6 +153,21 @@ def test_what_deserves_a_look_is_said(tmp_path: Path) -> None:
     assert "Events end" not in told
 
 
+def test_seats_are_asked_for_until_nearly_every_account_has_them(tmp_path: Path) -> None:
+    names = [f"a{n}" for n in range(20)]
+    for told, asked in ((18, True), (19, False)):
+        seats = [{"account_id": name, "user_id": "u1", "valid_from": "2024-03-01T00:00:00Z"} for name in names[:told]]
+        raw = write_raw(
+            tmp_path / f"raw{told}",
+            [account(name) for name in names],
+            [event(name, "2024-03-01T09:00:00Z") for name in names],
+            [invoice("a1", "2024-05-01T00:00:00Z", 10)],
+            account_users=seats,
+        )
+        said = " ".join(report_of(raw).notes)
+        assert (f"account_users tells of {told} of 20 accounts" in said) == ("account_users tells" in said) == asked
+
+
 def test_billing_data_that_stop_before_usage_are_told_of(tmp_path: Path) -> None:
     """Invoices of April and May, usage to 22 July: 81 days without one, where 30 were the rule."""
     raw, monthly = folder(tmp_path), [invoice("a1", f"2024-{month:02}-01T00:00:00Z") for month in (3, 4, 5)]
