@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.peers import NO_PEERS
-from features.season import NO_SEASON, WEEKS
+from features.peers import NO_PEERS, peers_at
+from features.season import NO_SEASON, WEEKS, season_at
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,11 @@ class Vendor:
             con.unregister(f"given_{name}")
 
 
+def vendor_at(con: duckdb.DuckDBPyConnection, as_of: date) -> Vendor:
+    """As of one day, of a connection that sees accounts, user_days and revenue_days."""
+    return Vendor(peers_at(con, as_of), season_at(con, as_of))
+
+
 def _dated(table: pa.Table, days: int) -> pa.Table:
-    place = table.column_names.index("as_of")
-    dates = [date.fromordinal(day.toordinal() + days) for day in table["as_of"].to_pylist()]
-    return table.set_column(place, "as_of", pa.array(dates, pa.date32()))
+    dates = pc.add(table["as_of"].cast(pa.int32()), pa.scalar(days, pa.int32())).cast(pa.date32())
+    return table.set_column(table.column_names.index("as_of"), "as_of", dates)

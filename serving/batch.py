@@ -17,13 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
-from features.build import features_at, open_vendor
+from features.build import build_features, open_history, open_vendor
 from features.peers import peers_at
 from features.rollup import roll_up_revenue
-from features.season import season_at
 from features.snapshots import everyone
 from features.upkeep import update
-from features.vendor import Vendor
+from features.vendor import Vendor, vendor_at
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
@@ -86,14 +85,16 @@ def score(
                 raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
             tonight: Tonight
             if master is None:
-                tonight = Here(features_at(con, workspace, spine, scorer.definitions), season_at(con, as_of))
+                layout = open_history(con, workspace, scorer.definitions, as_of, as_of)
+                vendor = vendor_at(con, as_of)  # made once: tonight's features stand beside it, and requests will
+                tonight = Here(build_features(con, spine, scorer.definitions, layout, vendor=vendor))
             else:
                 from serving.distributed import on_spark  # pyspark is an extra
 
                 roll_up_revenue(con, scorer.definitions)  # of which peers are made
-                tonight = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
+                tonight = spread = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
+                vendor = Vendor(peers_at(con, as_of), spread.season)
             scores, kept = tonight.scored(scorer, bundle)
-            vendor = Vendor(peers_at(con, as_of), tonight.season)
             about = _account_columns(con, scores["account_id"])
         refuse_non_finite(scores)
         ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))

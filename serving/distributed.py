@@ -46,6 +46,7 @@ class Spread:
 
     @property
     def season(self) -> pa.Table:
+        """The vendor's, of that night (features/season.py)."""
         weeks = self.frame.sparkSession.table("season_weeks").toArrow()
         return weeks.select(SCHEMA.names).sort_by("week").cast(SCHEMA)
 

@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 class Tonight(Protocol):
     """The feature rows of every account as of one night."""
 
-    @property
-    def season(self) -> pa.Table:
-        """The vendor's, as of that night (features/season.py)."""
-
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
 
@@ -39,7 +35,6 @@ class Here:
     """The rows in the memory of this process, sorted by account_id."""
 
     features: pa.Table
-    season: pa.Table
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)

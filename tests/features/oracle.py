@@ -7,16 +7,15 @@ it is before that midnight. Counts and sums of amounts are exact (int, Decimal);
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
-from statistics import median
 from typing import Any
 
 from features.catalogue import Definitions
 from tests.features.histories import History, Row, at
+from tests.features.oracle_season import season_of
 
 Value = int | float | Decimal | Fraction | str | None
 MONTH = 30  # a run-rate is money per 30 days
@@ -261,7 +260,7 @@ def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]
         key, end = (row["user_id"], row["valid_from"].date()), row["valid_to"]
         ends = [day for day in (told.get(key), end and end.date()) if day is not None]
         told[key] = min(ends, default=None)
-    today, said, season = midnight.date(), dict[str, Value](), _season(history, midnight)
+    today, said, season = midnight.date(), dict[str, Value](), season_of(history, midnight)
 
     def there(day: date) -> int:
         return sum(first <= day and (end is None or end > day) for (_, first), end in told.items())
@@ -278,34 +277,6 @@ def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]
                 day += timedelta(days=1)
         said[f"seat_use_{name}"] = _ratio(out[f"user_days_{name}"], days)
     return said
-
-
-def _season(history: History, midnight: datetime) -> defaultdict[int, Fraction]:
-    """What a day counts, by its age: its week beside the median of twelve, in whole percents from 25 to 100."""
-    used: defaultdict[str, Counter[int]] = defaultdict(Counter)
-    old = {
-        row["account_id"]
-        for row in history.accounts
-        if not row["is_internal"] and (midnight.date() - row["created_at"].date()).days > 84
-        if row.get("closed_at") is None or row["closed_at"] >= midnight
-    }
-    pairs = {
-        (row["account_id"], row["user_id"], (midnight.date() - row["occurred_at"].date()).days)
-        for row in history.events
-        if row["account_id"] in old and row["user_id"] is not None
-        if row["occurred_at"] < midnight and row["received_at"] < midnight
-    }
-    for account_id, _, age in pairs:
-        if age <= 84:
-            used[account_id][(age - 1) // 7] += 1
-    whole = sum(weeks.total() for weeks in used.values())
-    panel = [weeks for weeks in used.values() if 10 * weeks.total() <= whole]
-    weeks = [50 + sum(one[week] for one in panel) for week in range(12)]
-    counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
-    for age in range(1, 85):
-        percent = math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5)
-        counts[age] = Fraction(max(25, min(percent, 100)), 100)
-    return counts
 
 
 def _per_day(out: dict[str, Value]) -> dict[str, Value]:

@@ -16,10 +16,8 @@ from features import engagement, journey, revenue, seats, usage
 from features.build import build_features
 from features.build import features_of as raw_features_of
 from features.feature import Feature
-from features.peers import peers_at
 from features.rollup import roll_up
-from features.season import season_at
-from features.vendor import Vendor
+from features.vendor import Vendor, vendor_at
 from tests import builders
 from tests.features.histories import (
     ANCHOR,
@@ -55,7 +53,7 @@ def features_of(history: History, rows: pa.Table, vendor: Vendor | None = None) 
 def vendor_of(history: History, as_of: date) -> Vendor:
     with warehouse(history) as con:
         roll_up(con, DEFINITIONS)
-        return Vendor(peers_at(con, as_of), season_at(con, as_of))
+        return vendor_at(con, as_of)
 
 
 def bytes_of(table: pa.Table) -> bytes:

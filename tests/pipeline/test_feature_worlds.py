@@ -15,12 +15,10 @@ import pytest
 
 from features.build import HISTORY, build_features, features_at, open_vendor
 from features.catalogue import Definitions
-from features.peers import peers_at
 from features.rollup import roll_up
-from features.season import season_at
 from features.snapshots import everyone
 from features.upkeep import update
-from features.vendor import Vendor
+from features.vendor import Vendor, vendor_at
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from warehouse.engine import connect
@@ -57,7 +55,7 @@ def test_training_night_and_request_see_the_same_bytes(vendor: Workspace) -> Non
     with open_vendor(vendor) as con:  # the night: days since the fold, and the fold
         asked = everyone(con, night).slice(0, ASKED)
         at_night = features_at(con, vendor, asked, definitions)
-        whole = Vendor(peers_at(con, night), season_at(con, night))
+        whole = vendor_at(con, night)
     with connect(vendor.warehouse) as con:  # training: all of history, several dates
         open_warehouse(con, vendor.warehouse)
         dates = [date(night.year, month, 1) for month in range(1, night.month)] or [date(night.year - 1, 10, 1)]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from features.season import NO_SEASON
 from models.scorer import Scorer
 from serving import release
 from serving.batch import ScoreParams, _counts, rank
@@ -20,7 +19,7 @@ JUMPED = "a00007"
 def night(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> release.Release:
     """A release of `features` by `bundle`, as the batch makes it but for the warehouse."""
     features = features.set_column(1, "as_of", pa.array([as_of] * len(features), pa.date32()))
-    scorer, tonight = Scorer.load(bundle), Here(features, NO_SEASON)
+    scorer, tonight = Scorer.load(bundle), Here(features)
     scores, kept = tonight.scored(scorer, bundle)
     assert kept is not None
     about = pa.table({name: [None] * len(scores) for name in ("owner", "channel", "country", "industry")})

@@ -1,0 +1,39 @@
+"""The season of a vendor recomputed from raw rows in plain Python; part of tests/features/oracle.py."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from datetime import datetime
+from fractions import Fraction
+from statistics import median
+
+from tests.features.histories import History
+
+
+def season_of(history: History, midnight: datetime) -> defaultdict[int, Fraction]:
+    """What a day counts, by its age: its week beside the median of twelve, in whole percents from 25 to 100."""
+    used: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    old = {
+        row["account_id"]
+        for row in history.accounts
+        if not row["is_internal"] and (midnight.date() - row["created_at"].date()).days > 84
+        if row.get("closed_at") is None or row["closed_at"] >= midnight
+    }
+    pairs = {
+        (row["account_id"], row["user_id"], (midnight.date() - row["occurred_at"].date()).days)
+        for row in history.events
+        if row["account_id"] in old and row["user_id"] is not None
+        if row["occurred_at"] < midnight and row["received_at"] < midnight
+    }
+    for account_id, _, age in pairs:
+        if age <= 84:
+            used[account_id][(age - 1) // 7] += 1
+    whole = sum(weeks.total() for weeks in used.values())
+    panel = [weeks for weeks in used.values() if 10 * weeks.total() <= whole]
+    weeks = [50 + sum(one[week] for one in panel) for week in range(12)]
+    counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
+    for age in range(1, 85):
+        percent = math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5)
+        counts[age] = Fraction(max(25, min(percent, 100)), 100)
+    return counts
