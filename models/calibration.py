@@ -14,6 +14,7 @@ from scipy.optimize import brentq, minimize
 from scipy.special import expit
 
 BETA_FROM = 100  # positives from which slopes are fitted; below, the level alone
+CERTAIN = 2.0  # standard errors of a gain on later rows, for which something is changed (docs/adr/0038)
 LIMIT = 1.0  # most that the level may move, in log-odds
 
 
@@ -79,8 +80,13 @@ def losses(log_odds: np.ndarray, label: np.ndarray) -> np.ndarray:
     return np.asarray(np.logaddexp(0, log_odds) - label * log_odds)
 
 
+def beyond_luck(gain: np.ndarray) -> bool:
+    """Whether the mean of paired gains (n,) is above 0 by more than `CERTAIN` of its standard errors. By one of them
+    luck passes every sixth time, and of several rivals one nearly always does."""
+    return bool(gain.mean() > CERTAIN * gain.std() / np.sqrt(len(gain)))
+
+
 def helps(calibration: Calibration, log_odds: np.ndarray, label: np.ndarray) -> bool:
-    """Whether it lowers the log-loss on this (later) window, by more than a standard error of the paired difference: a
-    level learned from a few dozen events is mostly their luck."""
-    gain = losses(log_odds, label) - losses(calibration(log_odds), label)
-    return bool(gain.mean() > gain.std() / np.sqrt(len(gain)))
+    """Whether it lowers the log-loss on this (later) window beyond luck: a level learned from a few dozen events is
+    mostly their luck."""
+    return beyond_luck(losses(log_odds, label) - losses(calibration(log_odds), label))

@@ -35,7 +35,7 @@ def hazard_from_json(said: dict[str, Any], name: str, boosters: Mapping[str, lgb
         return LogisticHazard.from_json(said)
     if kind == "average":
         parts = tuple((weight, hazard_from_json(part, name, boosters)) for weight, part in said["parts"])
-        return Average(parts, said["level"])
+        return Average(parts, said["level"], said["youth"], said["clock"], tuple(said["first"]))
     if kind == "boosted":
         wanted = [f"{name}.{number}" for number in range(said["seeds"])]
         if missing := [label for label in wanted if label not in boosters]:

@@ -63,7 +63,7 @@ class Fitted:
 
         def of(hazard: Hazard) -> np.ndarray:
             if isinstance(hazard, Average):
-                return hazard.of([of(part) for _, part in hazard.parts])
+                return hazard.of([of(part) for _, part in hazard.parts], rows)
             if id(hazard) not in said:
                 said[id(hazard)] = hazard.log_odds(rows)
             return said[id(hazard)]

@@ -16,7 +16,7 @@ from models.average import average
 from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.hazard import EDGES, STARTS, Fit, Hazard, Never, PersonPeriods, chance, said_of
-from models.logistic import fit_logistic_hazard
+from models.logistic import CLOCK, fit_logistic_hazard
 
 SNAPSHOTS = 80_000  # that the teacher is asked about, each in one interval
 PUPIL = {
@@ -60,7 +60,10 @@ def distilled(
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 5 // 3})
     fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
     trees = fit.hazard
-    return average(taught, Fit(trees, said_of(trees, matrix, taught)), linear, weights=(PART, 1 - PART))
+    members = (Fit(trees, said_of(trees, matrix, taught)), linear)
+    clock = names.index(CLOCK)
+    age = matrix[taught.row, clock]
+    return average(taught, *members, weights=(PART, 1 - PART), age=age, clock=clock)
 
 
 def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from models.calibration import Calibration, fit_calibration, helps, losses
+from models.calibration import Calibration, beyond_luck, fit_calibration, helps, losses
 from models.hazard import EDGES
 from models.increment import Amount
 from training.dataset import TARGETS, Dataset
@@ -98,7 +98,7 @@ def choose(windows: Sequence[Window], fitted: Fitted, expanded: int) -> Choice:
 
 def _best(windows: Sequence[Window], learners: list[str]) -> tuple[str, str]:
     """The one of `learners` of the least log-loss on expansion in the newest two windows in which the first of them had
-    its say; the first unless another is better by more than a standard error of the paired difference."""
+    its say; the first unless another is better beyond luck."""
     default = learners[0]
     recent = [window for window in windows if default in window.trial.log_odds][-2:]
     if not recent:
@@ -108,8 +108,7 @@ def _best(windows: Sequence[Window], learners: list[str]) -> tuple[str, str]:
         for learner in learners
     }
     best = min(learners, key=lambda learner: told[learner].mean())
-    gap = told[default] - told[best]
-    if gap.mean() <= gap.std() / np.sqrt(len(gap)):
+    if not beyond_luck(told[default] - told[best]):
         best = default
     figures = ", ".join(f"{learner} {told[learner].mean():.5f}" for learner in learners)
     return best, f"log-loss at earlier origins: {figures}"

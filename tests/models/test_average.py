@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
 import pytest
 
-from models.average import Average, average
+from models.average import Average, average, young
 from models.errors import BundleRefused
 from models.files import boosters_of, hazard_from_json
-from models.hazard import LOG_MONTHS, Fit, Hazard, Never, chance
+from models.hazard import LOG_MONTHS, REASON_INTERVAL, Fit, Hazard, Never, PersonPeriods, chance
 from tests.models.made_features import LABELS, QUICK, dataset, feature_rows
 from training.fit import Fitted, fit_all, taught_by
 
@@ -89,3 +90,68 @@ def test_what_all_learners_say_at_once_is_what_each_says(told: tuple[Fitted, np.
     for learner, by_target in told[0].hazards.items():
         for target, hazard in by_target.items():
             assert np.array_equal(said[learner][target], hazard.log_odds(told[1])), (learner, target)
+
+
+@dataclass(frozen=True)
+class Stated:
+    """Says what its first column says, of a month."""
+
+    def log_odds(self, matrix: np.ndarray) -> np.ndarray:
+        return matrix[:, :1] + LOG_MONTHS
+
+    def at(self, matrix: np.ndarray, interval: int) -> np.ndarray:
+        return self.log_odds(matrix)[:, interval]
+
+    def raw(self, matrix: np.ndarray) -> np.ndarray:
+        return self.at(matrix, REASON_INTERVAL)
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        return np.column_stack([self.raw(matrix), np.zeros(len(matrix))])
+
+    def to_json(self) -> dict[str, str]:
+        return {"kind": "stated"}
+
+
+@dataclass(frozen=True)
+class Lacking:
+    """Chances of which a mean of log-odds says too little of the young and, in the first interval, the same of all."""
+
+    taught: PersonPeriods
+    age: np.ndarray
+    said: np.ndarray
+    true: np.ndarray
+
+
+@pytest.fixture(scope="module")
+def lacking() -> Lacking:
+    rng, n = np.random.default_rng(5), 60_000
+    interval, age = rng.integers(0, 4, n), rng.integers(7, 600, n).astype(float)
+    said = rng.normal(-4, 1.2, n) + LOG_MONTHS[interval]
+    first = interval == 0
+    true = said + 0.2 * young(age) + first * 0.3 * (said - LOG_MONTHS[0] + 4) - first * 0.4
+    label = (rng.random(n) < chance(true)).astype(float)
+    rows = PersonPeriods(np.arange(n), interval, label, np.full(n, 3.0), np.ones(n))
+    return Lacking(rows, age, said, true)
+
+
+def test_it_learns_what_its_mean_lacks_of_the_young_and_of_the_first_interval(lacking: Lacking) -> None:
+    found = average(lacking.taught, Fit(Stated(), lacking.said), age=lacking.age, clock=1)
+    assert isinstance(found, Average)
+    assert found.youth == pytest.approx(0.2, abs=0.05)
+    assert found.first[1] == pytest.approx(1.3, abs=0.07)
+    matrix = np.column_stack([lacking.said - LOG_MONTHS[lacking.taught.interval], lacking.age])
+    moved = found.log_odds(matrix)[np.arange(len(matrix)), lacking.taught.interval]
+    assert np.abs(moved - lacking.true).mean() < np.abs(lacking.said - lacking.true).mean() / 3
+    assert chance(moved).sum() == pytest.approx(lacking.taught.label.sum(), rel=1e-6)
+    for interval in range(len(LOG_MONTHS)):
+        assert np.array_equal(found.at(matrix, interval), found.log_odds(matrix)[:, interval])
+
+
+def test_what_is_added_to_the_young_is_explained_by_their_age_and_kept_as_text(lacking: Lacking) -> None:
+    found = average(lacking.taught, Fit(Stated(), lacking.said), age=lacking.age, clock=1)
+    matrix = np.column_stack([np.zeros(3), [10.0, 200.0, np.nan]])
+    assert found.raw(matrix) - found.contributions(matrix).sum(axis=1) == pytest.approx(np.full(3, found.level))
+    assert found.contributions(matrix)[:, 1] == pytest.approx([found.youth * np.log(12), 0, 0])
+    assert np.array_equal(found.raw(matrix), found.at(matrix, REASON_INTERVAL))
+    told = json.loads(json.dumps(found.to_json()))
+    assert Average(found.parts, told["level"], told["youth"], told["clock"], tuple(told["first"])) == found

@@ -12,13 +12,13 @@ from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.files import boosters_of, hazard_from_json
 from models.hazard import Fit, Hazard, Never, PersonPeriods, person_periods
-from models.logistic import fit_logistic_hazard
+from models.logistic import CLOCK, fit_logistic_hazard
 from tests.models.made_features import days_or_never
 from training.ceiling import divergence
 from training.teacher import distilled
 
 PARAMS = BoosterParams(seeds=1, monotone=())
-NAMES = [f"sign_{k}" for k in range(40)]
+NAMES = [*(f"sign_{k}" for k in range(40)), CLOCK]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Made:
 def made() -> Made:
     rng, n = np.random.default_rng(2), 6_000
     state = rng.normal(0, 1, n)
-    signs = np.exp(state[:, None] + rng.normal(0, 2.5, (n, len(NAMES))))
+    signs = np.exp(state[:, None] + rng.normal(0, 2.5, (n, len(NAMES) - 1)))
+    signs = np.column_stack([signs, rng.integers(7, 700, n)])
     rate = 0.0003 * np.exp(1.5 * state)
     day = rng.exponential(1 / rate).astype(int)
     seen = days_or_never(day, day < 360)
