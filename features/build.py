@@ -53,16 +53,25 @@ def build_features(
         definitions: the ladder and the meaning of event names.
         layout: of the daily rows that `con` sees already (features.daily.open_daily); null: they are made of the
             events.
-        vendor: what its accounts together tell, from a caller that knows more of them than `con` does; null: it is
-            computed from `con`.
+        vendor: what its accounts together tell, from a caller that knows more of them than `con` does, as of the one
+            date of the spine; null: it is computed from `con`.
         say: is told the stage at work.
 
     Returns:
         account_id, as_of and one column a feature (float64; strings for categories), sorted by account and date.
         Null means what the catalogue says of the feature.
+
+    Raises:
+        ValueError: `vendor` is of another day than a row of the spine.
     """
     layout = layout or roll_up(con, definitions)
     if vendor is not None:
+        asked, told = set(spine["as_of"].unique().to_pylist()), vendor.days
+        if told and asked - told:
+            raise ValueError(
+                f"features as of {', '.join(map(str, sorted(asked - told)))}, beside a vendor as of "
+                f"{', '.join(map(str, sorted(told)))}: bring it to that day by Vendor.later."
+            )
         layout = replace(layout, given=True)
         vendor.register(con)
     con.register("spine_rows", spine)

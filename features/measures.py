@@ -145,7 +145,9 @@ def refusal(cell: Cell) -> str | None:
         )
     if measure.rows == "people" and life:
         return "what each user did is told for windows only"
-    if measure.anew and (cell.quarter or (life and measure.name in ON_A_DAY)):
+    if measure.name in ON_A_DAY and (life or cell.low):
+        return f"{measure.name} is told of one day: {measure.name}_28 is of the day that ended 28 days before as_of"
+    if measure.anew and cell.quarter:
         return f"{measure.rows} are told for windows and for life"
     if not measure.anew and cell.high is not None and cell.high > REACH:
         return f"it looks back more than {REACH} days; use _life or a quarter of life"

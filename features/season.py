@@ -1,13 +1,13 @@
 """Season: how much the vendor's accounts use the product week by week, so that a holiday that all of them take is not
 told of one of them as a decline.
 
-The panel is every account, open at as_of, that had signed up before the first of the `WEEKS` weeks that end there, and
-holds no more than a `MOST`th of their user days: a larger one would be a season of its own. A week's percent is the
-panel's user days beside those of its median week; at most 100, as a lively week may as well be growth, and at least
-`LEAST`, as a week without any is rather an outage. In August 2025 a vendor's accounts come to 74 user days where they
-had come to 100: as of 2025-09-01 those weeks have 74 %, and a seat in use on 3 of 5 days of theirs counts as one in use
-on 3 of 3.7. Growth of the panel more than six weeks ago makes the weeks before it slack. Without a panel, in a vendor's
-first quarter, every week has 100 %. Measured in docs/adr/0036.
+The panel is every account, open at as_of and not internal, that had signed up before the first of the `WEEKS` weeks
+that end there, and holds no more than a `MOST`th of their user days: a larger one would be a season of its own. A
+week's percent is the panel's user days beside those of its median week; at most 100, as a lively week may as well be
+growth, and at least `LEAST`, as a week without any is rather an outage. In August 2025 a vendor's accounts come to 74
+user days where they had come to 100: as of 2025-09-01 those weeks have 74 %, and a seat in use on 3 of 5 days of theirs
+counts as one in use on 3 of 3.7. Growth of the panel more than six weeks ago makes the weeks before it slack. Without a
+panel, in a vendor's first quarter, every week has 100 %. Measured in docs/adr/0036.
 """
 
 from __future__ import annotations

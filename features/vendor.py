@@ -30,6 +30,11 @@ class Vendor:
         season = self.season.set_column(self.season.column_names.index("week"), "week", weeks)
         return Vendor(_dated(self.peers, days), _dated(season.filter(pc.less_equal(weeks, WEEKS)), days))
 
+    @property
+    def days(self) -> set[date]:
+        """The as_of of which it tells; none of a vendor that tells nothing."""
+        return {day for table in (self.peers, self.season) for day in table["as_of"].unique().to_pylist()}
+
     def register(self, con: duckdb.DuckDBPyConnection) -> None:
         """Makes both relations visible to the stages of features/windows.py."""
         for name, table in (("peers", self.peers), ("season_weeks", self.season)):

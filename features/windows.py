@@ -6,7 +6,7 @@
                      └──> life_users ───────────┘                │
     revenue_days ──> invoices, peers ── accounts ──> account ────┤
     account_users, season ──> seated ────────────────────────────┘
-        user_days ──> season, of all accounts
+        account_days, accounts ──> season
 
 No stage joins over a range of dates or counts DISTINCT: `ages` and `arrivals` (warehouse/asof.py) are small tables, a
 user is counted by the one row that is its first or last at an as_of, and names are counted by the bits of a mask.

@@ -18,11 +18,9 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from features.build import build_features, open_history, open_vendor
-from features.peers import peers_at
-from features.rollup import roll_up_revenue
 from features.snapshots import everyone
 from features.upkeep import update
-from features.vendor import Vendor, vendor_at
+from features.vendor import vendor_at
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
@@ -91,9 +89,8 @@ def score(
             else:
                 from serving.distributed import on_spark  # pyspark is an extra
 
-                roll_up_revenue(con, scorer.definitions)  # of which peers are made
                 tonight = spread = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
-                vendor = Vendor(peers_at(con, as_of), spread.season)
+                vendor = spread.vendor
             scores, kept = tonight.scored(scorer, bundle)
             about = _account_columns(con, scores["account_id"])
         refuse_non_finite(scores)

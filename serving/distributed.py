@@ -14,7 +14,9 @@ import pyarrow as pa
 
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark
-from features.season import SCHEMA
+from features.peers import GROUP, NO_PEERS
+from features.season import NO_SEASON
+from features.vendor import Vendor
 from models.scorer import Scorer
 from serving.scoring import explaining, said, told
 from warehouse import progress
@@ -45,10 +47,15 @@ class Spread:
     frame: DataFrame
 
     @property
-    def season(self) -> pa.Table:
-        """The vendor's, of that night (features/season.py)."""
-        weeks = self.frame.sparkSession.table("season_weeks").toArrow()
-        return weeks.select(SCHEMA.names).sort_by("week").cast(SCHEMA)
+    def vendor(self) -> Vendor:
+        """What it tells of that night, as the features have it."""
+        session = self.frame.sparkSession
+        peers, weeks = (session.table(name).toArrow() for name in ("peers", "season_weeks"))
+        in_order = [(name, "ascending") for name in ("as_of", *GROUP)]
+        return Vendor(
+            peers.select(NO_PEERS.schema.names).sort_by(in_order).cast(NO_PEERS.schema),
+            weeks.select(NO_SEASON.schema.names).sort_by("week").cast(NO_SEASON.schema),
+        )
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         if scorer.card["method"] == "rule":  # whose score is a rank among all accounts

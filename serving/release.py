@@ -7,8 +7,9 @@
     releases/previous -> the one before it
 
 A reader sees the old release or the new one, never a mix: the folder is finished, synced and verified under a name of
-its own, then `current` is replaced by one rename. The name depends on the bundle and the scores alone, so publishing
-the same again finds the folder there and only points `current` at it. The caller holds the workspace lock.
+its own, then `current` is replaced by one rename. The name depends on the bundle, the tables and what people are told
+beside them, not on when or where, so publishing the same again finds the folder there and only points `current` at it.
+The caller holds the workspace lock.
 """
 
 from __future__ import annotations

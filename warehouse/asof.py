@@ -120,14 +120,27 @@ def accounts_past(spine: str = "spine") -> str:
 def stays_past(stays: str = "account_users", spine: str = "spine") -> str:
     """SQL for the stays of users that had begun before each as_of of the spine: account_id, as_of, start_age (1 for the
     day before as_of) and end_age of the day the user left, 0 where nobody knew of it by then. A stay told first as open
-    and later as ended is one, and has ended."""
-    settled = f"""
-        SELECT account_id, user_id, CAST(valid_from AS DATE) AS first_day, CAST(min(valid_to) AS DATE) AS last_day
-        FROM {stays} GROUP BY account_id, user_id, CAST(valid_from AS DATE)"""
+    and later as ended is one, and has ended; stays of one user that overlap, such as those of two roles, are one."""
+    own = "PARTITION BY account_id, user_id ORDER BY first_day, last_day"
+    told = f"""
+        SELECT account_id, user_id, CAST(valid_from AS DATE) AS first_day,
+               coalesce(CAST(min(valid_to) AS DATE), DATE '9999-12-31') AS last_day
+        FROM {stays} GROUP BY account_id, user_id, valid_from"""
+    apart = f"""
+        SELECT *, max(last_day) OVER ({own} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS there_until
+        FROM ({told}) AS t"""
+    numbered = f"""
+        SELECT *, sum(CASE WHEN first_day <= there_until THEN 0 ELSE 1 END) OVER ({own}
+            ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS number
+        FROM ({apart}) AS a"""
+    # joining all of them is no look ahead: of days before as_of their union is that of the stays known by then
+    joined = f"""
+        SELECT account_id, min(first_day) AS first_day, max(last_day) AS last_day
+        FROM ({numbered}) AS n GROUP BY account_id, user_id, number"""
     return f"""
         SELECT s.account_id, s.as_of, date_diff('day', f.first_day, s.as_of) AS start_age,
                CASE WHEN f.last_day < s.as_of THEN date_diff('day', f.last_day, s.as_of) ELSE 0 END AS end_age
-        FROM {spine} AS s JOIN ({settled}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
+        FROM {spine} AS s JOIN ({joined}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
 
 
 def peers_past(facts: str, columns: str, dates: str = "dates") -> str:

@@ -147,7 +147,7 @@ ACCOUNT_USERS = RawTable(
     (
         Column("account_id", "text", "account", required=True),
         Column("user_id", "text", "user", required=True),
-        Column("valid_from", "timestamp", "user joined", required=True),
+        Column("valid_from", "timestamp", "user joined; if that was known later, when it was", required=True),
         Column("valid_to", "timestamp", "user left; null while there"),
         Column("role", "text", "role in the account"),
     ),

@@ -219,12 +219,27 @@ def histories(draw: st.DrawFn) -> History:
     busy = draw(st.sampled_from([0, 1, 1]))  # left alone, random lists are mostly short
     events = draw(st.lists(_events(ids), min_size=24 * busy, max_size=36))
     events += events[: draw(st.integers(0, 3))]  # the same thing done twice
+    there = draw(st.lists(stays(ids), max_size=10))
+    back = [row | {"valid_from": row["valid_to"], "valid_to": None} for row in there[:2] if row["valid_to"]]
     return History(
         made,
         events,
         draw(st.lists(invoices(ids), min_size=10 * busy, max_size=16)),
-        draw(st.lists(stays(ids), max_size=10)),
+        there + (back if draw(st.booleans()) else []),  # who left comes back at once
     )
+
+
+def resting(as_of: date, size: int = 22) -> History:
+    """Accounts enough for a season and for peers: each used every second day until two weeks before `as_of`, and hardly
+    since. Half of them close the day after; and what they did in those weeks, too, is only known from then on."""
+    names, midnight = [f"p{number}" for number in range(size)], at(as_of)
+    accounts = [
+        account(name, midnight - 400 * DAY, closed_at=midnight + DAY if number % 2 else None)
+        for number, name in enumerate(names)
+    ]
+    used = [event(midnight - age * DAY, account_id=name) for name in names for age in (3, 9, *range(16, 85, 2))]
+    late = [event(midnight - age * DAY, account_id=name, received_at=midnight) for name in names for age in (1, 5, 11)]
+    return History(accounts, used + late)
 
 
 @st.composite

@@ -253,28 +253,25 @@ def _people(events: list[Row], own: Row, midnight: datetime) -> dict[str, Value]
 
 def _seats(history: History, own: Row, midnight: datetime, out: dict[str, Value]) -> dict[str, Value]:
     """Who belonged to the account at the end of each day; nothing before the first user is told."""
-    told: dict[tuple[str, date], date | None] = {}
+    told: dict[tuple[str, datetime], date | None] = {}
     for row in history.stays:
         if row["account_id"] != own["account_id"] or row["valid_from"] >= midnight:
             continue
-        key, end = (row["user_id"], row["valid_from"].date()), row["valid_to"]
+        key, end = (row["user_id"], row["valid_from"]), row["valid_to"]
         ends = [day for day in (told.get(key), end and end.date()) if day is not None]
         told[key] = min(ends, default=None)
     today, said, season = midnight.date(), dict[str, Value](), season_of(history, midnight)
 
     def there(day: date) -> int:
-        return sum(first <= day and (end is None or end > day) for (_, first), end in told.items())
+        return len({u for (u, first), end in told.items() if first.date() <= day and (end is None or end > day)})
 
     for name, ago in (("seats", 0), ("seats_28d_ago", 28), ("seats_90d_ago", 90)):
         known = told and (not ago or _old_enough(own, ago, midnight))
         said[name] = there(today - timedelta(days=ago + 1)) if known else None
     for name, w in (("7d", 7), ("28d", 28), ("90d", 90), ("life", 10_000)):
-        days = Fraction(0)
-        for (_, first), end in told.items():
-            day = max(first, today - timedelta(days=w))
-            while day < min(end or today, today):
-                days += season[(today - day).days]
-                day += timedelta(days=1)
+        days, first_day = Fraction(0), min((first.date() for _, first in told), default=today)
+        for ago in range(1, min(w, (today - first_day).days) + 1):
+            days += season[ago] * there(today - timedelta(days=ago))
         said[f"seat_use_{name}"] = _ratio(out[f"user_days_{name}"], days)
     return said
 

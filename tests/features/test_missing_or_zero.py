@@ -86,6 +86,16 @@ def test_seats_are_null_until_the_first_user_is_told_and_zero_once_all_have_left
     assert (left["seat_use_7d"], left["seat_use_life"]) == (None, 1 / 31)
 
 
+def test_a_user_with_two_stays_has_one_seat_for_as_long_as_either_lasts() -> None:
+    born = account(created_at="2024-01-20")
+    roles = [stay("2024-02-01", role="member"), stay("2024-02-10", role="billing")]
+    promoted = [stay("2024-02-01T09:00:00", "2024-02-01T10:00:00"), stay("2024-02-01T10:00:00", role="admin")]
+    twice = [stay("2024-02-01", "2024-02-20"), stay("2024-02-05", "2024-02-10"), stay("2024-02-25")]
+    for stays, seats, days in ((roles, 1, 29), (promoted, 1, 29), (twice, 1, 19 + 5), (twice[:2], 0, 19)):
+        row = features_of(History([born], [event("2024-02-10")], [], stays))
+        assert (row["seats"], row["seat_use_life"]) == (seats, 1 / days)
+
+
 def test_a_user_told_as_there_and_later_as_gone_has_one_seat_until_that_day() -> None:
     told = [stay("2024-02-01T09:00:00"), stay("2024-02-01T09:00:00", "2024-02-20"), stay("2024-02-01", user_id="u2")]
     row = features_of(History([account(created_at="2024-01-20")], [event("2024-02-10")], [], told))

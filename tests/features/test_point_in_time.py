@@ -32,6 +32,7 @@ from tests.features.histories import (
     histories,
     invoice,
     late_rows,
+    resting,
     spine,
     spine_of,
     stay,
@@ -67,6 +68,7 @@ def bytes_of(table: pa.Table) -> bytes:
 @given(histories(), late_rows(ANCHOR))
 def test_rows_that_nobody_knew_at_as_of_change_no_feature(history: History, late: History) -> None:
     """Random histories hold such rows already, so a warehouse cut at as_of must say the same too."""
+    history = history.plus(resting(ANCHOR))
     rows = spine_of(history, [ANCHOR])
     told = bytes_of(features_of(history, rows))
     assert bytes_of(features_of(history.plus(late), rows)) == told
@@ -84,10 +86,18 @@ def test_the_order_of_rows_changes_no_byte(history: History, seed: int) -> None:
 @SAME
 @given(histories())
 def test_other_accounts_and_other_dates_change_no_feature_but_by_what_the_vendor_tells(history: History) -> None:
+    history = history.plus(resting(ANCHOR))
     together = features_of(history, spine_of(history, AS_OFS))
     alone = features_of(history.only("a1"), spine(("a1", ANCHOR)), vendor_of(history, ANCHOR))
     mine = [row for row in together.to_pylist() if row["account_id"] == "a1" and row["as_of"] == ANCHOR]
     assert alone.to_pylist() == mine
+
+
+def test_the_accounts_beside_the_random_ones_make_a_season_and_peers() -> None:
+    """Or the tests above would prove nothing of what a vendor's accounts together tell."""
+    whole = vendor_of(resting(ANCHOR), ANCHOR)
+    assert whole.season["percent"].to_pylist()[:2] == [62, 62]  # (22 + 50) user days beside the usual (66 + 50)
+    assert whole.peers["accounts"].to_pylist() == [22]
 
 
 # One row a block, placed by the moment it became known. One instant before midnight it must change a feature of its

@@ -68,16 +68,25 @@ def test_a_decline_of_one_account_is_told_of_it() -> None:
     assert [alone[name] for name in SEATS] == [usual[name] / 2 for name in SEATS]
 
 
-def test_who_signs_up_within_the_weeks_makes_no_season() -> None:
-    born = [account(f"new{number}", MIDNIGHT - 30 * DAY) for number in range(50)]
-    used = [event(MIDNIGHT - age * DAY, account_id=row["account_id"]) for row in born for age in range(1, 30)]
-    assert percents(vendor().plus(History(born, used))) == percents(vendor()) == [100] * 12
-
-
-def test_internal_accounts_make_no_season() -> None:
-    ours = [account(f"ours{number}", MIDNIGHT - 400 * DAY, is_internal=True) for number in range(50)]
-    used = [event(MIDNIGHT - age * DAY, account_id=row["account_id"]) for row in ours for age in range(1, 8)]
-    assert percents(vendor().plus(History(ours, used))) == [100] * 12
+@pytest.mark.parametrize(
+    ("signed_up", "known", "moves"),
+    [
+        (85, {}, True),
+        (84, {}, False),
+        (400, {"is_internal": True}, False),
+        (400, {"closed_at": MIDNIGHT - DAY / 2}, False),
+        (400, {"closed_at": MIDNIGHT + DAY}, True),
+    ],
+)
+def test_the_panel_is_who_was_there_before_the_weeks_and_still_is(
+    signed_up: int, known: dict[str, Any], moves: bool
+) -> None:
+    """Fifty accounts that stay away in the last week move the season if they are of the panel, else not."""
+    more = [account(f"more{number}", MIDNIGHT - signed_up * DAY, **known) for number in range(50)]
+    used = [event(MIDNIGHT - age * DAY, account_id=row["account_id"]) for row in more for age in range(8, 85)]
+    assert percents(vendor()) == [100] * 12
+    found = percents(vendor().plus(History(more, used)))
+    assert (found[0] < 80, found[1:]) == (moves, [100] * 11)
 
 
 def test_what_was_not_known_by_as_of_makes_no_season() -> None:
@@ -169,5 +178,11 @@ def test_a_request_of_a_later_day_is_set_beside_the_weeks_that_are_known() -> No
     assert [row["week"] for row in whole.later(3).season.to_pylist()] == [*range(1, 13)]
     assert [row["week"] for row in whole.later(4).season.to_pylist()] == [*range(2, 13)]
     assert whole.later(-1).season.num_rows == 0
-    told = [row_of(history.only("young"), "young", whole.later(days))["seat_use_28d"] for days in (0, -1)]
+    young = history.only("young")
+    told = [row_of(young, "young", whole.later(days))["seat_use_28d"] for days in (0, -1)]
     assert told[0] == row_of(history, "young")["seat_use_28d"] > told[1]
+    next_week = AS_OF + 7 * DAY
+    asked, blind = (row_of(young, "young", one, next_week)["seat_use_28d"] for one in (whole.later(7), Vendor()))
+    assert asked == pytest.approx(blind * 27 / (7 + 20 * 0.53))  # 20 of its 27 days lie in the slack weeks
+    with pytest.raises(ValueError, match=r"as of 2024-09-08, beside a vendor as of 2024-09-01: .* by Vendor\.later"):
+        row_of(young, "young", whole, next_week)

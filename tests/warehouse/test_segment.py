@@ -106,6 +106,28 @@ def test_a_group_call_that_came_after_the_event_was_known_changes_nothing(tmp_pa
     assert accounts_of(deliver(tmp_path, tracks, [first, late])) == {"m1": "acme", "m2": "beta", "m3": "beta"}
 
 
+def test_nobody_joins_an_account_or_leaves_it_before_that_was_known(tmp_path: Path) -> None:
+    tracks = [track("m1", "u1", "2024-01-03 10:00:00")]
+    timely = [
+        group("u1", "acme", "2024-01-01 10:00:00"),
+        group("u2", "acme", "2024-01-01 10:00:00"),
+        group("u2", "beta", "2024-03-01 10:00:00"),
+    ]
+    late = [
+        group("u3", "acme", "2024-01-03 10:00:00", "2024-06-01 10:00:00"),
+        group("u1", "beta", "2024-02-01 10:00:00", "2024-06-01 10:00:00"),
+        group("u2", "gamma", "2024-02-01 10:00:00", "2024-06-01 10:00:00"),  # of one who was in beta by then
+    ]
+    before = only(deliver(tmp_path, tracks, timely).rows["account_users"], "account_id", "user_id", "valid_from")
+    found = deliver(tmp_path, tracks, timely + late)
+    told = only(found.rows["account_users"], "account_id", "user_id", "valid_from", "valid_to")
+    june = at("2024-06-01 10:00")
+    assert sorted(row[:3] for row in told if row[2] < june) == sorted(before)
+    assert sorted(row[:3] for row in told if row[2] >= june) == [("acme", "u3", june), ("beta", "u1", june)]
+    assert {row[:2]: row[3] for row in told if row[3]} == {("acme", "u1"): june, ("acme", "u2"): at("2024-03-01 10:00")}
+    assert found.aside["account_users"] == {"excluded:late_group|": 1}
+
+
 def test_a_group_call_received_moments_later_counts_and_the_event_is_known_with_it(tmp_path: Path) -> None:
     calls = [group("u1", "acme", "2024-01-01 10:00:00", "2024-01-01 10:05:00")]
     tracks = [track("m1", "u1", "2024-01-01 10:00:01", "2024-01-01 10:00:02")]

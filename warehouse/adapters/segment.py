@@ -130,25 +130,35 @@ def _of_groups(
     return [Source("accounts", _accounts(told, params.traits_within_days), types, labels, paths=there.paths), users]
 
 
-# A call that names the user's account again starts no stay; it is counted and set aside.
-_STAYS = """
+# A stay has one clock, so it begins and ends when that was known. A call that was overtaken, or that names the user's
+# account again, starts no stay; it is counted and set aside.
+_ORDER = "known_at, valid_from, account_id, _file, _line"
+_STAYS = f"""
     WITH calls AS (
-        SELECT *, _breach IS NULL AND user_id IS NOT NULL AS _counts FROM ingest.segment_groups
+        SELECT *, _breach IS NULL AND user_id IS NOT NULL AS _there, greatest(valid_from, received_at) AS known_at
+        FROM ingest.segment_groups
+    ),
+    timely AS (
+        SELECT *, _there AND valid_from >= coalesce(max(valid_from) OVER earlier, valid_from) AS _counts FROM calls
+        WINDOW earlier AS (
+            PARTITION BY user_id, _there ORDER BY {_ORDER} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        )
     ),
     ordered AS (
-        SELECT *, CASE WHEN _counts THEN lag(account_id) OVER in_order END AS _before FROM calls
-        WINDOW in_order AS (PARTITION BY user_id, _counts ORDER BY valid_from, received_at, account_id, _file, _line)
+        SELECT *, CASE WHEN _counts THEN lag(account_id) OVER in_order END AS _before FROM timely
+        WINDOW in_order AS (PARTITION BY user_id, _counts ORDER BY {_ORDER})
     ),
     started AS (SELECT *, _counts AND _before IS DISTINCT FROM account_id AS _starts FROM ordered)
-    SELECT _file, _line, account_id, user_id, valid_from AT TIME ZONE 'UTC' AS valid_from,
-        (min(CASE WHEN _starts THEN valid_from END) OVER later_calls) AT TIME ZONE 'UTC' AS valid_to,
+    SELECT _file, _line, account_id, user_id, 
+        (CASE WHEN _breach IS NULL THEN known_at ELSE valid_from END) AT TIME ZONE 'UTC' AS valid_from,
+        (min(CASE WHEN _starts THEN known_at END) OVER later_calls) AT TIME ZONE 'UTC' AS valid_to,
         CASE WHEN _breach IS NOT NULL THEN replace(_breach, '|received_at', '|valid_from')
              WHEN user_id IS NULL THEN 'excluded:no_user|'
+             WHEN NOT _counts THEN 'excluded:late_group|'
              WHEN NOT _starts THEN 'excluded:same_group|' END AS _breach
     FROM started
     WINDOW later_calls AS (
-        PARTITION BY user_id, _counts ORDER BY valid_from, received_at, account_id, _file, _line
-        ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+        PARTITION BY user_id, _counts ORDER BY {_ORDER} ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
     )"""
 _STAY_TYPES = {
     "account_id": "VARCHAR",
