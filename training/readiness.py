@@ -152,7 +152,11 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
     full = Dataset(run.features, make_labels(con, run.features, run.definitions, labels, end))
     days = sorted(run.features["as_of"].unique().to_pylist())
     splits: dict[tuple[str, int], Split] = {}
-    for origin in origins(days, labels.horizons, labels.maturing_days, end):
+    plan = origins(days, labels.horizons, labels.maturing_days, end, run.params.origins, labels.default_horizon)
+    newest = {h: origin.as_of for origin in plan for h in origin.horizons}
+    for origin in plan:
+        if origin.as_of not in newest.values():
+            continue
         known, scored = run.known_at(con, origin.as_of), full.on(origin.as_of)
         if not np.nansum(known.outcome(HEADLINE, min(labels.horizons))):
             continue  # `train` judges nothing where nothing was known to have expanded

@@ -28,7 +28,9 @@ from warehouse.params import Section
 class TrainParams(Section):
     seed: int = 11
     min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
-    origins: int = Field(default=4, ge=1)  # a horizon is judged at so many, a quarter apart, as far as history goes
+    origins: int = Field(
+        default=4, ge=1
+    )  # a horizon is judged at so many, the older open quarters, if history has them
     teacher: bool = True  # whether trees that a teacher taught serve: nearer to the truth, twice as long (adr/0025)
     booster: BoosterParams = BoosterParams()
     search: SearchParams = SearchParams()

@@ -57,7 +57,8 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     with connect(workspace.warehouse) as con, progress.stage("train") as say:
         open_warehouse(con, workspace.warehouse)
         until = outcomes_end(con)
-        plan = origins(days, labels.horizons, labels.maturing_days, until, params.origins)
+        lead = labels.default_horizon
+        plan = origins(days, labels.horizons, labels.maturing_days, until, params.origins, lead)
         run = Run(definitions, labels, params, features, until)
         if params.search.trials:
             say(f"searching, {params.search.trials} trials")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from training.dataset import Dataset
 from training.errors import PlanBroken
 from training.plan_check import check_plan
-from training.splits import Origin, origin_for, origins, quarter_before
+from training.splits import Origin, origin_for, origins
 
 DAY = timedelta(days=1)
 _days = st.dates(date(2023, 12, 1), date(2025, 3, 1))
@@ -46,20 +45,29 @@ def test_every_horizon_is_judged_at_the_newest_date_whose_days_have_all_passed(
 
 
 @given(st.sets(_days, max_size=25), st.integers(1, 200), st.integers(1, 5), _days)
-def test_earlier_origins_lie_at_least_a_quarter_apart_and_none_between_is_passed_over(
+def test_earlier_origins_open_quarters_and_none_between_is_passed_over(
     days: set[date], horizon: int, most: int, until: date
 ) -> None:
     plan = [origin.as_of for origin in origins(days, [horizon], 30, until, most)]
-    assert len(plan) <= most
-    if len(plan) < most and plan:
-        assert not [day for day in days if day <= quarter_before(plan[0])], "history would have allowed another"
-    for earlier, later in pairwise(plan):
-        assert earlier == max(day for day in days if day <= quarter_before(later))
+    firsts = [date(year, month, 1) for year in (2023, 2024, 2025) for month in (3, 6, 9, 12)]
+    firsts = [first for first in firsts if days and min(days) <= first <= max(days)]
+    opening = {max(day for day in days if day <= first) for first in firsts}
+    before = sorted(day for day in opening if plan and day <= plan[-1] - 60 * DAY)
+    assert plan[:-1] == before[max(0, len(before) - (most - 1)) :]
 
 
-def test_a_quarter_before_the_last_of_may_is_the_last_of_february() -> None:
-    assert quarter_before(date(2025, 5, 31)) == date(2025, 2, 28)
-    assert quarter_before(date(2025, 2, 1)) == date(2024, 11, 1)
+@pytest.mark.parametrize("months_later", [1, 2, 3, 4, 5, 6])
+def test_a_model_trained_some_months_later_is_judged_at_dates_of_the_one_before(months_later: int) -> None:
+    months = [date(year, month, 1) for year in (2024, 2025, 2026) for month in range(1, 13)]
+    horizons = (90, 180, 270, 360)
+    now, later = (
+        origins([day for day in months if day < until], horizons, 30, until, 4, lead=180)
+        for until in (date(2026, 1, 1), date(2026, 1 + months_later, 1))
+    )
+    first, second = ({origin.as_of for origin in plan if 180 in origin.horizons} for plan in (now, later))
+    assert max(second) == months[months.index(date(2025, 6, 1)) + months_later]
+    assert len(first & second) >= 2
+    assert len(later) <= 8, "each date costs a fit of everything"
 
 
 def test_horizons_a_quarter_apart_are_judged_at_the_same_four_dates_and_more() -> None:
