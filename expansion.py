@@ -172,20 +172,20 @@ def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False
 @app.command()
 def rollback(workspace: Root = HERE, as_json: Json = False) -> None:
     """Make the release before the live one current again, and the previous champion champion, where there is one."""
-    from models import registry
+    from functools import partial
+
     from serving import release
+    from training.promote import OlderRelease
     from training.promote import rollback as run
-    from warehouse.errors import UsageError
     from warehouse.lock import exclusive
 
     space = _workspace(workspace)
     with exclusive(space.root, "rollback"):
-        named, earlier = registry.aliases(space), release.previous(space.releases)
-        if registry.PREVIOUS not in named and earlier is None:
-            raise UsageError(f"{workspace} has neither an earlier release nor a previous champion to go back to.")
-        version = run(space, _now()).version if registry.PREVIOUS in named else None
-        live = release.rollback(space.releases).name if earlier else None
-    said = {"champion": version, "release": live}  # null: unchanged
+        live, before = release.current(space.releases), release.previous(space.releases)
+        check, swap = partial(release.verify_previous, space.releases), partial(release.rollback, space.releases)
+        older = OlderRelease(before.name, live.name if live else None, check, swap) if before else None
+        done = run(space, _now(), older)
+    said = {"champion": done.version, "release": done.release}  # null: unchanged
     _show(said, as_json, [f"{name}: {value or 'unchanged'}" for name, value in said.items()])
 
 

@@ -1,32 +1,46 @@
-"""Measures the product against the bars it set itself and writes docs/results.md: `python -m benchmarks.results`.
+"""Measures the product against the bars it set itself and writes docs/results.md, and README's block of results:
+`python -m benchmarks.results`.
 
 Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is
 removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again, so a
 killed command goes on where it was. Delete one to repeat it, all of them after a change of the product. `--page-only`
-makes the page anew from docs/results/results.json.
+makes page and block anew from docs/results/results.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.one_run import ROOT, run_real, run_world
-from benchmarks.results_page import page
+from benchmarks.bars import PLAIN, mean
+from benchmarks.one_run import HORIZON, ROOT, run_real, run_world
+from benchmarks.results_bars import Document, around, of_world, spread, table
+from benchmarks.results_page import beside_ridge, kept, page, why
 from benchmarks.results_plots import draw
+from models.baselines import RULES
+from training.grade import NO_SKILL
+from training.heldout import CEILING, CHAMPION, words
 
 WORLDS = ("plain", "nonlinear", "drift", "faulty", "null", "tiny")
 REAL = ("online_retail_ii", "free_to_paid_365", "ravenstack")
 FIRST_SEED = 7
 KEPT = ROOT / "docs" / "results"
+README = ROOT / "README.md"
+BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
+IN_README = (CHAMPION, "logistic", "activity_28d", "spend_lifetime")
+FIGURES = {"roc_auc": ("ROC-AUC", ".3f"), "pr_auc": ("PR-AUC", ".3f"), "lift_10": ("lift at 10 %", ".1f"),
+           "revenue_captured_10": ("money in the top 10 %", ".0%")}  # fmt: skip
+TITLES = {"online_retail_ii": "Online Retail II (a wholesaler)", "ravenstack": "RavenStack"}
 Work = tuple[str, Callable[..., dict[str, Any]], tuple[Any, ...]]  # name of a run, what makes it, of what
 
 
@@ -48,7 +62,8 @@ def main() -> None:
     document = json.loads(source.read_text(encoding="utf-8"))
     draw(document, KEPT)
     (ROOT / "docs" / "results.md").write_text(page(document), encoding="utf-8")
-    log(f"written: {ROOT / 'docs' / 'results.md'}")
+    README.write_text(with_results(README.read_text(encoding="utf-8"), document), encoding="utf-8")
+    log(f"written: {ROOT / 'docs' / 'results.md'} and the results in {README}")
 
 
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
@@ -84,6 +99,133 @@ def once(keep: Path, name: str, run: Callable[..., dict[str, Any]], args: tuple[
     partial.write_text(json.dumps(figures, allow_nan=False), encoding="utf-8")
     partial.replace(keep / f"{name}.json")
     return time.perf_counter() - started
+
+
+def with_results(readme: str, document: Document) -> str:
+    """README with the block between its marks made anew."""
+    text, count = BLOCK.subn(lambda _: readme_block(document), readme)
+    if count != 1:
+        raise ValueError(f"README.md has {count} blocks between <!-- results --> and <!-- /results -->; one is needed.")
+    return text
+
+
+def readme_block(document: Document) -> str:
+    """A row a data set and outcome, and what the figures say in words; nothing that does not follow from them."""
+    plain = of_world(document, PLAIN)
+    reals = [one for one in document["real"] if "results" in one]
+    rows = [_plain_row(plain)] if plain else []
+    rows += [_row(one, target, by) for one in reals for target, by in _by_outcome(one).items()]
+    head = ["data, outcome in 180 days, scored as of", "moved", "grade", *(words(name) for name in IN_README)]
+    said = [_of_plain(plain)] if plain else []
+    said += [_of_real(one) for one in reals]
+    blocks = [
+        _filled(
+            "In each cell ROC-AUC, then the share of the money gained that the top 10 % of the accounts hold, at dates "
+            "that no training label reached. Square brackets: 95 % interval, accounts resampled; round ones: lowest "
+            "and highest seed. All candidates, more figures and every bar, reached or not: "
+            "[docs/results.md](docs/results.md) (`make results`)."
+        ),
+        table(head, rows, (3,)),
+        "\n".join(_filled(one, "- ") for one in said),
+    ]
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _filled(text: str, mark: str = "") -> str:
+    indent = " " * len(mark)
+    return textwrap.fill(mark + text, 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _plain_row(plain: Sequence[Mapping[str, Any]]) -> list[str]:
+    dates = sorted({day for run in plain for day in run["dates"]})
+    group = [run["groups"]["all"] for run in plain]
+    cells = [
+        "; ".join(
+            spread(plain, lambda runs, n=name, f=figure: mean(runs, "all", n, f), FIGURES[figure][1])
+            for figure in ("roc_auc", "revenue_captured_10")
+        )
+        for name in IN_README
+    ]
+    return [
+        f"simulated vendor, world `{PLAIN}`, {len(plain)} {'seed' if len(plain) == 1 else 'seeds'}: `expansion`, "
+        f"{len(dates)} dates to {dates[-1]}",
+        f"{sum(one['positives'] for one in group):,} of {sum(one['n'] for one in group):,}",
+        ", ".join(dict.fromkeys(run["grade"]["word"] for run in plain)),
+        *cells,
+    ]
+
+
+def _by_outcome(one: Document) -> dict[str, dict[str, Document]]:
+    """Outcome -> candidate -> its row."""
+    out: dict[str, dict[str, Document]] = {}
+    for row in kept(one):
+        out.setdefault(row["target"], {})[row["candidate"]] = row
+    return out
+
+
+def _row(one: Document, target: str, by: Mapping[str, Document]) -> list[str]:
+    own = by[CHAMPION]
+    cells = [
+        "; ".join(around(by[name], figure, FIGURES[figure][1]) for figure in ("roc_auc", "revenue_captured_10"))
+        if name in by
+        else "-"
+        for name in IN_README
+    ]
+    grade = one["grade"]["word"] if target == "expansion" else "-"
+    within = "" if own["horizon"] == HORIZON else f" in {own['horizon']} days"
+    what = f"{_title(one)}: `{target}`{within}, {own['as_of']}"
+    return [what, f"{own['positives']:,} of {own['n']:,}", grade, *cells]
+
+
+def _title(one: Document) -> str:
+    return TITLES.get(one["name"], str(one["name"]))
+
+
+def _of_plain(plain: Sequence[Mapping[str, Any]]) -> str:
+    def shown(name: str) -> str:
+        return " and ".join(f"{mean(plain, 'all', name, figure):.3f}" for figure in ("roc_auc", "pr_auc"))
+
+    return (
+        f"Simulated vendor: but for luck no honest score has a ROC-AUC and PR-AUC above {shown(CEILING)}; the model "
+        f"has {shown(CHAMPION)}, the ridge {shown('logistic')}. {beside_ridge(plain)}".rstrip()
+    )
+
+
+def _of_real(one: Document) -> str:
+    """The grade's own reasons where there is no skill, else by which figures the model leads."""
+    grade, outcomes = one["grade"], _by_outcome(one)
+    looked = f"{grade['word']} ({grade['positives']:,} moves at {grade['origins']} dates)"
+    if grade["word"] == NO_SKILL:
+        return f"{_title(one)}: {looked}, so a rule serves. {why(one)}"
+    said = [f"{_title(one)}: {looked}.", *(_leads(target, by) for target, by in outcomes.items())]
+    checked = outcomes.get("moved_up", {})
+    if "expansion_score" in checked and "spend_lifetime" in checked:
+        score, spend = checked["expansion_score"], checked["spend_lifetime"]
+        money = [f"{row['revenue_captured_10']:.0%}" for row in (score, spend)]
+        level = " (level)" if money[0] == money[1] else ""
+        said.append(
+            f"The score that the product serves ranks `moved_up` with ROC-AUC {around(score, 'roc_auc', '.3f')}; its "
+            f"top 10 % hold {money[0]} of the money, lifetime spend's {money[1]}{level}."
+        )
+    return " ".join(said)
+
+
+def _leads(target: str, by: Mapping[str, Document]) -> str:
+    """The figures, as they are shown, by which the model stands above ridge and every rule of thumb, and the others."""
+    rivals = [by[name] for name in ("logistic", *RULES) if name in by]
+    above: dict[bool, list[str]] = {True: [], False: []}
+    for figure, (name, spec) in FIGURES.items():
+        own, best = by[CHAMPION][figure], max(row[figure] for row in rivals)
+        above[own > best and f"{own:{spec}}" != f"{best:{spec}}"].append(name)
+    but = f", not in {_listed(above[False], 'or')}" if above[False] and above[True] else ""
+    return (
+        f"On `{target}` the model's figures are above those of the ridge and of every rule of thumb in "
+        f"{_listed(above[True], 'and') or 'nothing'}{but}."
+    )
+
+
+def _listed(names: Sequence[str], last: str) -> str:
+    return f" {last} ".join([part for part in (", ".join(names[:-1]), *names[-1:]) if part])
 
 
 def log(line: str) -> None:

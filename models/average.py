@@ -18,7 +18,7 @@ from models.calibration import losses, total_shift
 from models.hazard import LOG_MONTHS, Fit, Hazard, Never, PersonPeriods, chance
 from models.reasons import Blend
 
-GROWN = 120.0  # days since sign-up from which an account is no longer young
+GROWN = 400.0  # days since sign-up from which an account is no longer young
 DOUBT = np.array([0.0, 100.0, 100.0, 10.0])  # penalties of the squares of what `_lacking` learns
 WIDER = (-0.5, 1.0)  # bounds of the first interval's spread beyond that of the others
 

@@ -184,17 +184,28 @@ def previous(releases: Path) -> Path | None:
     return max(older, key=lambda folder: folder.name, default=None)
 
 
-def rollback(releases: Path) -> Path:
-    """Swaps `current` and `previous`; returns the folder that is current now.
+def verify_previous(releases: Path) -> Path:
+    """The release to go back to, intact.
 
     Raises:
         NoRelease: there is nothing to go back to.
-        ReleaseRefused: the previous release is damaged; the current one stays.
+        ReleaseRefused: it is damaged; the current one stays.
     """
     before = previous(releases)
     if before is None:
         raise NoRelease(f"{releases} holds no release before the current one. Nothing was changed.")
-    verify(before)
+    try:
+        verify(before)
+    except ReleaseRefused as error:
+        why = str(error).partition(" Run `")[0]  # its remedy would be to go back, which is what was asked for
+        again = f"publish that day again: `expansion score --as-of {before.name[:10]} --force`"
+        raise ReleaseRefused(f"{why} Nothing moved. Restore it from a backup, or {again}.") from error
+    return before
+
+
+def rollback(releases: Path) -> Path:
+    """Swaps `current` and `previous`; returns the folder that is current now. Raises what `verify_previous` does."""
+    before = verify_previous(releases)
     activate(releases, before.name)
     return before
 

@@ -89,7 +89,19 @@ def _what(evaluation: Document, train: Document) -> str:
         steps = ["| tier | run-rate floor |", "|---|---:|", *(f"| {t['name']} | {t['floor']:,} |" for t in ladder)]
         lines.append("\n".join(steps))
     lines.append("It says who is *likely* to grow. It does not say whom a call would *make* grow.")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, *_serving(train)])
+
+
+def _serving(train: Document) -> list[str]:
+    """What serves, why, and how it was calibrated, from what train.json says of it."""
+    if "learner" not in train:
+        return []
+    curves = [
+        f"{target.replace('_', ' ')} with a = {told['a']:.2f}, b = {told['b']:.2f}, c = {told['c']:+.2f}"
+        for target, told in train.get("calibration", {}).items()
+    ]
+    calibrated = "; ".join(curves) or "not, as no calibration had helped at later dates beyond luck"
+    return [f"The learner `{train['learner']}` serves ({train['chosen']}). Calibrated: {calibrated}."]
 
 
 def _data(evaluation: Document, train: Document) -> str:

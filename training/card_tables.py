@@ -32,18 +32,31 @@ def first_table(evaluation: Document) -> str:
         return ""
     ordered = sorted(rows, key=lambda row: -(row["pr_auc"] or 0.0))
     first, called = rows[0], evaluation["called"]
-    head = ["ranked by", "PR-AUC", "ROC-AUC", "lift at 10 %", "money in top 10 %", f"money in top {called}"]
-    lines = [table_of(head, [_beside(row) for row in ordered])]
+    head = ["ranked by", "PR-AUC", "the model's lead", "ROC-AUC", "lift at 10 %", "money in top 10 %"]
+    leads = _leads(evaluation["comparisons"], evaluation)
+    lines = [table_of([*head, f"money in top {called}"], [_beside(row, leads) for row in ordered])]
     lines.append(
         f"{first['positives']:,} of {first['n']:,} accounts made the move ({first['base_rate']:.2%}) within "
         f"{first['horizon']} days of {first['as_of']}. A random order has a PR-AUC of {first['base_rate']:.3f}, a "
-        "ROC-AUC of .5 and a lift of 1. Brackets: 95 % interval, accounts resampled."
+        "ROC-AUC of .5 and a lift of 1. Brackets: 95 % interval, accounts resampled. The lead is the model's PR-AUC "
+        "less that of the row, on the same resamples."
     )
     return "\n\n".join(lines)
 
 
-def _beside(row: Document) -> list[str]:
-    shown = [with_interval(row, "pr_auc", ".3f"), with_interval(row, "roc_auc", ".3f")]
+def _leads(comparisons: Sequence[Document], evaluation: Document) -> dict[tuple[str, str], Document]:
+    """The champion's leads at the headline, by candidate and figure."""
+    return {(row["candidate"], row["figure"]): row for row in comparisons if is_headline(row, evaluation)}
+
+
+def _lead(leads: Mapping[tuple[str, str], Document], candidate: str, figure: str, spec: str) -> str:
+    row = leads.get((candidate, figure))
+    return "-" if row is None else f"{row['champion_lead']:{spec}} ({between(row['ci'], spec)})"
+
+
+def _beside(row: Document, leads: Mapping[tuple[str, str], Document]) -> list[str]:
+    shown = [with_interval(row, "pr_auc", ".3f"), _lead(leads, row["candidate"], "pr_auc", "+.3f")]
+    shown += [with_interval(row, "roc_auc", ".3f")]
     shown += [with_interval(row, "lift_10", ".1f"), with_interval(row, "revenue_captured_10", ".0%")]
     return [named(row), *shown, with_interval(row, "revenue_captured_called", ".0%")]
 
@@ -111,7 +124,10 @@ def calibration(evaluation: Document) -> str:
              f"{row['low']:,.1f} to {row['high']:,.1f}"]
             for row in deciles
         ]  # fmt: skip
-        out.append("By tenth of the model's probability, lowest first, all origins together (interval: Wilson's):")
+        out.append(
+            "By tenth of the model's probability, lowest first, all origins together (interval: Wilson's, as if "
+            "no account stood at several dates):"
+        )
         out.append(table_of(["tenth", "accounts", "expected", "seen", "95 % interval"], bins))
     return "\n\n".join(out)
 
@@ -189,7 +205,7 @@ def sliced(evaluation: Document) -> str:
             "## Slices",
             "The model by slice of the accounts, all origins together. PR-AUC rises with the base rate, so read it "
             f"within an axis with care. *Thin*: fewer than {THIN} moved, no verdict. *Expects too many* or *too few*: "
-            "off by more than a quarter and beyond the interval of what was seen.",
+            "off by more than a quarter, and the interval of E/A excludes 1.",
             table_of(head, rows, words_first=2),
         ]
     )
@@ -225,8 +241,23 @@ def stability(evaluation: Document) -> str:
             table_of([*head, "E/A"], cells),
             "How far each way of ranking lay behind the best one of each date (0: it was the best every time):",
             table_of(["ranked by", "dates", "PR-AUC, mean", "worst", "money in top 10 %, mean", "worst"], behind),
+            *_together(evaluation),
         ]
     )
+
+
+def _together(evaluation: Document) -> list[str]:
+    """The champion less each candidate over all origins: what the grade is given by."""
+    leads = _leads(evaluation["pooled_comparisons"], evaluation)
+    specs = {"pr_auc": "+.3f", "roc_auc": "+.3f", "revenue_captured_10": "+.1%", "log_loss": "+.5f"}
+    cells = [
+        [words(name), *(_lead(leads, name, figure, spec) for figure, spec in specs.items())]
+        for name in dict.fromkeys(name for name, _ in leads)
+    ]
+    if not cells:
+        return []
+    head = ["the model less", "PR-AUC", "ROC-AUC", "money in top 10 %", "log-loss (below 0 is better)"]
+    return ["The model less each other, all dates together, on the same resamples:", table_of(head, cells)]
 
 
 def ceiling(evaluation: Document) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 
 from training import metrics
 from training.bootstrap import LEVEL, OF_MONEY, PERCENTS, Scored, bootstrap_money, interval, money_figures
-from training.grade import NOTHING_HELD_OUT, grade
-from training.headline import CALLED, TARGET, evidence_of, headline, headline_of
+from training.grade import LADDER, NOTHING_HELD_OUT, grade
+from training.headline import TARGET, evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
 from training.measured import Measured, pair, written
 from training.rolling import Rolled, regret
@@ -19,7 +19,6 @@ SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
 # resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
 WITHOUT_INTERVAL = ("ece", "kl_to_truth")
-COMPARED = ("roc_auc", "pr_auc", "lift_10", f"revenue_captured_{CALLED}", "brier_skill", "log_loss")
 CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
 
 
@@ -46,12 +45,19 @@ def document(
         "headline_horizon": first.newest.rows.horizon if first else None,
         "bootstrap": {"replicates": replicates, "seed": seed, "level": LEVEL, "unit": "account"},
         "called": called,
-        "grade": {"word": given.word, "why": given.why, "origins": evidence.origins, "positives": evidence.positives},
+        "grade": {
+            "word": given.word,
+            "why": given.why,
+            "origins": evidence.origins,
+            "positives": evidence.positives,
+            "thresholds": [{"word": word, "pr_auc_over_rule": lead, "roc_auc": auc} for word, lead, auc in LADDER],
+        },
         "headline": headline(first.newest if first else None, called),
         "results": [
             result(table, name) | detail(table, name, replicates, seed) for table in newest for name in table.listed
         ],
-        "comparisons": [row for table in newest for name in table.listed[1:] for row in _comparisons(table, name)],
+        "comparisons": [row for table in newest for row in _comparisons(table)],
+        "pooled_comparisons": [] if first is None or len(first.each) < 2 else _comparisons(first.pooled),
         "by_origin": [result(table, name) for one in rolled for table in one.each for name in table.listed],
         "pooled": [
             result(one.pooled, name) | {"origins": one.pool.origins} for one in rolled for name in one.pooled.listed
@@ -125,12 +131,13 @@ def _deciles(one: Rolled) -> list[dict[str, Any]]:
     return [{**place, "decile": number, **part} for number, part in enumerate(shown, start=1)]
 
 
-def _comparisons(table: Measured, candidate: str) -> list[dict[str, Any]]:
-    """The champion less `candidate`, a figure a row; an undefined one is left out."""
-    found = [(figure, table.lead(candidate, figure)) for figure in COMPARED]
-    place = {"target": table.rows.target, "horizon": table.rows.horizon, "candidate": candidate}
+def _comparisons(table: Measured) -> list[dict[str, Any]]:
+    """The champion less every other candidate that was resampled, paired, a figure a row; an undefined one is left
+    out. Recall at a percent is the lift's times that percent."""
+    place = {"target": table.rows.target, "horizon": table.rows.horizon}
     return [
-        {**place, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
-        for figure, lead in found
-        if lead is not None
+        {**place, "candidate": name, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
+        for name in table.listed[1:]
+        for figure in table.replicates.get(name, ())
+        if (lead := table.lead(name, figure)) is not None
     ]

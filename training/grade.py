@@ -67,6 +67,7 @@ def grade(evidence: Evidence) -> Grade:
     over = f", over {evidence.origins} origins together" if evidence.origins > 1 else ""
     why = [f"ROC-AUC is {evidence.roc_auc:.3f} and {beside}{over}."]
     word = next((name for name, lead, auc in LADDER if ratio >= lead and evidence.roc_auc >= auc), "weak")
+    why += _next(word)
     if evidence.positives < THIN and word != "weak":
         word = "weak"
         why.append(
@@ -76,6 +77,16 @@ def grade(evidence: Evidence) -> Grade:
     if books and not any(beats(evidence.leads[name]) for name in books):
         why.append("Trees and a logistic without usage do as well, so behaviour adds nothing that these rows can show.")
     return Grade(word, " ".join(why))
+
+
+def _next(word: str) -> list[str]:
+    """What the next better word would have asked for; nothing of the best one."""
+    names = [name for name, *_ in LADDER]
+    place = names.index(word) if word in names else len(names)
+    return [
+        f"{name.capitalize()} needs {lead:.2f} times the best rule's PR-AUC and a ROC-AUC of {auc:.2f}."
+        for name, lead, auc in LADDER[max(place - 1, 0) : place]
+    ]
 
 
 def no_skill(evidence: Evidence) -> list[str]:

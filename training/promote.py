@@ -1,14 +1,16 @@
 """Moves the alias `champion`, by the gate's verdict alone. A command, not a stage: it changes the registry, not files.
 
-Every move and every refusal leaves a line in `audit.jsonl` of the workspace, oldest first. An alias moves only after
-the verdict is written, and `previous` before `champion`, so a crash in between leaves the old champion live.
+Every move and every refusal leaves a line in `audit.jsonl` of the workspace, oldest first. A bundle is tried by its
+canary before it is judged, compared with or made champion. An alias moves only after the verdict is written, and
+`previous` before `champion`, so a crash in between leaves the old champion live.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -26,7 +28,7 @@ from training.evaluate import write_json
 from training.gate import GateParams, Verdict, alone, headline_rows
 from training.leaks import LEAKS
 from training.same_rows import Duel, beside, judged_alike, rescored, unseen
-from warehouse.errors import DataError
+from warehouse.errors import DataError, ExpansionError
 from warehouse.params import section
 from warehouse.store import Workspace, read_table
 
@@ -41,11 +43,23 @@ class Registration:
 
 
 @dataclass(frozen=True)
-class Rollback:
-    """`version` is champion again in the place of `left`."""
+class OlderRelease:
+    """The release `name` to go back to from `left`, the live one if any. `verify` refuses a damaged one, `swap` makes
+    it live; both are of serving, which training never imports."""
 
-    left: int
-    version: int
+    name: str
+    left: str | None
+    verify: Callable[[], object]
+    swap: Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Rollback:
+    """`version` is champion again in the place of `left`, and `release` is live; null: unchanged."""
+
+    left: int | None
+    version: int | None
+    release: str | None
 
 
 def register_candidate(
@@ -55,7 +69,7 @@ def register_candidate(
     champion a challenger that passes becomes the first; one that fails stays challenger and nothing is refused aloud.
 
     Raises:
-        BundleRefused: the candidate's bundle is damaged.
+        BundleRefused: the candidate's bundle is damaged, or did not survive its canary; nothing is registered.
         DataError: the artifacts are not there, or not all of one run.
     """
     artifacts = workspace.artifacts
@@ -67,6 +81,9 @@ def register_candidate(
     if len(set(made.values())) > 1:
         named = ", ".join(f"{name} of bundle {bundle[:12]}" for name, bundle in made.items())
         raise DataError(f"{artifacts}: not of one run: {named}. Run train, leaks and evaluate again.")
+    # before it is registered: as challenger it would displace a sound one
+    with _refusal_told(workspace, now, "refuse", version=None, bundle_sha256=made["candidate/"]):
+        prove(artifacts / "candidate")
     record = RunRecord(
         now=now,
         git_sha=git_sha,
@@ -82,6 +99,7 @@ def register_candidate(
     )
     version = registry.register(workspace, artifacts / "candidate", artifacts, record)
     _audit(workspace, now, "register", version=version.version, bundle_sha256=version.bundle_sha256)
+    _prove_challenger(workspace, now)
     verdict = judge(workspace, version, section(dict(params_document), "gate", GateParams))
     _record(workspace, verdict, now)
     promoted = verdict.champion is None and verdict.passed
@@ -95,6 +113,7 @@ def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
 
     Raises:
         NothingToPromote: there is no challenger.
+        BundleRefused: its bundle is damaged or did not survive its canary; not judged, the aliases are untouched.
         PromotionRefused: a rule failed; the aliases are untouched.
     """
     challenger = registry.alias(workspace, CHALLENGER)
@@ -102,6 +121,7 @@ def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
         raise NothingToPromote(f"no challenger in {workspace.root}. Run `expansion train` to make one.")
     if challenger == registry.alias(workspace, CHAMPION):
         raise NothingToPromote(f"version {challenger} is champion already. Run `expansion train` to make another.")
+    _prove_challenger(workspace, now)
     verdict = judge(workspace, registry.version_of(workspace, challenger), params)
     _record(workspace, verdict, now)
     if not verdict.passed:
@@ -116,19 +136,39 @@ def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
     return verdict
 
 
-def rollback(workspace: Workspace, now: datetime) -> Rollback:
-    """Makes the previous champion champion again. One step: after it there is no `previous`.
+def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = None) -> Rollback:
+    """Makes the previous champion, where there is one, champion again, and the `older` release live: both or neither.
+    One step: after it there is no `previous`.
 
     Raises:
-        NothingToPromote: there is no previous champion.
+        NothingToPromote: there is neither.
+        ExpansionError: as `older.verify` has it, or BundleRefused of the previous champion; nothing moved.
     """
     named = registry.aliases(workspace)
-    if PREVIOUS not in named or CHAMPION not in named:
-        raise NothingToPromote(f"no previous champion in {workspace.root} to go back to.")
-    done = Rollback(left=named[CHAMPION], version=named[PREVIOUS])
-    registry.move_aliases(workspace, {CHAMPION: done.version, PREVIOUS: None})
-    _audit(workspace, now, "rollback", version=done.version, left=done.left)
-    return done
+    version = named.get(PREVIOUS)
+    left = None if version is None else named.get(CHAMPION)
+    if version is None and older is None:
+        raise NothingToPromote(
+            f"{workspace.root} has neither an earlier release nor a previous champion to go back to."
+        )
+    release, left_release = (None, None) if older is None else (older.name, older.left)
+    facts = {"version": version, "left": left, "release": release, "left_release": left_release}
+    with _refusal_told(workspace, now, "refuse_rollback", **facts):
+        if older is not None:
+            older.verify()
+        if version is not None:
+            prove(registry.fetch_bundle(workspace, PREVIOUS))
+    try:  # the alias first: after a kill in between, a second call finds no `previous` and moves the release alone
+        if version is not None:
+            registry.move_aliases(workspace, {CHAMPION: version, PREVIOUS: None})
+        if older is not None:
+            older.swap()
+    except BaseException:
+        if version is not None:
+            registry.move_aliases(workspace, {CHAMPION: left, PREVIOUS: version})
+        raise
+    _audit(workspace, now, "rollback", **facts)
+    return Rollback(left, version, release)
 
 
 def judge(workspace: Workspace, challenger: RegisteredVersion, params: GateParams) -> Verdict:
@@ -196,7 +236,9 @@ def _by_bundle(
         if _json(workspace.artifacts / "train.json")["bundle_id"] != challenger.tags["bundle_id"]:
             return "the features of the challenger's run are no longer there"
         features = read_table(workspace.artifacts / "features.parquet")
-        scorer = Scorer.load(registry.fetch_bundle(workspace, CHAMPION))
+        bundle = registry.fetch_bundle(workspace, CHAMPION)
+        prove(bundle)
+        scorer = Scorer.load(bundle)
     except (BundleRefused, DataError) as error:
         return f"its bundle cannot score the features of today ({error})"
     return rescored(late, features, scorer, evaluation["headline_horizon"])
@@ -208,9 +250,15 @@ def _trials(train: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     return found.get("trials", ()) if isinstance(found, Mapping) else found
 
 
+def _prove_challenger(workspace: Workspace, now: datetime) -> None:
+    """Raises BundleRefused unless the registry's copy is what was registered and a canary survives it."""
+    named = registry.aliases(workspace)
+    with _refusal_told(workspace, now, "refuse", version=named[CHALLENGER], champion=named.get(CHAMPION)):
+        prove(registry.fetch_bundle(workspace, CHALLENGER))
+
+
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
-    """Raises BundleRefused, and moves nothing, if the version's bundle does not survive its canary."""
-    prove(registry.run_folder(workspace, registry.version_of(workspace, verdict.version)) / "bundle")
+    """Of a version whose bundle was proven before it was judged."""
     moves: dict[str, int | None] = {} if verdict.champion is None else {PREVIOUS: verdict.champion}
     registry.move_aliases(workspace, {**moves, CHAMPION: verdict.version, CHALLENGER: None})
     _audit(workspace, now, "promote", version=verdict.version, champion=verdict.champion, basis=verdict.basis)
@@ -223,6 +271,16 @@ def _record(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
     write_json(document, workspace.artifacts / "verdict.json")
     tags = {"gate": "passed" if verdict.passed else "failed", "verdict": json.dumps(document, allow_nan=False)}
     registry.set_tags(workspace, verdict.version, tags, workspace.artifacts / "verdict.json")
+
+
+@contextmanager
+def _refusal_told(workspace: Workspace, now: datetime, action: str, **facts: Any) -> Iterator[None]:
+    """What is refused inside leaves a line with the reason, as a failed gate does."""
+    try:
+        yield
+    except ExpansionError as refused:
+        _audit(workspace, now, action, **facts, failures=[str(refused)])
+        raise
 
 
 def _audit(workspace: Workspace, now: datetime, action: str, **facts: Any) -> None:

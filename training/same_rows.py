@@ -103,7 +103,8 @@ def judged_alike(challenger: pa.Table, champion: pa.Table, params: GateParams) -
 
 
 def beside(duel: Duel, slices: pa.Table | None, params: GateParams) -> list[Rule]:
-    """Challenger against champion, paired over accounts. `slices`: heldout_accounts.parquet of the challenger."""
+    """Challenger against champion, paired over accounts. `slices`: heldout_accounts.parquet of the challenger; null: it
+    keeps none, and fails the rule that asks for it."""
     account = np.unique(np.array(duel.rows["account_id"].to_pylist()), return_inverse=True)[1]
     both = {"challenger": duel.scored(duel.challenger), "champion": duel.scored(duel.champion)}
     drawn = bootstrap(both, account, params.bootstrap, params.seed)
@@ -145,8 +146,8 @@ def _around(lead: Difference, level: float) -> str:
 def segments(duel: Duel, slices: pa.Table | None, params: GateParams) -> Rule:
     """No segment with enough positives may have much more log-loss than under the champion."""
     if slices is None:
-        text = "The version keeps no heldout_accounts.parquet, so no segments were compared."
-        return Rule("segments", True, None, text)
+        text = "The version keeps no heldout_accounts.parquet, so no segments were compared; each must be."
+        return Rule("segments", False, None, f"{text} Run `expansion train`, which keeps one.")
     worst, place, count = -np.inf, "", 0
     for name, own in _segments(duel.rows, slices):
         label = duel.label[own]

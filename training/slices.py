@@ -6,7 +6,7 @@ with fewer than 30 positives is thin: its figures are shown and no verdict is gi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training import metrics
 from training.bootstrap import Scored, bootstrap, interval
 from training.errors import HeldOutBroken
 from training.grade import THIN
@@ -129,7 +128,9 @@ def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replic
         out[figure] = written(figures[figure])
         out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
     beside = None if rival is None else part_of(pool.rows.candidates[rival], inside).figures()["pr_auc"]
-    return {**out, "thin": thin, "verdict": None if thin else verdict(own, beside)}
+    leads = beside is None or figures["pr_auc"] > beside
+    level = out["expected_over_actual"], out["expected_over_actual_ci"]
+    return {**out, "thin": thin, "verdict": None if thin else verdict(leads, *level)}
 
 
 def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
@@ -149,17 +150,17 @@ def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
     )
 
 
-def verdict(own: Scored, rival_pr_auc: float | None) -> str:
-    """`holds`, or what does not: it ranks no better than the rule of thumb; or the positives it expects lie outside the
-    Wilson interval of those seen and are off by more than a quarter, too many or too few."""
-    if rival_pr_auc is not None and not own.figures()["pr_auc"] > rival_pr_auc:
+def verdict(leads: bool, level: float | None, around: Sequence[float | None] | None) -> str:
+    """`holds`, or what does not: it does not lead the rule of thumb; or its `level`, positives expected over seen, is
+    off by more than a quarter and its interval `around` excludes 1. Accounts are what is resampled there: over several
+    dates one expansion is counted more than once, and an interval of rows would be too narrow."""
+    if not leads:
         return "no better than the rule"
-    if own.probability is None:
+    if level is None or around is None:
         return "holds"
-    n, seen, said = len(own.label), int(own.label.sum()), float(own.probability.sum())
-    low, high = metrics.wilson(seen, n)
-    if said > max(high * n, 1.25 * seen):
+    low, high = around
+    if level > 1.25 and low is not None and low > 1:
         return "expects too many"
-    if said < min(low * n, 0.75 * seen):
+    if level < 0.75 and high is not None and high < 1:
         return "expects too few"
     return "holds"

@@ -9,7 +9,8 @@ import pytest
 
 from benchmarks.bars import LANDMARKS, NOT_MEASURED, Bar, bars
 from benchmarks.one_run import ROOT
-from benchmarks.results_page import page
+from benchmarks.results import readme_block, with_results
+from benchmarks.results_page import page, why
 
 KEPT = ROOT / "docs" / "results" / "results.json"
 
@@ -23,21 +24,36 @@ def run(world: str = "plain", seed: int = 7, share: float = 1.0, **changes: Any)
     rival = {name: value / 4 for name, value in figures.items()}
     names = {"champion": own, "ceiling": figures, "logistic": rival, "activity_28d": rival, "spend_lifetime": rival}
     row = {"as_of": "2025-06-01", "candidate": "champion", "n": 1000, "positives": 50, "base_rate": 0.05, "pr_auc": 0.4}
-    row |= {"pr_auc_ci": [0.3, 0.5], "expected_over_actual": 1.0}
+    row |= {"pr_auc_ci": [0.3, 0.5], "expected_over_actual": 1.0, "expected_over_actual_ci": [0.9, 1.1]}
     return {
         "world": world,
         "accounts": 20_000,
         "seed": seed,
-        "grade": {"word": "good", "why": ""},
+        "grade": {"word": "good", "why": "", "origins": 1, "positives": 50},
         "headline": "",
         "dates": ["2025-06-01"],
         "groups": {g: {"n": 1000, "positives": 50, "candidates": names} for g in ("all", *LANDMARKS)},
         "origins": [row],
         "pooled": [row],
+        "deciles": [{"decile": tenth, "expected": 2.0 * tenth, "observed": 1.0 * tenth} for tenth in range(1, 11)],
         "shape": {"rows": 1000, "falls": 0, "crowded": 0},
         "amounts": {"expanded": 100, "inside": 80},
         **changes,
     }
+
+
+def ranked(candidate: str, share: float = 1.0, target: str = "expansion", **changes: Any) -> dict[str, Any]:
+    """A row of a real data set: figures are `share` of .8, .4, 4.0 and .5."""
+    figures = {"roc_auc": 0.8, "pr_auc": 0.4, "lift_10": 4.0, "revenue_captured_10": 0.5, "brier_skill": 0.1}
+    own = {name: value * share for name, value in figures.items()} | {f"{name}_ci": None for name in figures}
+    place = {"target": target, "horizon": 180, "as_of": "2011-05-01", "candidate": candidate}
+    return {**place, "n": 1000, "positives": 50, "base_rate": 0.05, **own, **changes}
+
+
+def real(*rows: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The wholesaler."""
+    grade = {"word": "fair", "why": "It leads.", "origins": 4, "positives": 200}
+    return {"name": "online_retail_ii", "grade": grade, "headline": "Calls pay.", "results": list(rows), **changes}
 
 
 def judged(*runs: dict[str, Any]) -> dict[str, Bar]:
@@ -47,6 +63,19 @@ def judged(*runs: dict[str, Any]) -> dict[str, Bar]:
 def test_the_page_is_what_the_kept_figures_generate() -> None:
     document = json.loads(KEPT.read_text(encoding="utf-8"))
     assert (ROOT / "docs" / "results.md").read_text(encoding="utf-8") == page(document)
+
+
+def test_the_readme_says_what_the_kept_figures_generate() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme == with_results(readme, json.loads(KEPT.read_text(encoding="utf-8")))
+
+
+def test_the_readme_outside_its_marks_is_left_alone() -> None:
+    document = {"runs": [run()], "real": []}
+    readme = "above\n<!-- results -->\nold \\1\n<!-- /results -->\nbelow\n"
+    assert with_results(readme, document) == readme.replace("old \\1\n", readme_block(document))
+    with pytest.raises(ValueError, match="0 blocks"):
+        with_results("no marks", document)
 
 
 def test_every_picture_of_the_page_is_there() -> None:
@@ -117,3 +146,62 @@ def test_no_benchmark_hides_a_package_of_the_product() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert "training" in packages
     assert not packages & {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
+
+
+def test_the_readme_claims_a_lead_only_where_the_figures_read_so() -> None:
+    rows = [ranked("champion"), ranked("logistic", 0.9), ranked("spend_lifetime", 0.8, revenue_captured_10=0.502)]
+    text = " ".join(readme_block({"runs": [], "real": [real(*rows)]}).split())
+    assert "rule of thumb in ROC-AUC, PR-AUC and lift at 10 %, not in money in the top 10 %." in text
+
+
+def test_the_readme_leads_nowhere_without_skill() -> None:
+    grade = {"word": "no skill", "why": "It ranks worse than rfm, which needs no model of behaviour.", "origins": 2}
+    one = real(ranked("champion"), ranked("logistic", 0.5), grade={**grade, "positives": 90})
+    text = " ".join(readme_block({"runs": [], "real": [one]}).split())
+    assert "no skill (90 moves at 2 dates), so a rule serves. It ranks worse than *recency, frequency, money*" in text
+    assert "above" not in text
+
+
+def test_the_reasons_of_a_grade_call_candidates_as_the_tables_do() -> None:
+    told = "Before. It ranks worse than bg_nbd, rfm, which need no model of behaviour. After recency, rfm, which."
+    said = why(real(grade={"why": told}))
+    assert "than *BG/NBD times mean spend*; *recency, frequency, money*, which need no model" in said
+    assert said.startswith("Before. ")
+    assert said.endswith("After recency, rfm, which.")
+
+
+def test_the_page_names_the_dates_of_real_data_and_the_learner_where_figures_tell_it() -> None:
+    rows = [ranked("champion"), ranked("hazard"), ranked("logistic", 0.9), ranked("champion", 0.9, "moved_up")]
+    text = page({"runs": [], "real": [real(*rows)]})
+    assert "held out: expansion, 180 days from 2011-05-01; moved up, 180 days from 2011-05-01." in text
+    assert "The grade looks at 4 dates together. The model of expansion was that day: *boosted hazards*." in text
+
+
+def test_the_headline_names_the_rule_that_holds_most_and_lifetime_spend() -> None:
+    strong = run()
+    for group in strong["groups"].values():
+        group["candidates"] = group["candidates"] | {"activity_28d": {"revenue_captured_10": 0.8, "pr_auc": 0.1}}
+    text = page({"runs": [strong], "real": []})
+    assert "against 80% by activity of the last 28 days, the rule of thumb that holds most, and 22% by lifetime" in text
+
+
+def test_what_is_gained_over_the_ridge_is_told_seed_by_seed() -> None:
+    text = page({"runs": [run(), run(seed=8, share=0.5)], "real": []})
+    assert "Its PR-AUC less the ridge's is +0.2000 (by seed +0.1000 to +0.3000)" in text
+
+
+def test_beside_the_picture_stand_the_lowest_tenths_and_the_dates() -> None:
+    early = run(seed=8)
+    early["origins"] = [{**early["origins"][0], "expected_over_actual": 1.5}]
+    text = page({"runs": [run(), early], "real": []})
+    assert "In the lowest seven tenths 112 moves were expected and 56 seen, in the others 108 and 54." in text
+    assert "by date: 2025-06-01 1.25 (1.00 to 1.50)." in text
+
+
+def test_a_world_is_said_to_be_served_by_a_learner_only_if_all_figures_are_its() -> None:
+    same, other = run("tiny"), run("drift")
+    for group in same["groups"].values():
+        group["candidates"] = group["candidates"] | {"logistic": group["candidates"]["champion"]}
+    text = page({"runs": [run(), same, other], "real": []})
+    assert "On `tiny` its figures are those of ridge logistic." in text
+    assert "On `drift` its figures" not in text

@@ -149,9 +149,9 @@ def test_it_learns_what_its_mean_lacks_of_the_young_and_of_the_first_interval(la
 
 def test_what_is_added_to_the_young_is_explained_by_their_age_and_kept_as_text(lacking: Lacking) -> None:
     found = average(lacking.taught, Fit(Stated(), lacking.said), age=lacking.age, clock=1)
-    matrix = np.column_stack([np.zeros(3), [10.0, 200.0, np.nan]])
+    matrix = np.column_stack([np.zeros(3), [10.0, 500.0, np.nan]])
     assert found.raw(matrix) - found.contributions(matrix).sum(axis=1) == pytest.approx(np.full(3, found.level))
-    assert found.contributions(matrix)[:, 1] == pytest.approx([found.youth * np.log(12), 0, 0])
+    assert found.contributions(matrix)[:, 1] == pytest.approx([found.youth * np.log(40), 0.0, 0.0])
     assert np.array_equal(found.raw(matrix), found.at(matrix, REASON_INTERVAL))
     told = json.loads(json.dumps(found.to_json()))
     assert Average(found.parts, told["level"], told["youth"], told["clock"], tuple(told["first"])) == found

@@ -142,6 +142,19 @@ def test_the_card_counts_who_has_a_label_and_who_has_none_and_why(tmp_path: Path
     assert "| expansion | 180 | 310 | 1,100 | 90 |" in card
 
 
+def test_the_card_says_which_learner_serves_why_and_how_it_is_calibrated(tmp_path: Path) -> None:
+    told = {"learner": "distilled", "chosen": "no earlier origin to choose by", "calibration": {}}
+    for number, (calibration, words) in enumerate(
+        (({}, "Calibrated: not,"), ({"high_value": {"a": 1.0, "b": 1.0, "c": -0.25}}, "a = 1.00, b = 1.00, c = -0.25"))
+    ):
+        workspace = trained(tmp_path / str(number), **told | {"calibration": calibration})
+        said = evaluate(workspace, QUICK)
+        card = (workspace.artifacts / "model_card.md").read_text()
+        assert "The learner `distilled` serves (no earlier origin to choose by)." in card
+        assert words in card
+    assert [one["word"] for one in said["grade"]["thresholds"]] == ["excellent", "good", "fair"]
+
+
 def test_nothing_held_out_is_no_skill_not_a_crash(tmp_path: Path) -> None:
     workspace = trained(tmp_path, heldout_rows().slice(0, 0))
     written = evaluate(workspace, QUICK)

@@ -36,6 +36,16 @@ def _with(**leads: object) -> Evidence:
 def test_a_model_far_above_the_best_rule_is_excellent() -> None:
     assert grade(STRONG).word == "excellent"
     assert "2.00 times" in grade(STRONG).why
+    assert " needs " not in grade(STRONG).why
+
+
+def test_a_lower_grade_says_what_the_next_one_asks_for() -> None:
+    assert grade(replace(STRONG, roc_auc=0.8)).why.endswith(
+        "Excellent needs 1.30 times the best rule's PR-AUC and a ROC-AUC of 0.85."
+    )
+    assert (
+        "Fair needs 1.05 times the best rule's PR-AUC and a ROC-AUC of 0.65." in grade(replace(STRONG, roc_auc=0.6)).why
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from models.boosting import fit_booster, gain_shares
+from models.encoding import Encoding
 from tests.training import leaky_vendor as planted
 from tests.training.leaky_vendor import DEFINITIONS, LABELS, PARAMS, built_by, dataset, hold_out, told_by, vendor
 from training import leak_labels
 from training.dataset import Dataset
 from training.leak_facts import Build
-from training.leak_learner import Recipe, small_booster
+from training.leak_learner import SMALL, Recipe, small_booster
 from training.leaks import LeakParams, Tried, audit, of_labels
 from warehouse.errors import DataError, ParamsError
 from warehouse.params import section
@@ -28,6 +30,7 @@ from warehouse.raw import ACCOUNTS, TABLES
 from warehouse.store import Workspace, read_table, write_table
 
 Probes = dict[str, dict[str, Any]]
+SEARCHED = {"train": {"search": {"trials": 20, "accounts": 0.5}}}
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +165,7 @@ def test_a_blurred_copy_of_the_label_that_no_other_feature_echoes_is_caught(tmp_
     assert of_tables(workspace)["irreplaceable_feature"]["value"] < 0.15
 
     def blurred(data: Dataset) -> np.ndarray:
-        return np.nan_to_num(data.outcome("expansion", 180)) + 0.5 * rng.normal(size=len(data))
+        return np.asarray(np.nan_to_num(data.outcome("expansion", 180)) + 0.5 * rng.normal(size=len(data)))
 
     told_by(workspace, "quantity_28d", blurred)
     probes = of_tables(workspace)
@@ -198,17 +201,26 @@ def test_held_out_rows_that_taught_the_model_are_caught_by_their_keys(
     assert (f"{n:,.0f} stand before" in probe["sentence"]) == late
 
 
-def test_held_out_accounts_that_the_search_for_settings_looked_at_are_caught(workspace: Workspace) -> None:
+def add_to_train_json(workspace: Workspace, **told: Any) -> None:
+    """train.json says `told` as well."""
     path = workspace.artifacts / "train.json"
-    train = json.loads(path.read_text())
-    path.write_text(json.dumps(train | {"params": {"train": {"search": {"trials": 20, "accounts": 0.5}}}}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+
+
+def hold_out_unseen(workspace: Workspace) -> None:
+    """Of the held-out rows those of accounts that SEARCHED did not look at."""
+    path = workspace.artifacts / "heldout.parquet"
+    rows = read_table(path)
+    unseen = [zlib.crc32(name.encode()) % 10_000 >= 5_000 for name in rows["account_id"].to_pylist()]
+    write_table(rows.filter(pa.array(unseen)), path)
+
+
+def test_held_out_accounts_that_the_search_for_settings_looked_at_are_caught(workspace: Workspace) -> None:
+    add_to_train_json(workspace, params=SEARCHED)
     probe = audited(workspace)["account_overlap"]
     assert not probe["passed"]
     assert 0 < probe["value"] < 160
-    heldout = workspace.artifacts / "heldout.parquet"
-    rows = read_table(heldout)
-    unseen = [zlib.crc32(name.encode()) % 10_000 >= 5_000 for name in rows["account_id"].to_pylist()]
-    write_table(rows.filter(pa.array(unseen)), heldout)
+    hold_out_unseen(workspace)
     assert audited(workspace)["account_overlap"]["passed"]
 
 
@@ -277,7 +289,30 @@ def test_the_same_tables_give_the_same_answers(clean: Workspace) -> None:
     assert of_tables(clean) == of_tables(clean)
 
 
+def learned_gain(data: Dataset) -> list[dict[str, Any]]:
+    """What trees that foretell an expansion within 180 days look at, as train.json says it."""
+    outcome = data.outcome("expansion", 180)
+    told = ~np.isnan(outcome)
+    features = data.features.filter(pa.array(told))
+    encoding = Encoding.learn(features)
+    names, categories = list(encoding.names), encoding.category_columns
+    trees = fit_booster(
+        encoding.matrix(features), outcome[told], "binary", SMALL, 0, names=names, categories=categories
+    )
+    return [{"feature": name, "share": share} for name, share in gain_shares([trees]).items()]
+
+
+@pytest.mark.parametrize("seed", [100, 101, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(102, 120))])
+def test_an_honest_vendor_large_enough_to_be_asked_everything_passes(tmp_path: Path, seed: int) -> None:
+    workspace = vendor(tmp_path, 320, seed)
+    add_to_train_json(workspace, params=SEARCHED, gain=learned_gain(dataset(workspace)))
+    hold_out_unseen(workspace)
+    probes = audited(workspace, params=PARAMS.model_copy(update={"rows": 320, "seed": seed}))
+    assert {name for name, probe in probes.items() if probe["value"] is None} == set(), "not asked"
+    assert failed(probes) == set()
+
+
 @pytest.mark.slow
-def test_twenty_honest_vendors_pass(tmp_path: Path) -> None:
+def test_twenty_honest_vendors_too_small_for_some_questions_raise_no_alarm(tmp_path: Path) -> None:
     for seed in range(20):
         assert failed(audited(vendor(tmp_path / str(seed), 110, 100 + seed))) == set(), seed

@@ -16,7 +16,7 @@ from training.errors import HeldOutBroken
 from training.evaluate import EvaluateParams, evaluate, measure, predictions
 from training.heldout import read_heldout
 from training.rolling import by_target, pooled
-from training.slices import NOT_TOLD, SIZE, banded
+from training.slices import NOT_TOLD, SIZE, banded, verdict
 from warehouse.store import Workspace, read_table, write_table
 
 QUICK = EvaluateParams(bootstrap=40, capacities=(10, 50))
@@ -143,6 +143,34 @@ def test_slices_divide_the_rows_and_a_thin_one_gets_no_verdict(judged: Any) -> N
             assert (row[f"{figure}_ci"] is None) == row["thin"]
             assert row["thin"] or row[f"{figure}_ci"][0] <= row[figure] <= row[f"{figure}_ci"][1]
     assert {row["thin"] for row in said["slices"]} == {True, False}
+
+
+def test_every_figure_with_an_interval_is_told_as_a_paired_difference_too(judged: Any) -> None:
+    workspace, said = judged
+    [champion] = [row for row in said["pooled"] if row["candidate"] == "champion"]
+    figures = {name.removesuffix("_ci") for name in champion if name.endswith("_ci")}
+    for told, rows in (("comparisons", said["results"]), ("pooled_comparisons", said["pooled"])):
+        by_name = {row["candidate"]: row for row in rows}
+        own = by_name.pop("champion")
+        found = {(row["candidate"], row["figure"]): row for row in said[told]}
+        defined = {(name, f) for name, row in by_name.items() for f in figures if None not in (row[f], own[f])}
+        assert set(found) == defined
+        assert len(defined) > 50
+        for (name, figure), row in found.items():
+            assert row["champion_lead"] == pytest.approx(own[figure] - by_name[name][figure], abs=1e-7)
+            assert row["ci"][0] <= row["champion_lead"] <= row["ci"][1]
+    lead = next(row for row in said["pooled_comparisons"] if (row["candidate"], row["figure"]) == ("spend_lifetime", "pr_auc"))
+    shown = f"{lead['champion_lead']:+.3f} ({lead['ci'][0]:+.3f} to {lead['ci'][1]:+.3f})"
+    assert shown in (workspace.artifacts / "model_card.md").read_text()
+
+
+def test_a_slice_is_off_only_beyond_what_its_accounts_may_owe_to_chance() -> None:
+    assert verdict(True, 1.3, (0.98, 1.7)) == "holds"
+    assert verdict(True, 1.2, (1.1, 1.3)) == "holds"
+    assert verdict(True, 1.3, (1.01, 1.7)) == "expects too many"
+    assert verdict(True, 0.7, (0.5, 0.99)) == "expects too few"
+    assert verdict(True, None, None) == "holds"
+    assert verdict(False, 1.0, (0.9, 1.1)) == "no better than the rule"
 
 
 def test_a_slice_in_which_twice_as_many_are_expected_says_so(tmp_path: Path) -> None:

@@ -102,7 +102,9 @@ def test_few_positives_are_asked_in_a_ninety_per_cent_interval(few: int, words: 
 
 
 def test_a_better_log_loss_must_be_beyond_doubt_and_money_may_not_be_lost_beyond_doubt() -> None:
-    better = beside(duel(rows(skill=2.0), rows(skill=1.2)), None, GATE)
+    keys = rows().select(["account_id", "as_of"])
+    countries = keys.append_column("country", pa.array(["DE", "FR"] * 1000))
+    better = beside(duel(rows(skill=2.0), rows(skill=1.2)), countries, GATE)
     assert all(one.passed for one in better)
     worse = beside(duel(rows(skill=1.2), rows(skill=2.0)), None, GATE)
     assert not rule(worse, "log_loss").passed
@@ -127,4 +129,7 @@ def test_no_segment_may_pay_for_a_better_total() -> None:
     assert "employees not told fares worst" in segments(duel(challenger, champion), sizes, GATE).text
     few = GATE.model_copy(update={"segment_positives": 5_000})
     assert segments(duel(challenger, champion), countries, few).passed
-    assert segments(duel(challenger, champion), None, GATE).text.startswith("The version keeps no heldout_accounts")
+    unknown = segments(duel(rows(skill=2.0), rows(skill=1.2)), None, GATE)
+    assert not unknown.passed, "no facts of the accounts are no proof"
+    assert unknown.text.startswith("The version keeps no heldout_accounts.parquet")
+    assert "`expansion train`" in unknown.text

@@ -1,0 +1,239 @@
+"""The bars as tables, with what a reader must know beside them; and the cells that all tables of the results share."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, mean, over, ratio, summed
+from training.heldout import CEILING, CHAMPION
+
+Document = Mapping[str, Any]
+Figure = Callable[[Sequence[Run], str], float]  # of runs, of a group of accounts
+
+WORDS = {"stretch": "**yes**, and the stretch", "must": "**yes**", "no": "**no**", NOT_MEASURED: NOT_MEASURED}
+LEVEL = "**level**"  # a rival's figure that reads the same
+PRICE_CHANGE = "2024-10-01"  # of `drift`: month 9 of a market that opens in 2024-01
+NULL_INTERVAL = re.compile(r"95 % interval of ROC-AUC, ([\d.]+) to ([\d.]+),")  # in why `null` has no skill
+
+
+def _share(figure: str) -> Figure:
+    return lambda runs, group: ratio(runs, group, CHAMPION, CEILING, figure)
+
+
+BY_LANDMARK: dict[str, Figure] = {  # what the bars of these names round
+    "ROC-AUC below the ceiling": lambda runs, group: (
+        mean(runs, group, CEILING, "roc_auc") - mean(runs, group, CHAMPION, "roc_auc")
+    ),
+    "PR-AUC over the ceiling's": _share("pr_auc"),
+    "lift at 5 % over the ceiling's": _share("lift_5"),
+    "money in the top 5 % over the ceiling's": _share("revenue_captured_5"),
+    "mean KL to the true probability, nats": lambda runs, group: mean(runs, group, CHAMPION, "kl"),
+    "positives expected over seen": lambda runs, group: summed(runs, group, "expected", "positives"),
+    "money expected over gained": lambda runs, group: summed(runs, group, "money_expected", "money_gained"),
+    "PR-AUC over activity of the last 28 days": lambda runs, group: ratio(
+        runs, group, CHAMPION, "activity_28d", "pr_auc"
+    ),
+    "PR-AUC over the PQL rule": lambda runs, group: ratio(runs, group, CHAMPION, "pql", "pr_auc"),
+}
+
+
+def bars_block(document: Document, found: Sequence[Bar]) -> str:
+    """The section of the bars."""
+    forward, apart = unrounded(document), unrounded(document, apart=True)
+    rows = []
+    for bar in found:
+        shown = finer(bar.shown, forward.get(bar.name, {}), bar)
+        if shown and bar.name.startswith("`null`"):
+            shown += _null_auc(document)
+        if shown and _drawn_once(document, bar):
+            shown += " (one draw)"
+        there = finer(bar.elsewhere, apart.get(bar.name, {}), bar)
+        rows.append(
+            [bar.name, shown or bar.why or "-", there or "-", bar.must, bar.stretch, WORDS[bar.reached],
+             WORDS.get(bar.reached_elsewhere, "-")]
+        )  # fmt: skip
+    head = ["bar", "forward in time", "a vendor never met", "must", "stretch", "reached forward", "never met"]
+    blocks = ["## The bars", table(head, rows, right=()), _null_below(document), _drift(document, found)]
+    return "\n\n".join(block for block in blocks if block)
+
+
+def unrounded(document: Document, apart: bool = False) -> dict[str, dict[str, float]]:
+    """Bar -> landmark, or "" where there is one figure -> that figure before rounding; of the vendors never met if
+    `apart`. nan where a run lacks it."""
+    plain = of_world(document, PLAIN)
+    if apart:
+        plain = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
+    out = {name: {group: of(plain, group) for group in LANDMARKS} for name, of in BY_LANDMARK.items() if plain}
+    if out:
+        shares = out["PR-AUC over the ceiling's"]
+        shares["mean"] = float(np.mean(list(shares.values())))
+    out["ECE, 15 equal bins"] = {"": mean(plain, "all", CHAMPION, "ece")}
+    if apart:
+        return out
+    told = [run["amounts"] for run in plain if run["amounts"]]
+    expanded = sum(one["expanded"] for one in told)
+    inside = sum(one["inside"] for one in told) / expanded if expanded else math.nan
+    out["increments inside the 80 % range told, of accounts that expanded"] = {"": inside}
+    nonlinear, faulty = of_world(document, "nonlinear"), of_world(document, "faulty")
+    out["`nonlinear`: PR-AUC over the logistic's"] = {"": ratio(nonlinear, "all", CHAMPION, "logistic", "pr_auc")}
+    twins = [run for run in plain if (run["seed"], run["accounts"]) in {(f["seed"], f["accounts"]) for f in faulty}]
+    clean = mean(twins, "all", CHAMPION, "pr_auc")
+    out["`faulty`: PR-AUC over the clean world's"] = {"": mean(faulty, "all", CHAMPION, "pr_auc") / clean}
+    return out
+
+
+def finer(text: str, figures: Mapping[str, float], bar: Bar) -> str:
+    """`text` with up to two digits more for each of `figures` that would round onto a bound of the bar without lying on
+    it: .8995 beside a bar of .90 reads 0.8995, not 0.90."""
+    for place, value in figures.items():
+        bounds = _bounds(bar, place)
+        head = f"{place} ".lstrip()
+        match = re.search(rf"(?:^|; ){re.escape(head)}(-?\d+(?:\.(\d+))?(%?))", text)
+        if match is None or any(math.isclose(value, bound) for bound in bounds):
+            continue
+        least = len(match[2] or "")
+        written = [f"{value:.{digits}{match[3] or 'f'}}" for digits in range(least, least + 3)]
+        if written[0] == match[1]:  # else it is another figure than the bar's
+            apart = (one for one in written if not any(math.isclose(_numbers(one)[0], bound) for bound in bounds))
+            text = f"{text[: match.start(1)]}{next(apart, written[-1])}{text[match.end(1) :]}"
+    return text
+
+
+def _bounds(bar: Bar, place: str) -> list[float]:
+    """Those that a bar sets the figure of a place: what it asks of each is not asked of the mean, and vice versa."""
+    asked = [part for text in (bar.must, bar.stretch) for part in text.split(", ")]
+    others = "each" if place == "mean" else "mean"
+    return [bound for part in asked if not part.startswith(others) for bound in _numbers(part)]
+
+
+def _numbers(text: str) -> list[float]:
+    """Those in `text`, one in per cent as a fraction."""
+    scale = 100 if "%" in text else 1
+    return [float(number) / scale for number in re.findall(r"-?\d*\.?\d+", text)]
+
+
+def _drawn_once(document: Document, bar: Bar) -> bool:
+    world = bar.name.split("`")[1] if bar.name.startswith("`") else PLAIN
+    return world != PLAIN and len(of_world(document, world)) == 1
+
+
+def null_auc(document: Document) -> tuple[float, tuple[float, float] | None] | None:
+    """ROC-AUC of the model in `null` and its 95 % interval, which stands in the grade's reasons while it does not lie
+    above .5; None where no such vendor, or more than one, was run."""
+    runs = of_world(document, "null")
+    if len(runs) != 1:
+        return None
+    told = NULL_INTERVAL.search(runs[0]["grade"]["why"])
+    return mean(runs, "all", CHAMPION, "roc_auc"), (float(told[1]), float(told[2])) if told else None
+
+
+def _null_auc(document: Document) -> str:
+    found = null_auc(document)
+    if found is None:
+        return ""
+    value, around = found
+    return f"; ROC-AUC {value:.3f}" + (f" ({around[0]:.3f} to {around[1]:.3f})" if around else "")
+
+
+def _null_below(document: Document) -> str:
+    found = null_auc(document)
+    if found is None or found[1] is None or found[1][1] >= 0.5:
+        return ""
+    truth = mean(of_world(document, "null"), "all", CEILING, "roc_auc")
+    return (
+        "In `null` the interval of ROC-AUC lies wholly below .5 (the truth itself has "
+        f"{truth:.3f}): on this one vendor the labels rank slightly against the model. Chance alone does that to one "
+        "vendor in forty, and a single vendor cannot tell it from a fault; no skill is claimed."
+    )
+
+
+def _drift(document: Document, found: Sequence[Bar]) -> str:
+    """Expected over seen at every date of `drift`, of which its bar asks the newest alone."""
+    runs = of_world(document, "drift")
+    bar = next((bar for bar in found if bar.name.startswith("`drift`")), None)
+    if len(runs) != 1 or bar is None:
+        return ""
+    at = {(row["as_of"], row["candidate"]): row for row in runs[0]["origins"]}
+    own = [at[day, CHAMPION] for day in runs[0]["dates"] if (day, CHAMPION) in at]
+    low, high = _numbers(bar.must)
+    rows = []
+    for row in own:
+        truth = at.get((row["as_of"], CEILING))
+        rows.append(
+            [row["as_of"], f"{row['positives']:,} of {row['n']:,}", around(row, "expected_over_actual", ".2f"),
+             "-" if truth is None else around(truth, "expected_over_actual", ".2f")]
+        )  # fmt: skip
+    after = [row for row in own[:-1] if row["as_of"] >= PRICE_CHANGE and row["expected_over_actual"] is not None]
+    outside = [row["as_of"] for row in after if not low <= row["expected_over_actual"] <= high]
+    said = (
+        f"The bar of `drift` asks of the newest date alone. Of the {len(after)} dates between the price change of "
+        f"{PRICE_CHANGE} and that one, {len(outside) or 'none'} {'lie' if len(outside) > 1 else 'lies'} outside "
+        f"{bar.must}{': ' if outside else ''}{' and '.join(outside)}."
+    )
+    head = ["`drift`, as of", "moved", "expected over seen, the model", "the truth"]
+    return f"{said}\n\n" + table(head, rows, (2,)) if rows else ""
+
+
+def wholesaler(document: Document) -> str:
+    """The bars of the real data."""
+    found = next((one for one in document["real"] if one["name"] == "online_retail_ii" and "results" in one), None)
+    rows = {} if found is None else {r["candidate"]: r for r in found["results"] if r["target"] == "moved_up"}
+    try:
+        own, served, rival = rows[CHAMPION], rows["expansion_score"], rows["spend_lifetime"]
+    except KeyError:
+        return ""
+    money = "revenue_captured_10"
+    checks = [
+        ("moved up: ROC-AUC", "roc_auc", ".3f", 0.77, ".77"),
+        ("moved up: lift at 10 %", "lift_10", ".1f", 3.0, "3"),
+        ("increment held by the top 10 %", money, ".0%", rival[money],
+         f"lifetime spend's, {around(rival, money, '.0%')}"),
+    ]  # fmt: skip
+
+    def reached(row: Document, figure: str, spec: str, least: float) -> str:
+        if figure == money and f"{row[figure]:{spec}}" == f"{least:{spec}}":
+            return LEVEL
+        return WORDS["must" if row[figure] >= least else "no"]
+
+    lines = [
+        [name, around(own, figure, spec), text, reached(own, figure, spec, least), around(served, figure, spec),
+         reached(served, figure, spec, least)]
+        for name, figure, spec, least, text in checks
+    ]  # fmt: skip
+    head = (
+        "**online_retail_ii** (real: a wholesaler's invoices), accounts that moved to a higher tier in 180 days from "
+        f"{own['as_of']}. The model is fitted to this outcome, not the product's target; beside it is the score that "
+        "the product serves"
+    )
+    titles = ["bar", "model of this outcome", "must", "reached", "the product's score", "reached"]
+    return f"{head}:\n\n" + table(titles, lines, right=())
+
+
+def of_world(document: Document, world: str) -> list[Run]:
+    """Its runs that were not refused."""
+    return [run for run in document["runs"] if run["world"] == world and "groups" in run]
+
+
+def spread(runs: Sequence[Run], of: Any, spec: str) -> str:
+    """`of` all runs and, where there are several, its range over them."""
+    found = over(runs, of)
+    return "-" if found is None else found.text(spec)
+
+
+def around(row: Document, figure: str, spec: str) -> str:
+    """The figure and its 95 % interval."""
+    value, interval = row[figure], row[f"{figure}_ci"]
+    shown = "-" if value is None else f"{value:{spec}}"
+    return shown if interval is None else f"{shown} [{interval[0]:{spec}} to {interval[1]:{spec}}]"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: tuple[int, ...] = (1,)) -> str:
+    """`right`: the column from which on figures stand to the right; none if empty."""
+    first = right[0] if right else len(head)
+    rule = "|---" * first + "|---:" * (len(head) - first) + "|"
+    return "\n".join(["| " + " | ".join(head) + " |", rule, *("| " + " | ".join(row) + " |" for row in rows)])

@@ -1,0 +1,121 @@
+"""What stands in the tables of the bars beside a bare yes or no."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from benchmarks.bars import Bar, bars
+from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, null_auc, unrounded, wholesaler
+from simulator.simulate import SimulateParams
+from simulator.worlds import WORLDS
+from tests.benchmarks.test_results import KEPT, ranked, real, run
+from training.grade import Evidence, no_skill
+
+
+def block(*runs: dict[str, Any]) -> str:
+    document = {"runs": runs, "real": []}
+    return bars_block(document, bars(document))
+
+
+def cells(text: str, name: str) -> list[str]:
+    """Those of the row of a table that begins so."""
+    [row] = [line for line in text.splitlines() if line.startswith(f"| {name}")]
+    return row.strip("| ").split(" | ")
+
+
+def null(why: str) -> dict[str, Any]:
+    return run("null", grade={"word": "no skill", "why": why})
+
+
+@pytest.mark.parametrize(
+    ("must", "stretch", "text", "value", "shown"),
+    [
+        (".90 to 1.10", ".95 to 1.05", "week 4 0.90 (0.83 to 0.96); week 13 0.98", 0.8995, "week 4 0.899 (0.83"),
+        (".90 to 1.10", ".95 to 1.05", "week 4 0.90 (0.83 to 0.96); week 13 0.98", 0.9, "week 4 0.90 (0.83"),
+        (".90 to 1.10", ".95 to 1.05", "week 4 0.97 (0.90 to 0.99)", 0.9712, "week 4 0.97 (0.90"),
+        (".85 to 1.15", ".95 to 1.05", "week 13 0.84; week 4 1.15 (0.91 to 1.39)", 1.15022, "week 4 1.1502 (0.91"),
+        ("94 %", "97 %", "week 4 94% (90% to 100%)", 0.9368, "week 4 93.7% (90%"),
+        ("each 86 %, mean 90 %", "mean 95 %", "week 4 90% (90% to 100%); mean 92%", 0.8968, "week 4 90% (90%"),
+        ("at most .012", "at most .006", "week 4 0.012", 0.01234, "week 4 0.0123"),
+    ],
+)
+def test_a_figure_that_would_round_onto_its_bar_shows_more_digits(
+    must: str, stretch: str, text: str, value: float, shown: str
+) -> None:
+    assert shown in finer(text, {"week 4": value}, Bar("", must, stretch, text, "no"))
+
+
+def test_a_mean_is_held_to_the_bar_of_the_mean_alone() -> None:
+    text = "week 4 95% (90% to 100%); mean 90%"
+    bar = Bar("", "each 86 %, mean 90 %", "mean 95 %", text, "no")
+    assert finer(text, {"week 4": 0.9512, "mean": 0.8961}, bar) == "week 4 95% (90% to 100%); mean 89.6%"
+
+
+def test_what_is_shown_unrounded_is_what_the_bars_round() -> None:
+    document = json.loads(KEPT.read_text(encoding="utf-8"))
+    found = {bar.name: bar for bar in bars(document)}
+    for apart in (False, True):
+        for name, figures in unrounded(document, apart).items():
+            text = found[name].elsewhere if apart else found[name].shown
+            for place, value in figures.items():
+                match = re.search(rf"(?:^|; ){place} ?([\d.]+)(%?)", text)
+                assert match, (name, place, text)
+                digits = len(match[1].partition(".")[2])
+                assert f"{value:.{digits}{match[2] or 'f'}}" == match[1] + match[2], (name, place)
+
+
+def test_a_world_run_on_one_seed_is_called_one_draw() -> None:
+    text = block(run(), run("nonlinear"), run("faulty"))
+    assert cells(text, "`nonlinear`")[1] == "4.00 (one draw)"
+    assert cells(text, "`faulty`")[1].endswith(" (one draw)")
+    assert "one draw" not in cells(text, "ECE")[1]
+    assert "one draw" not in cells(block(run(), run("nonlinear"), run("nonlinear", 8)), "`nonlinear`")[1]
+
+
+def test_an_interval_of_null_wholly_below_a_half_is_said_to_be() -> None:
+    [low, *_] = no_skill(Evidence(900, 0.479, (0.463, 0.497), 0.03, None, (), {}))
+    below = null(low)
+    assert null_auc({"runs": [below]}) == (0.94, (0.463, 0.497))
+    text = block(below)
+    assert "; ROC-AUC 0.940 (0.463 to 0.497) (one draw)" in cells(text, "`null`")[1]
+    assert "lies wholly below .5" in text
+
+
+@pytest.mark.parametrize("around", [(0.463, 0.512), None])
+def test_an_interval_of_null_that_holds_a_half_or_is_not_kept_says_nothing_more(
+    around: tuple[float, float] | None,
+) -> None:
+    why = no_skill(Evidence(900, 0.479, around, 0.03, None, (), {}))[0] if around else "Its log-loss does not beat."
+    text = block(null(why))
+    assert "; ROC-AUC 0.940" in cells(text, "`null`")[1]
+    assert "wholly below" not in text
+
+
+def test_drift_is_told_date_by_date_and_names_those_outside_its_bar() -> None:
+    dates = {"2024-09-01": 0.8, "2024-12-01": 1.41, "2025-03-01": 1.1, "2025-06-01": 0.99}
+    drift = run("drift", dates=list(dates))
+    row = drift["origins"][0]
+    drift["origins"] = [{**row, "as_of": day, "expected_over_actual": value} for day, value in dates.items()]
+    text = block(run(), drift)
+    assert [cells(text, day)[2] for day in dates] == [f"{value:.2f} [0.90 to 1.10]" for value in dates.values()]
+    assert f"Of the 2 dates between the price change of {PRICE_CHANGE} and that one, 1 lies outside" in text
+    assert ".85 to 1.15: 2024-12-01." in text
+
+
+def test_the_price_changes_when_the_simulator_says() -> None:
+    year, month = divmod(WORLDS["drift"].market().price_month, 12)
+    start = SimulateParams().start
+    assert start.replace(year=start.year + year, month=start.month + month).isoformat() == PRICE_CHANGE
+
+
+@pytest.mark.parametrize(("money", "reached"), [(0.504, "**level**"), (0.496, "**level**"), (0.52, "**yes**")])
+def test_money_that_reads_as_lifetime_spends_is_level_with_it(money: float, reached: str) -> None:
+    rows = [ranked("champion", 1.2, "moved_up"), ranked("spend_lifetime", 1.0, "moved_up")]
+    served = ranked("expansion_score", 1.0, "moved_up", revenue_captured_10=money)
+    text = wholesaler({"runs": [], "real": [real(*rows, served)]})
+    assert cells(text, "increment held")[3:] == ["**yes**", f"{money:.0%}", reached]
+    assert "in 180 days from 2011-05-01" in text
