@@ -169,7 +169,8 @@ def plain_references(encoding: Encoding, train: np.ndarray, label: np.ndarray, t
 
 
 def repeat_purchases(train: Dataset) -> BgNbd | None:
-    """BG/NBD as each account's newest snapshot teaches it; null where too few buy again."""
+    """BG/NBD as the snapshots of the newest date teach it, hence of accounts that had not closed by then; null where
+    too few buy again."""
     newest = pc.max(train.features["as_of"]).as_py()
     return fit_bgnbd(purchases(train.on(newest).features)) if newest is not None else None
 
