@@ -57,6 +57,9 @@ of each run are kept in [results/results.json](results/results.json) and this pa
 - **Unmarked test accounts.** In `faulty` one account in a hundred is a test that nobody marked as internal. Where most
   accounts say what they are, those that do not are neither taught nor judged by (adr/0026), so they are in no figure
   here; they are scored at night like any other, and `expansion check` asks to mark them.
+- **Not all of one version.** `plain` and `tiny` are of the newest version. `nonlinear` was run before the young were
+  told up to 400 days in place of 120 (adr/0037); `drift`, `faulty`, `null` and the real data before all of adr/0037 to
+  0039, so the older dates of the real data are those of then.
 - **Seeds.** A share of another candidate's figure is the mean over the seeds over the other's mean; expected over seen
   is the sum over the sum. Brackets give the lowest and the highest seed; square brackets a 95 % interval, accounts
   resampled.
