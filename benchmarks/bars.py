@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,8 @@ NOT_MEASURED = "not measured"
 class Bar:
     """`shown`: the figures as text, with their spread; `reached`: no, must, stretch or not measured; `why` says what
     was not there. `elsewhere`, `reached_elsewhere`: the same of a vendor that the model never met; empty where a bar
-    does not ask for one."""
+    does not ask for one. `figures`, `figures_elsewhere`: by landmark, or "" where there is one, what those texts round.
+    """
 
     name: str
     must: str
@@ -33,6 +34,8 @@ class Bar:
     why: str = ""
     elsewhere: str = ""
     reached_elsewhere: str = ""
+    figures: Mapping[str, float] = field(default_factory=dict)
+    figures_elsewhere: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,8 @@ def _ranking(plain: Sequence[Run]) -> list[Bar]:
     shown = f"{_listed(pr_auc, '.0%')}; mean {average:.0%}"
     return [
         _bar("ROC-AUC below the ceiling", below, ".3f", (-1, 0.012), (-1, 0.006), "at most .012", "at most .006"),
-        Bar("PR-AUC over the ceiling's", "each 86 %, mean 90 %", "mean 95 %", shown, verdict),
+        Bar("PR-AUC over the ceiling's", "each 86 %, mean 90 %", "mean 95 %", shown, verdict,
+            figures=_figures(pr_auc) | {"mean": average}),
         _bar("lift at 5 % over the ceiling's", shares["lift_5"], ".0%", (0.94, 9), (0.97, 9), "94 %", "97 %"),
         _bar("money in the top 5 % over the ceiling's", shares["revenue_captured_5"], ".0%", (0.96, 9), (0.99, 9),
              "96 %", "99 %"),
@@ -155,7 +159,7 @@ def _money(plain: Sequence[Run]) -> list[Bar]:
 def _beside(bar: Bar, other: Bar) -> Bar:
     if other.reached == NOT_MEASURED:
         return bar
-    return replace(bar, elsewhere=other.shown, reached_elsewhere=other.reached)
+    return replace(bar, elsewhere=other.shown, reached_elsewhere=other.reached, figures_elsewhere=other.figures)
 
 
 def _rivals(plain: Sequence[Run]) -> list[Bar]:
@@ -241,6 +245,10 @@ def _all(value: Value | None) -> dict[str, Value]:
     return {} if value is None else {"": value}
 
 
+def _figures(values: Mapping[str, Value]) -> dict[str, float]:
+    return {group: value.value for group, value in values.items()}
+
+
 def _listed(values: Mapping[str, Value], spec: str) -> str:
     return "; ".join(f"{group} {value.text(spec)}".strip() for group, value in values.items())
 
@@ -261,4 +269,4 @@ def _bar(
         return all(bounds[0] <= value.value <= bounds[1] for value in values.values())
 
     reached = NOT_MEASURED if not values else "stretch" if within(stretch) else "must" if within(must) else "no"
-    return Bar(name, must_text, stretch_text, _listed(values, spec), reached, why)
+    return Bar(name, must_text, stretch_text, _listed(values, spec), reached, why, figures=_figures(values))

@@ -7,9 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, mean, over, ratio, summed
+from benchmarks.bars import NOT_MEASURED, PLAIN, Bar, Run, mean, over
 from training.heldout import CEILING, CHAMPION
 
 Document = Mapping[str, Any]
@@ -21,38 +19,16 @@ PRICE_CHANGE = "2024-10-01"  # of `drift`: month 9 of a market that opens in 202
 NULL_INTERVAL = re.compile(r"95 % interval of ROC-AUC, ([\d.]+) to ([\d.]+),")  # in why `null` has no skill
 
 
-def _share(figure: str) -> Figure:
-    return lambda runs, group: ratio(runs, group, CHAMPION, CEILING, figure)
-
-
-BY_LANDMARK: dict[str, Figure] = {  # what the bars of these names round
-    "ROC-AUC below the ceiling": lambda runs, group: (
-        mean(runs, group, CEILING, "roc_auc") - mean(runs, group, CHAMPION, "roc_auc")
-    ),
-    "PR-AUC over the ceiling's": _share("pr_auc"),
-    "lift at 5 % over the ceiling's": _share("lift_5"),
-    "money in the top 5 % over the ceiling's": _share("revenue_captured_5"),
-    "mean KL to the true probability, nats": lambda runs, group: mean(runs, group, CHAMPION, "kl"),
-    "positives expected over seen": lambda runs, group: summed(runs, group, "expected", "positives"),
-    "money expected over gained": lambda runs, group: summed(runs, group, "money_expected", "money_gained"),
-    "PR-AUC over activity of the last 28 days": lambda runs, group: ratio(
-        runs, group, CHAMPION, "activity_28d", "pr_auc"
-    ),
-    "PR-AUC over the PQL rule": lambda runs, group: ratio(runs, group, CHAMPION, "pql", "pr_auc"),
-}
-
-
 def bars_block(document: Document, found: Sequence[Bar]) -> str:
     """The section of the bars."""
-    forward, apart = unrounded(document), unrounded(document, apart=True)
     rows = []
     for bar in found:
-        shown = finer(bar.shown, forward.get(bar.name, {}), bar)
+        shown = finer(bar.shown, bar.figures, bar)
         if shown and bar.name.startswith("`null`"):
             shown += _null_auc(document)
         if shown and _drawn_once(document, bar):
             shown += " (one draw)"
-        there = finer(bar.elsewhere, apart.get(bar.name, {}), bar)
+        there = finer(bar.elsewhere, bar.figures_elsewhere, bar)
         rows.append(
             [bar.name, shown or bar.why or "-", there or "-", bar.must, bar.stretch, WORDS[bar.reached],
              WORDS.get(bar.reached_elsewhere, "-")]
@@ -60,31 +36,6 @@ def bars_block(document: Document, found: Sequence[Bar]) -> str:
     head = ["bar", "forward in time", "a vendor never met", "must", "stretch", "reached forward", "never met"]
     blocks = ["## The bars", table(head, rows, right=()), _null_below(document), _drift(document, found)]
     return "\n\n".join(block for block in blocks if block)
-
-
-def unrounded(document: Document, apart: bool = False) -> dict[str, dict[str, float]]:
-    """Bar -> landmark, or "" where there is one figure -> that figure before rounding; of the vendors never met if
-    `apart`. nan where a run lacks it."""
-    plain = of_world(document, PLAIN)
-    if apart:
-        plain = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
-    out = {name: {group: of(plain, group) for group in LANDMARKS} for name, of in BY_LANDMARK.items() if plain}
-    if out:
-        shares = out["PR-AUC over the ceiling's"]
-        shares["mean"] = float(np.mean(list(shares.values())))
-    out["ECE, 15 equal bins"] = {"": mean(plain, "all", CHAMPION, "ece")}
-    if apart:
-        return out
-    told = [run["amounts"] for run in plain if run["amounts"]]
-    expanded = sum(one["expanded"] for one in told)
-    inside = sum(one["inside"] for one in told) / expanded if expanded else math.nan
-    out["increments inside the 80 % range told, of accounts that expanded"] = {"": inside}
-    nonlinear, faulty = of_world(document, "nonlinear"), of_world(document, "faulty")
-    out["`nonlinear`: PR-AUC over the logistic's"] = {"": ratio(nonlinear, "all", CHAMPION, "logistic", "pr_auc")}
-    twins = [run for run in plain if (run["seed"], run["accounts"]) in {(f["seed"], f["accounts"]) for f in faulty}]
-    clean = mean(twins, "all", CHAMPION, "pr_auc")
-    out["`faulty`: PR-AUC over the clean world's"] = {"": mean(faulty, "all", CHAMPION, "pr_auc") / clean}
-    return out
 
 
 def finer(text: str, figures: Mapping[str, float], bar: Bar) -> str:

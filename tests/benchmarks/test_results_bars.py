@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.bars import Bar, bars
-from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, null_auc, unrounded, wholesaler
+from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, null_auc, wholesaler
 from simulator.simulate import SimulateParams
 from simulator.worlds import WORLDS
 from tests.benchmarks.test_results import KEPT, ranked, real, run
@@ -57,15 +57,16 @@ def test_a_mean_is_held_to_the_bar_of_the_mean_alone() -> None:
 
 def test_what_is_shown_unrounded_is_what_the_bars_round() -> None:
     document = json.loads(KEPT.read_text(encoding="utf-8"))
-    found = {bar.name: bar for bar in bars(document)}
-    for apart in (False, True):
-        for name, figures in unrounded(document, apart).items():
-            text = found[name].elsewhere if apart else found[name].shown
+    found = bars(document)
+    assert sum(bool(bar.figures) for bar in found) == 14  # all but the laws and `null`
+    assert sum(bool(bar.figures_elsewhere) for bar in found) == 10
+    for bar in found:
+        for text, figures in ((bar.shown, bar.figures), (bar.elsewhere, bar.figures_elsewhere)):
             for place, value in figures.items():
                 match = re.search(rf"(?:^|; ){place} ?([\d.]+)(%?)", text)
-                assert match, (name, place, text)
+                assert match, (bar.name, place, text)
                 digits = len(match[1].partition(".")[2])
-                assert f"{value:.{digits}{match[2] or 'f'}}" == match[1] + match[2], (name, place)
+                assert f"{value:.{digits}{match[2] or 'f'}}" == match[1] + match[2], (bar.name, place)
 
 
 def test_a_world_run_on_one_seed_is_called_one_draw() -> None:

@@ -149,7 +149,7 @@ _STAYS = f"""
         WINDOW in_order AS (PARTITION BY user_id, _counts ORDER BY {_ORDER})
     ),
     started AS (SELECT *, _counts AND _before IS DISTINCT FROM account_id AS _starts FROM ordered)
-    SELECT _file, _line, account_id, user_id, 
+    SELECT _file, _line, account_id, user_id,
         (CASE WHEN _breach IS NULL THEN known_at ELSE valid_from END) AT TIME ZONE 'UTC' AS valid_from,
         (min(CASE WHEN _starts THEN known_at END) OVER later_calls) AT TIME ZONE 'UTC' AS valid_to,
         CASE WHEN _breach IS NOT NULL THEN replace(_breach, '|received_at', '|valid_from')
