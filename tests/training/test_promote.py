@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
-import shutil
 from collections.abc import Callable
-from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,82 +12,13 @@ import pyarrow.compute as pc
 import pytest
 
 from models import registry
-from models.errors import BundleRefused
-from models.manifest import seal
-from models.scorer import Scorer
-from tests.models.made_features import fitted
 from tests.training.judged import NOW, audited, heldout_rows, trained, with_truth
+from tests.training.promoting import DOCUMENT, GATE, PARAMS, Train, audit, lines
 from training.errors import NothingToPromote, PromotionRefused
-from training.evaluate import EvaluateParams, evaluate
-from training.gate import GateParams
-from training.promote import OlderRelease, Registration, promote, register_candidate, rollback
+from training.evaluate import evaluate
+from training.promote import promote, register_candidate, rollback
 from warehouse.errors import DataError, GateRefused
-from warehouse.store import Workspace, write_table
-
-PARAMS, GATE = EvaluateParams(bootstrap=60), GateParams(bootstrap=60)
-DOCUMENT = {"gate": {"bootstrap": 60}, "train": {"seed": 11}}
-KILLED = r"loading it killed a trial process"
-Train = Callable[..., Registration]
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, empty_ledger: Path) -> Workspace:
-    shutil.copy(empty_ledger, tmp_path / "mlflow.db")
-    return Workspace(tmp_path)
-
-
-@pytest.fixture
-def train(workspace: Workspace) -> Train:
-    """Trains, evaluates and registers on held-out rows, each account from one of two countries; a keyword changes
-    train.json."""
-
-    def run(heldout: pa.Table | None = None, **changes: Any) -> Registration:
-        trained(workspace.root, heldout, **changes)
-        evaluate(workspace, PARAMS)
-        held = heldout_rows() if heldout is None else heldout
-        keys = held.filter(pc.equal(held["candidate"], "champion")).select(["account_id", "as_of"])
-        countries = pa.array(np.where(np.arange(len(keys)) % 2, "DE", "GB"))
-        facts = workspace.artifacts / "heldout_accounts.parquet"
-        write_table(keys.append_column("country", countries), facts)
-        try:
-            return register_candidate(workspace, DOCUMENT, "abc123", NOW)
-        finally:
-            facts.unlink()  # one fact is enough for the gate; the next evaluation would want them all
-
-    return run
-
-
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bundle whose seal is sound and whose first booster ends the process that parses it."""
-    folder = tmp_path_factory.mktemp("hostile") / "bundle"
-    fitted(n=600).save(folder)
-    booster = folder / "expansion.0.lgb.txt"
-    booster.write_bytes(booster.read_bytes().split(b"leaf_value=")[0] + b"leaf_value=")
-    seal(folder)
-    return folder
-
-
-@pytest.fixture
-def never_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle parsed in this process fails the test: otherwise it would end the test run."""
-    monkeypatch.setattr(Scorer, "load", lambda folder: pytest.fail(f"{folder} was parsed in the process that promotes"))
-
-
-def _put_in_place_of(workspace: Workspace, number: int, bundle: Path) -> None:
-    """The registry holds `bundle` as version `number`, hash and all: sealed and registered by whoever damaged it."""
-    kept = registry.run_folder(workspace, registry.version_of(workspace, number)) / "bundle"
-    shutil.rmtree(kept)
-    shutil.copytree(bundle, kept)
-    registry.set_tags(workspace, number, {"bundle_sha256": registry.bundle_sha256(bundle)})
-
-
-def _lines(workspace: Workspace) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (workspace.root / "audit.jsonl").read_text().splitlines()]
-
-
-def _audit(workspace: Workspace) -> list[tuple[str, int]]:
-    return [(line["action"], line["version"]) for line in _lines(workspace)]
+from warehouse.store import Workspace
 
 
 def _rule(verdict: dict[str, Any], name: str) -> dict[str, Any]:
@@ -103,7 +30,7 @@ def test_the_first_model_that_passes_becomes_champion(workspace: Workspace, trai
     assert done.promoted
     assert not done.verdict.compared
     assert registry.aliases(workspace) == {"champion": 1}
-    assert _audit(workspace) == [("register", 1), ("promote", 1)]
+    assert audit(workspace) == [("register", 1), ("promote", 1)]
     assert done.version.tags["gate"] == "passed"
     assert json.loads(done.version.tags["verdict"])["passed"]
 
@@ -166,7 +93,7 @@ def test_a_better_challenger_is_compared_on_the_same_rows_and_takes_over(workspa
     assert verdict.passed
     assert "same 1,500 rows" in verdict.basis
     assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
-    assert _audit(workspace)[-1] == ("promote", 2)
+    assert audit(workspace)[-1] == ("promote", 2)
 
 
 def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, train: Train) -> None:
@@ -180,7 +107,7 @@ def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, 
     assert not _rule(refused.value.verdict, "log_loss")["passed"]
     assert "log-loss" in str(refused.value)
     assert registry.aliases(workspace) == before == {"champion": 1, "challenger": 2}
-    assert _audit(workspace)[-1] == ("refuse", 2)
+    assert audit(workspace)[-1] == ("refuse", 2)
 
 
 def test_a_challenger_judged_on_other_data_is_judged_alone_and_says_so(workspace: Workspace, train: Train) -> None:
@@ -215,76 +142,6 @@ def test_a_bundle_made_for_another_ladder_does_not_score_the_rows_of_todays(work
     train(heldout_rows(seed=4), fingerprint="e" * 64)
     basis = promote(workspace, GATE, NOW).basis
     assert "its bundle was made for other features or another ladder; and the two were judged on different" in basis
-
-
-@pytest.mark.usefixtures("never_parsed")
-def test_a_champions_bundle_that_kills_who_parses_it_is_refused_and_the_challenger_is_judged_without_it(
-    workspace: Workspace, train: Train, hostile: Path
-) -> None:
-    train(trained_as_of="2025-06-01")
-    train(heldout_rows(seed=4), trained_as_of="2025-06-01")
-    keys = heldout_rows(seed=4).slice(0, 1500).select(["account_id", "as_of"])
-    write_table(keys, workspace.artifacts / "features.parquet")
-    _put_in_place_of(workspace, 1, hostile)
-    assert re.search(
-        rf"its bundle cannot score the features of today \(.*{KILLED}", promote(workspace, GATE, NOW).basis
-    )
-    assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
-
-
-@pytest.mark.usefixtures("never_parsed")
-def test_a_challenger_whose_bundle_kills_who_parses_it_is_refused_before_it_is_judged(
-    workspace: Workspace, train: Train, hostile: Path
-) -> None:
-    train(heldout_rows(skill=1.6))
-    train(heldout_rows(skill=2.0))
-    before, stored = registry.aliases(workspace), (workspace.artifacts / "verdict.json").read_bytes()
-    _put_in_place_of(workspace, 2, hostile)
-    with pytest.raises(BundleRefused, match=KILLED):
-        promote(workspace, GATE, NOW + timedelta(hours=1))
-    assert registry.aliases(workspace) == before == {"champion": 1, "challenger": 2}
-    assert (workspace.artifacts / "verdict.json").read_bytes() == stored
-    assert json.loads(registry.version_of(workspace, 2).tags["verdict"])["judged_at"] == NOW.isoformat()
-    last = _lines(workspace)[-1]
-    assert (last["action"], last["version"], last["champion"]) == ("refuse", 2, 1)
-    assert re.search(KILLED, last["failures"][0])
-
-
-@pytest.mark.usefixtures("never_parsed")
-def test_a_candidate_whose_bundle_kills_who_parses_it_is_not_registered(
-    workspace: Workspace, train: Train, hostile: Path
-) -> None:
-    train(heldout_rows(skill=0.0))
-    bundle_id = registry.bundle_sha256(hostile)
-    trained(workspace.root, bundle_id=bundle_id)
-    shutil.rmtree(workspace.artifacts / "candidate")
-    shutil.copytree(hostile, workspace.artifacts / "candidate")
-    evaluate(workspace, PARAMS)
-    with pytest.raises(BundleRefused, match=KILLED):
-        register_candidate(workspace, DOCUMENT, "abc123", NOW)
-    assert registry.aliases(workspace) == {"challenger": 1}, "the challenger of before can still be promoted"
-    assert [version.version for version in registry.history(workspace)] == [1]
-    last = _lines(workspace)[-1]
-    assert (last["action"], last["version"], last["bundle_sha256"]) == ("refuse", None, bundle_id)
-    assert re.search(KILLED, last["failures"][0])
-
-
-def test_a_bundle_torn_on_its_way_into_the_registry_becomes_no_champion(
-    workspace: Workspace, train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = registry.register
-
-    def torn(*told: Any) -> registry.RegisteredVersion:
-        version = whole(*told)
-        (registry.run_folder(workspace, version) / "bundle" / "model.json").write_text("{")
-        return version
-
-    monkeypatch.setattr(registry, "register", torn)
-    with pytest.raises(BundleRefused, match=r"model\.json: not the file that was sealed"):
-        train()
-    assert registry.aliases(workspace) == {"challenger": 1}
-    assert registry.version_of(workspace, 1).tags["gate"] == "not judged"
-    assert _audit(workspace) == [("register", 1), ("refuse", 1)]
 
 
 def test_a_challenger_that_keeps_no_facts_of_its_accounts_cannot_show_that_no_segment_pays(
@@ -391,32 +248,9 @@ def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace,
     done = rollback(workspace, NOW)
     assert (done.version, done.left) == (1, 2)
     assert registry.aliases(workspace) == {"champion": 1}
-    assert _audit(workspace)[-1] == ("rollback", 1)
+    assert audit(workspace)[-1] == ("rollback", 1)
     with pytest.raises(NothingToPromote, match="neither an earlier release nor a previous champion"):
         rollback(workspace, NOW)
-
-
-@pytest.mark.usefixtures("never_parsed")
-def test_rollback_moves_neither_alias_nor_release_where_one_of_them_cannot_go(
-    workspace: Workspace, train: Train, hostile: Path
-) -> None:
-    def full() -> None:
-        raise OSError("no space left on device")
-
-    train(heldout_rows(skill=1.6))
-    train(heldout_rows(skill=2.0))
-    promote(workspace, GATE, NOW)
-    before, told = registry.aliases(workspace), _audit(workspace)
-    with pytest.raises(OSError, match="no space"):
-        rollback(workspace, NOW, OlderRelease("2025-06-01-a-b", "2025-06-02-a-b", verify=lambda: None, swap=full))
-    assert registry.aliases(workspace) == before == {"champion": 2, "previous": 1}
-    assert _audit(workspace) == told, "nothing moved, so nothing is said to have moved"
-    _put_in_place_of(workspace, 1, hostile)
-    swapped = lambda: pytest.fail("the release went back without its champion")  # noqa: E731
-    with pytest.raises(BundleRefused, match=KILLED):
-        rollback(workspace, NOW, OlderRelease("2025-06-01-a-b", "2025-06-02-a-b", verify=lambda: None, swap=swapped))
-    assert registry.aliases(workspace) == before
-    assert _audit(workspace)[-1] == ("refuse_rollback", 1)
 
 
 def test_without_a_challenger_there_is_nothing_to_promote(workspace: Workspace, train: Train) -> None:
@@ -438,4 +272,4 @@ def test_figures_of_another_bundle_are_not_registered(workspace: Workspace, trai
 
 def test_every_audit_line_carries_the_time_it_was_given(workspace: Workspace, train: Train) -> None:
     train()
-    assert {line["at"] for line in _lines(workspace)} == {NOW.isoformat()}
+    assert {line["at"] for line in lines(workspace)} == {NOW.isoformat()}
