@@ -2,7 +2,7 @@
 
 An account drawn twice brings all its rows twice, so a replicate is a whole-number weight a row and no row is copied.
 Every candidate sees the same replicates, so differences between candidates are paired. Sorting happens once a
-candidate, and all replicates of it climb their ladders together; of `bootstrap_money`, once a block of replicates.
+candidate, and all replicates of it climb their ladders together.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from training import metrics
+from training.parts import equal_mass, sums
 from training.ranking import Floats, Ladder, Ranking
 from training.stated import OF_PROBABILITY, Line, probability_columns, probability_figures
 
@@ -44,6 +46,7 @@ class Scored:
     _gain: Floats = field(init=False, repr=False)
     _line: Line = field(init=False, repr=False)  # of calibration, of the rows as they are
     _columns: Floats = field(init=False, repr=False)  # (k, n) whose sums the figures of what is stated are made of
+    _gaps: csr_matrix | None = field(init=False, repr=False)  # (bins, n) probability less label, by bin of `ece`
 
     def __post_init__(self) -> None:
         by_score = Ranking.of(self.score)
@@ -53,8 +56,11 @@ class Scored:
         object.__setattr__(self, "_by_money", (by_score if same else Ranking.of(self.money_score)).holding(gain))
         object.__setattr__(self, "_gain", gain)
         object.__setattr__(self, "_line", (np.nan, np.nan))
+        object.__setattr__(self, "_gaps", None)
         columns = np.empty((0, len(gain)))
         if self.probability is not None:
+            gaps = equal_mass(self.probability, metrics.BINS).multiply(self.probability - self.label)
+            object.__setattr__(self, "_gaps", gaps.tocsr())
             object.__setattr__(self, "_line", metrics.calibration_line(self.label, self.probability))
             columns = probability_columns(self.label, self.probability, self._line)
         if self.expected is not None:  # it speaks of the money of those who made the move
@@ -67,7 +73,8 @@ class Scored:
         return {figure: float(value) for figure, value in self.resampled(None, called).items()}
 
     def resampled(self, weight: Floats | None, called: int = FIRST) -> dict[str, Floats]:
-        """`figures` once for each sample of `weight`, see `training.metrics`."""
+        """`figures` once for each sample of `weight`, see `training.metrics`. The bins of `ece` are those of the rows
+        as they are."""
         events = Ladder.of(self._by_score, self.label, weight)
         money = Ladder.of(self._by_money, self._gain, weight)
         out = {"roc_auc": metrics.roc_auc_of(events), "pr_auc": metrics.pr_auc_of(events)}
@@ -79,12 +86,15 @@ class Scored:
         return out | self._stated(weight, events.mass, np.full_like(out["roc_auc"], np.nan))
 
     def _stated(self, weight: Floats | None, mass: Floats, nothing: Floats) -> dict[str, Floats]:
-        sums = [*(self._columns.sum(axis=1) if weight is None else self._columns @ weight)]  # one pass over the weights
-        out = dict.fromkeys((*OF_PROBABILITY, OF_MONEY), nothing)
+        held = [*(self._columns.sum(axis=1) if weight is None else self._columns @ weight)]  # one pass over the weights
+        out = dict.fromkeys((*OF_PROBABILITY, "ece", OF_MONEY), nothing)
         if self.expected is not None:
-            *sums, expected, gained = sums
+            *held, expected, gained = held
             out[OF_MONEY] = metrics.ratio(expected, gained)
-        return out if self.probability is None else out | probability_figures(sums, mass, self._line)
+        if self._gaps is not None:
+            out["ece"] = metrics.ratio(np.abs(sums(self._gaps, weight)).sum(axis=0), mass)
+            out |= probability_figures(held, mass, self._line)
+        return out
 
 
 def replicate_weights(account: npt.NDArray[np.integer], replicates: int, seed: int) -> Iterator[Floats]:
@@ -119,28 +129,31 @@ def bootstrap(
     }
 
 
-def bootstrap_money(scored: Scored, account: npt.NDArray[np.integer], replicates: int, seed: int) -> dict[str, Floats]:
-    """How a candidate orders money in the replicates of `bootstrap`: `money_figures`, each (replicates,)."""
-    blocks = [money_figures(scored, weight) for weight in replicate_weights(account, replicates, seed)]
-    return {figure: np.concatenate([block[figure] for block in blocks]) for figure in blocks[0]} if blocks else {}
-
-
-def money_figures(scored: Scored, weight: Floats | None = None) -> dict[str, Floats]:
-    """gini and spearman of the money score."""
-    return {
-        "gini": metrics.gini(scored.increment, scored.money_score, weight),
-        "spearman": metrics.spearman(scored.increment, scored.money_score, weight),
-    }
-
-
 def interval(values: Floats, value: float, level: float = LEVEL) -> Interval | None:
     """The central share `level` of the replicates, widened to hold `value` itself where their skew leaves it outside.
     Replicates without a value are left out; None when the value is undefined or so are most replicates."""
+    found = _central(values, value, level)
+    return None if found is None else (min(found[0], value), max(found[1], value))
+
+
+def reflected(values: Floats, value: float, level: float = LEVEL) -> Interval | None:
+    """The interval of an absolute gap (>= 0). Luck only adds to one: the square of a sample's exceeds that of the truth
+    by a variance, a replicate's that of the sample's by as much again. So the central share of the squares is mirrored
+    at the square of `value` (the basic bootstrap: Davison and Hinkley, Bootstrap Methods, 1997, section 5.2), and
+    widened to hold it. None as `interval`."""
+    found = _central(values, value, level)
+    if found is None:
+        return None
+    low, high = (float(np.sqrt(max(2 * value**2 - bound**2, 0.0))) for bound in found[::-1])
+    return min(low, value), max(high, value)
+
+
+def _central(values: Floats, value: float, level: float) -> Interval | None:
     known = values[~np.isnan(values)]
     if np.isnan(value) or 2 * len(known) <= len(values):
         return None
     low, high = np.percentile(known, [50 * (1 - level), 50 * (1 + level)])
-    return min(float(low), value), max(float(high), value)
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

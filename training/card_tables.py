@@ -90,7 +90,7 @@ def _cells(row: Document) -> list[str]:
     shown = [with_interval(row, "roc_auc", ".3f"), with_interval(row, "pr_auc", ".3f")]
     shown += [with_interval(row, f"lift_{p}", ".1f") for p in PERCENTS]
     shown += [with_interval(row, f"revenue_captured_{p}", ".0%") for p in PERCENTS]
-    shown += [with_interval(row, "brier_skill", ".3f"), number(row["ece"], ".4f")]
+    shown += [with_interval(row, "brier_skill", ".3f"), with_interval(row, "ece", ".4f")]
     return [named(row), *shown, with_interval(row, "expected_over_actual", ".2f")]
 
 
@@ -106,7 +106,7 @@ def calibration(evaluation: Document) -> str:
             with_interval(row, "log_loss", ".4f"),
             with_interval(row, "brier_skill", ".3f"),
             with_interval(row, "expected_over_actual", ".2f"),
-            number(row["ece"], ".4f"),
+            with_interval(row, "ece", ".4f"),
             with_interval(row, "calibration_intercept", ".2f"),
             with_interval(row, "calibration_slope", ".2f"),
         ]
@@ -159,8 +159,8 @@ def money(evaluation: Document) -> str:
             "Money expected over money gained by the accounts that made the move: "
             f"**{with_interval(own[0], OF_MONEY, '.2f')}**. Normalised Gini of "
             f"the money {with_interval(own[0], 'gini', '.2f')}, rank correlation with it "
-            f"{with_interval(own[0], 'spearman', '.2f')}, gap by tenths {number(own[0]['decile_mape'], '.0%')} of the "
-            "money."
+            f"{with_interval(own[0], 'spearman', '.2f')}, gap by tenths "
+            f"{with_interval(own[0], 'decile_mape', '.0%')} of the money."
         )
     return "\n\n".join([*out, *_decision(evaluation)])
 

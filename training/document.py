@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from training import metrics
-from training.bootstrap import LEVEL, OF_MONEY, PERCENTS, Scored, bootstrap_money, interval, money_figures
+from training.bootstrap import LEVEL, OF_MONEY, PERCENTS
 from training.grade import LADDER, NOTHING_HELD_OUT, grade
 from training.headline import TARGET, evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
 from training.measured import Measured, pair, written
+from training.money_order import GAP, MONEY_FIGURES
 from training.rolling import Rolled, regret
 
 SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
-# resampling only adds to an absolute gap, and no chance of outcomes is in a divergence: an interval would mislead
-WITHOUT_INTERVAL = ("ece", "kl_to_truth")
+WITHOUT_INTERVAL = ("kl_to_truth",)  # no chance of outcomes is in a divergence
+AMOUNTS = (OF_MONEY, GAP)  # figures of the money stated
 CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
 
 
@@ -53,9 +53,7 @@ def document(
             "thresholds": [{"word": word, "pr_auc_over_rule": lead, "roc_auc": auc} for word, lead, auc in LADDER],
         },
         "headline": headline(first.newest if first else None, called),
-        "results": [
-            result(table, name) | detail(table, name, replicates, seed) for table in newest for name in table.listed
-        ],
+        "results": [result(table, name) | detail(table, name) for table in newest for name in table.listed],
         "comparisons": [row for table in newest for row in _comparisons(table)],
         "pooled_comparisons": [] if first is None or len(first.each) < 2 else _comparisons(first.pooled),
         "by_origin": [result(table, name) for one in rolled for table in one.each for name in table.listed],
@@ -83,40 +81,32 @@ def result(table: Measured, candidate: str) -> dict[str, Any]:
     }
     if candidate == CEILING and rows.spoiled:
         out["without_truth"] = rows.without_truth
-    for figure, value in figures.items():
-        known = figure != OF_MONEY or _states_money_of_the_move(rows, candidate)
-        out[figure] = written(value) if known else None
-        if figure not in WITHOUT_INTERVAL:
-            out[f"{figure}_ci"] = pair(table.interval(candidate, figure)) if known else None
-    return out
+    shown = [figure for figure in figures if figure not in MONEY_FIGURES]
+    return out | _written(table, candidate, shown)
 
 
-def detail(table: Measured, candidate: str, replicates: int, seed: int) -> dict[str, Any]:
-    """The rest of the figures of a candidate: recall with the interval of the lift; how money is ordered, with the
-    champion's intervals; and how far it is off by tenths (`decile_mape`, like `money_expected_over_actual` of the money
-    gained by accounts that made the move), without one, as it is an absolute gap."""
-    rows, scored = table.rows, table.rows.candidates[candidate]
+def detail(table: Measured, candidate: str) -> dict[str, Any]:
+    """The rest of the figures of a candidate: recall with the interval of the lift, and `MONEY_FIGURES`."""
     out: dict[str, Any] = {}
     for percent in PERCENTS:
         around, share = table.interval(candidate, f"lift_{percent}"), percent / 100
         out[f"recall_{percent}"] = written(table.figures[candidate][f"lift_{percent}"] * share)
         out[f"recall_{percent}_ci"] = None if around is None else pair((around[0] * share, around[1] * share))
-    drawn = bootstrap_money(scored, rows.account, replicates, seed) if candidate == CHAMPION else {}
-    for figure, value in money_figures(scored).items():
-        out[figure] = written(float(value))
-        out[f"{figure}_ci"] = pair(interval(drawn[figure], float(value))) if figure in drawn else None
-    out["decile_mape"] = None
-    if scored.expected is not None and _states_money_of_the_move(rows, candidate):
-        out["decile_mape"] = written(metrics.decile_mape(rows.label * rows.increment.clip(min=0.0), scored.expected))
+    return out | _written(table, candidate, MONEY_FIGURES)
+
+
+def _written(table: Measured, candidate: str, figures: Iterable[str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for figure in figures:
+        known = figure not in AMOUNTS or _states_money_of_the_move(table.rows, candidate)
+        out[figure] = written(table.figures[candidate][figure]) if known else None
+        if figure not in WITHOUT_INTERVAL:
+            out[f"{figure}_ci"] = pair(table.interval(candidate, figure)) if known else None
     return out
 
 
 def _states_money_of_the_move(rows: HeldOut, candidate: str) -> bool:
     return candidate != CEILING and rows.target != CONDITIONAL
-
-
-def ece(scored: Scored) -> float:
-    return math.nan if scored.probability is None else metrics.ece(scored.label, scored.probability)
 
 
 def _deciles(one: Rolled) -> list[dict[str, Any]]:
@@ -139,5 +129,6 @@ def _comparisons(table: Measured) -> list[dict[str, Any]]:
         {**place, "candidate": name, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
         for name in table.listed[1:]
         for figure in table.replicates.get(name, ())
+        if figure not in AMOUNTS or _states_money_of_the_move(table.rows, name)
         if (lead := table.lead(name, figure)) is not None
     ]

@@ -22,10 +22,11 @@ from pydantic import Field
 from training.bootstrap import FIRST, bootstrap
 from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
-from training.document import document, ece, judged_first
+from training.document import document, judged_first
 from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
 from training.measured import Measured
+from training.money_order import MoneyOrder
 from training.rolling import Rolled, by_target, pooled
 from training.slices import ACCOUNTS, read_facts, slices
 from warehouse.params import Section, read_params, section
@@ -87,11 +88,7 @@ def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = 
 def measure(rows: HeldOut, params: EvaluateParams, drawn: Collection[str] | None = None) -> Measured:
     """All figures of all candidates on the rows as they are, and in each replicate of those `drawn` (None: of all)."""
     figures = {
-        name: {
-            **scored.figures(params.called),
-            "ece": ece(scored),
-            **truth_figures(rows, scored),
-        }
+        name: {**scored.figures(params.called), **truth_figures(rows, scored)}
         for name, scored in rows.candidates.items()
     }
     resampled = {name: scored for name, scored in rows.candidates.items() if drawn is None or name in drawn}
@@ -99,10 +96,18 @@ def measure(rows: HeldOut, params: EvaluateParams, drawn: Collection[str] | None
     return Measured(rows, figures, replicates)
 
 
+def with_money(table: Measured, params: EvaluateParams) -> Measured:
+    """`table`, of which every candidate was resampled, with `MONEY_FIGURES` among its figures."""
+    order = MoneyOrder(table.rows.candidates)
+    drawn = order.bootstrap(table.rows.account, params.bootstrap, params.seed)
+    figures = {name: own | table.figures[name] for name, own in order.figures().items()}
+    return Measured(table.rows, figures, {name: table.replicates[name] | own for name, own in drawn.items()})
+
+
 def _rolled(parts: Sequence[HeldOut], params: EvaluateParams, headline: bool) -> Rolled:
     """Every candidate is resampled at the newest origin, and at a headline over all origins together; elsewhere the
     champion and, at a headline, whom it is held against: resampling is what judging costs."""
-    pool, newest = pooled(parts), measure(parts[-1], params)
+    pool, newest = pooled(parts), with_money(measure(parts[-1], params), params)
     rivals = {strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{CALLED}"), CEILING}
     few = {CHAMPION, *(rivals if headline else ())} - {None}
     older = [measure(rows, params, few) for rows in parts[:-1]]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from training.bootstrap import Difference, Figures, Interval, difference, interval
+from training.bootstrap import Difference, Figures, Interval, difference, interval, reflected
 from training.heldout import CEILING, CHAMPION, HeldOut
 from training.metrics import ratio
 from training.ranking import Floats
 
 DIGITS = 8  # of every figure written
+GAPS = ("ece", "decile_mape")  # absolute ones
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Measured:
 
     def interval(self, candidate: str, figure: str) -> Interval | None:
         drawn = self.replicates.get(candidate, {}).get(figure)
-        return None if drawn is None else interval(drawn, self.figures[candidate][figure])
+        around = reflected if figure in GAPS else interval
+        return None if drawn is None else around(drawn, self.figures[candidate][figure])
 
     def gap(self, one: str, other: str, figure: str) -> Difference | None:
         """The figure of candidate `one` less that of `other`; None where undefined."""

@@ -65,11 +65,16 @@ def gini(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Normalised Gini: the area between the gains in money and the diagonal, over the same area of who knows the money.
     1 orders the money perfectly, 0 is chance. nan where nobody gained or all gained alike."""
     gain = np.maximum(money, 0.0)
-    own, best = (_lorenz(Ladder.of(Ranking.of(by), gain, weight)) for by in (score, gain))
+    own, best = (lorenz_of(Ladder.of(Ranking.of(by), gain, weight)) for by in (score, gain))
+    return gini_of(own, best)
+
+
+def gini_of(own: Floats, best: Floats) -> Floats:
+    """`gini` of the two areas, each as `lorenz_of` has it."""
     return ratio(own, np.where(best > EDGE, best, 0.0))
 
 
-def _lorenz(ladder: Ladder) -> Floats:
+def lorenz_of(ladder: Ladder) -> Floats:
     """The area between the gains of a ladder and the diagonal; nan where there is nothing to gain."""
     below = (_steps(ladder.reach) * (ladder.held + _shifted(ladder.held)) / 2).sum(axis=0)
     return ratio(below, ladder.mass * ladder.total) - 0.5
@@ -78,18 +83,23 @@ def _lorenz(ladder: Ladder) -> Floats:
 def spearman(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
     """Correlation of the ranks of signed money and score, equal values sharing their mean rank. nan where either is
     constant."""
-    once = np.ones(len(money)) if weight is None else weight
-    x, y = (_ranks(value, once) for value in (money, score))
+    return spearman_of(ranks(money, weight), ranks(score, weight), weight)
+
+
+def spearman_of(x: Floats, y: Floats, weight: Floats | None = None) -> Floats:
+    """`spearman` of two columns of `ranks`."""
+    once = np.ones(len(x)) if weight is None else weight
     spread = np.sqrt((once * x * x).sum(axis=0) * (once * y * y).sum(axis=0))
     return ratio((once * x * y).sum(axis=0), spread)
 
 
-def _ranks(value: Floats, weight: Floats) -> Floats:
-    """Mean rank of each row among rows that stand `weight` times each, less the mean of all ranks."""
+def ranks(value: Floats, weight: Floats | None = None) -> Floats:
+    """Mean rank of each row among rows that stand `weight` times each, less the mean of all ranks, as `weight`."""
+    once = np.ones(len(value)) if weight is None else weight
     if not len(value):
-        return weight
+        return once
     ranking = Ranking.of(-value)
-    reach = np.cumsum(weight[ranking.order], axis=0)
+    reach = np.cumsum(once[ranking.order], axis=0)
     ends = reach[ranking.ends]
     out = np.empty(reach.shape)
     out[ranking.order] = np.repeat((ends + _shifted(ends) - reach[-1]) / 2, np.diff(ranking.ends, prepend=-1), axis=0)

@@ -23,7 +23,8 @@ WITH_INTERVAL = (
     "roc_auc",
     "pr_auc",
     *(f"{f}_{p}" for f in ("lift", "revenue_captured", "recall") for p in (1, 5, 10)),
-    *("brier_skill", "calibration_intercept", "calibration_slope", "money_expected_over_actual"),
+    *("brier_skill", "ece", "calibration_intercept", "calibration_slope", "money_expected_over_actual"),
+    *("gini", "spearman", "decile_mape"),
 )
 
 
@@ -163,16 +164,20 @@ def test_nothing_held_out_is_no_skill_not_a_crash(tmp_path: Path) -> None:
     assert "too short" in written["headline"]
 
 
-def test_how_the_champion_orders_money_is_told_with_how_sure_that_is(tmp_path: Path) -> None:
+def test_how_each_orders_money_is_told_with_how_sure_that_is(tmp_path: Path) -> None:
     written = evaluate(trained(tmp_path, heldout_rows()), QUICK)
-    champion, *others = written["results"]
-    for figure in ("gini", "spearman"):
-        low, high = champion[f"{figure}_ci"]
-        assert low < champion[figure] < high, figure
-        assert all(row[f"{figure}_ci"] is None for row in others)
-    low, high = champion["gini_ci"]
-    told = f"Normalised Gini of the money {champion['gini']:.2f} ({low:.2f} to {high:.2f})"
-    assert told in (tmp_path / "artifacts/model_card.md").read_text()
+    told = {row["candidate"]: row for row in written["results"]}
+    for name, row in told.items():
+        for figure in ("gini", "spearman", "decile_mape"):
+            if name == "base_rate" or (
+                figure == "decile_mape" and name != "champion"
+            ):  # says the same to all; no money
+                continue
+            low, high = row[f"{figure}_ci"]
+            assert low < row[figure] < high, (name, figure)
+    own = told["champion"]
+    shown = f"Normalised Gini of the money {own['gini']:.2f} ({own['gini_ci'][0]:.2f} to {own['gini_ci'][1]:.2f})"
+    assert shown in (tmp_path / "artifacts/model_card.md").read_text()
 
 
 def test_no_positive_at_all_leaves_null_figures(tmp_path: Path) -> None:
