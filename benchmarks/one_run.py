@@ -186,7 +186,7 @@ def _gains(scored: Scored) -> dict[str, list[float]]:
 
 
 def _here(rows: list[dict[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
-    figures = ("pr_auc", "lift_10", "revenue_captured_10", "expected_over_actual")
+    figures = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10", "expected_over_actual")
     keys = ("as_of", "candidate", "n", "positives", "base_rate", *figures, *(f"{figure}_ci" for figure in figures))
     own = [row for row in rows if (row["target"], row["horizon"]) == (TARGET, HORIZON) and row["candidate"] in names]
     return [{key: row[key] for key in keys} for row in own]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
 import sys
 import tempfile
 import textwrap
@@ -75,10 +76,10 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     work: list[Work] = [(name, run_world, args) for name, args in zip(names, worlds, strict=True)]
     real = [name for name in asked.real.split(",") if name]
     work += [(name, run_real, (name, asked.data)) for name in real if (asked.data / name).is_dir()]
-    missing = [item for item in work if not (asked.keep / f"{item[0]}.json").exists()]
-    log(f"{len(work)} runs, {len(work) - len(missing)} of them kept in {asked.keep}")
+    missing, commit = [item for item in work if not (asked.keep / f"{item[0]}.json").exists()], code_state()
+    log(f"{len(work)} runs, {len(work) - len(missing)} of them kept in {asked.keep}; this is {commit}")
     with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
-        waiting: dict[Future[float], str] = {pool.submit(once, asked.keep, *item): item[0] for item in missing}
+        waiting: dict[Future[float], str] = {pool.submit(once, asked.keep, commit, *item): item[0] for item in missing}
         for number, done in enumerate(as_completed(waiting), start=1):
             log(f"{waiting[done]} ({number} of {len(waiting)}): {done.result():.0f} s")
     kept = {name: json.loads((asked.keep / f"{name}.json").read_text(encoding="utf-8")) for name, *_ in work}
@@ -90,11 +91,18 @@ def measured(asked: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def once(keep: Path, name: str, run: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> float:
-    """Makes one run and keeps its figures, whole or not at all; returns its seconds."""
+def code_state() -> str:
+    """The commit of this code, `-dirty` behind it where files differ from it; `unknown` outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+    asked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return asked.stdout.strip() or "unknown"
+
+
+def once(keep: Path, commit: str, name: str, run: Callable[..., dict[str, Any]], args: tuple[Any, ...]) -> float:
+    """Makes one run and keeps its figures and the commit, whole or not at all; returns its seconds."""
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
-        figures = run(*args, Path(folder))
+        figures = {"commit": commit, **run(*args, Path(folder))}
     partial = keep / f".{name}.partial"
     partial.write_text(json.dumps(figures, allow_nan=False), encoding="utf-8")
     partial.replace(keep / f"{name}.json")

@@ -16,7 +16,6 @@ Figure = Callable[[Sequence[Run], str], float]  # of runs, of a group of account
 WORDS = {"stretch": "**yes**, and the stretch", "must": "**yes**", "no": "**no**", NOT_MEASURED: NOT_MEASURED}
 LEVEL = "**level**"  # a rival's figure that reads the same
 PRICE_CHANGE = "2024-10-01"  # of `drift`: month 9 of a market that opens in 2024-01
-NULL_INTERVAL = re.compile(r"95 % interval of ROC-AUC, ([\d.]+) to ([\d.]+),")  # in why `null` has no skill
 
 
 def bars_block(document: Document, found: Sequence[Bar]) -> str:
@@ -74,13 +73,14 @@ def _drawn_once(document: Document, bar: Bar) -> bool:
 
 
 def null_auc(document: Document) -> tuple[float, tuple[float, float] | None] | None:
-    """ROC-AUC of the model in `null` and its 95 % interval, which stands in the grade's reasons while it does not lie
-    above .5; None where no such vendor, or more than one, was run."""
+    """ROC-AUC of the model in `null` over all dates and its 95 % interval, None where it was not kept; None where no
+    such vendor, or more than one, was run."""
     runs = of_world(document, "null")
     if len(runs) != 1:
         return None
-    told = NULL_INTERVAL.search(runs[0]["grade"]["why"])
-    return mean(runs, "all", CHAMPION, "roc_auc"), (float(told[1]), float(told[2])) if told else None
+    [champion] = [row for row in runs[0]["pooled"] if row["candidate"] == CHAMPION]
+    around = champion.get("roc_auc_ci")
+    return mean(runs, "all", CHAMPION, "roc_auc"), None if around is None else (around[0], around[1])
 
 
 def _null_auc(document: Document) -> str:

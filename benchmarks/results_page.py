@@ -15,6 +15,7 @@ from training.heldout import CEILING, CHAMPION, words
 
 COLUMNS = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10")
 LEARNERS = ("logistic", "average", "hazard", "distilled")  # of which the model is one at each date
+UNKNOWN = "unknown"  # commit of a run that kept none
 LOW_TENTHS = 7  # of the accounts by probability, in which hardly any move
 PICTURES = (
     ("gains", "Cumulative gains in accounts and in money"),
@@ -57,9 +58,6 @@ of each run are kept in [results/results.json](results/results.json) and this pa
 - **Unmarked test accounts.** In `faulty` one account in a hundred is a test that nobody marked as internal. Where most
   accounts say what they are, those that do not are neither taught nor judged by (adr/0026), so they are in no figure
   here; they are scored at night like any other, and `expansion check` asks to mark them.
-- **Not all of one version.** `plain` and `tiny` are of the newest version. `nonlinear` was run before the young were
-  told up to 400 days in place of 120 (adr/0037); `drift`, `faulty`, `null` and the real data before all of adr/0037 to
-  0039, so the older dates of the real data are those of then.
 - **Seeds.** A share of another candidate's figure is the mean over the seeds over the other's mean; expected over seen
   is the sum over the sum. Brackets give the lowest and the highest seed; square brackets a 95 % interval, accounts
   resampled.
@@ -131,7 +129,7 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
         )
     if missed:
         lines.append("Missed: " + "; ".join(missed) + ".")
-    lines += [warning for warning in (_small(document), _thin(plain)) if warning]
+    lines += [warning for warning in (_small(document), _thin(plain), _mixed(document)) if warning]
     return "\n\n".join(lines)
 
 
@@ -181,6 +179,26 @@ def _thin(plain: Sequence[Run]) -> str:
     moved = {group: sum(run["groups"][group]["positives"] for run in plain) for group in LANDMARKS} if plain else {}
     thin = [f"{group} ({count:,})" for group, count in moved.items() if count < THIN]
     return f"> Thin: fewer than {THIN} moves in {', '.join(thin)}; there the figures are mostly chance." if thin else ""
+
+
+def _mixed(document: Document) -> str:
+    """A warning where the runs are not all of one version of the code, or of none that was kept."""
+    made = _made_with(document)
+    if len(made) <= 1 and not any(commit == UNKNOWN or commit.endswith("-dirty") for commit in made):
+        return ""
+    told = "; ".join(f"{', '.join(names)} with `{commit}`" for commit, names in made.items())
+    return f"> Not all runs are of one version that was kept: {told}."
+
+
+def _made_with(document: Document) -> dict[str, list[str]]:
+    """The names of the runs by the commit that made them."""
+    made: dict[str, list[str]] = {}
+    for run in document["runs"]:
+        made.setdefault(run.get("commit", UNKNOWN), []).append(f"{run['world']} {run['seed']}")
+    for one in document["real"]:
+        if "results" in one:
+            made.setdefault(one.get("commit", UNKNOWN), []).append(one["name"])
+    return made
 
 
 def _baselines(document: Document) -> list[str]:
@@ -346,7 +364,8 @@ def _runs(document: Document) -> str:
         groups = "; ".join(f"{name} {g['positives']:,} of {g['n']:,}" for name, g in run.get("groups", {}).items())
         rows.append([f"`{run['world']}`", str(run["seed"]), f"{run['accounts']:,}", dates, groups])
     head = ["world", "seed", "accounts", "held-out dates", "moved, by landmark"]
-    return "## The runs\n\n" + table(head, rows, right=())
+    commits = ", ".join(f"`{commit}`" for commit in _made_with(document))
+    return "\n\n".join(["## The runs", f"Made with the code of commit {commits}.", table(head, rows, right=())])
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

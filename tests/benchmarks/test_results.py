@@ -141,6 +141,18 @@ def test_a_vendor_too_small_to_train_on_is_told_and_judged_by_nothing() -> None:
     assert "too few accounts expanded" in text
 
 
+def test_runs_of_several_versions_or_of_none_that_was_kept_are_said_to_be() -> None:
+    def told(*runs: dict[str, Any]) -> str:
+        return page({"runs": runs, "real": []})
+
+    one, other, lost = (run(commit=name, seed=seed) for seed, name in enumerate(("abc", "def", "abc-dirty"), start=7))
+    assert "Not all runs are of one version" not in told(one, one)
+    assert "Made with the code of commit `abc`." in told(one, one)
+    assert "one version that was kept: plain 7 with `abc`; plain 8 with `def`." in told(one, other)
+    assert "plain 9 with `abc-dirty`." in told(lost, lost)
+    assert "with `unknown`." in told(run())
+
+
 def test_no_benchmark_hides_a_package_of_the_product() -> None:
     """`python benchmarks/x.py` looks for modules beside x.py first."""
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
