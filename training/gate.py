@@ -2,9 +2,9 @@
 
 Every challenger, the first one too, must show skill on enough positives, must not be far from calibrated beyond doubt,
 and must not look like a leak: its leak audit has passed, no feature carries it alone, and where a simulator's truth is
-known it does no better than that. Beside a champion, where both can be scored on the same rows (`training.same_rows`),
-it must also put better probabilities on what happened beyond doubt, hold no less of the money, and fail no segment. On
-different rows a comparison would compare the rows, so none is made.
+known it does no better than that. Beside a champion, on rows that both can be scored on (`training.same_rows`), it must
+also put better probabilities on what happened beyond doubt, hold no less of the money, and fail no segment. On other rows
+a comparison would compare the rows, so none is made, and the champion stays unless the params say otherwise.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class GateParams(Section):
     """The numbers of the rules. Alone: positives that must be held out, the largest share of gain one feature may
     have, the ROC-AUC that is too good to be honest, and the ranges that the 95 % intervals of expected over actual
     positives and of the calibration slope must reach into. Beside a champion: below `few_positives` the log-loss must
-    win in its 90 % interval, else in its 95 % one; a segment with `segment_positives` may have at most
-    `max_segment_loss` more log-loss than under the champion."""
+    win in its 90 % interval, else in its 95 % one; the share of the money held may not be more than `max_money_loss`
+    lower beyond doubt; a segment with `segment_positives` may have at most `max_segment_loss` more log-loss than under
+    the champion. `unlike`: a challenger that shares too few rows with the champion to be compared, such as after a
+    change of the ladder, may take its place by the rules it passes alone."""
 
     min_positives: int = Field(default=30, ge=1)
     max_gain_share: float = Field(default=0.6, gt=0, le=1)
@@ -41,8 +43,10 @@ class GateParams(Section):
     slope_low: float = Field(default=0.5, gt=0)
     slope_high: float = Field(default=2.0, gt=0)
     few_positives: int = Field(default=200, ge=1)
+    max_money_loss: float = Field(default=0.0, ge=0)
     segment_positives: int = Field(default=30, ge=1)
     max_segment_loss: float = Field(default=0.1, ge=0)
+    unlike: bool = False
     bootstrap: int = Field(default=500, ge=10)
     seed: int = 5
 
@@ -109,6 +113,14 @@ def alone(evaluation: Document, train: Document, leaks: Document | None, params:
         *calibrated(evaluation, params),
     ]
     return rules + ([beyond_ceiling(evaluation)] if "beyond_ceiling" in evaluation else [])
+
+
+def comparison(why: str, champion: int, params: GateParams) -> Rule:
+    """There is a champion that the challenger could not be held against; `why`, as the end of a sentence."""
+    text = f"Not compared with champion {champion}: {why}."
+    if not params.unlike:
+        text += " Where no comparison can be had, as after a change of the ladder, allow it with gate.unlike: true."
+    return Rule("comparison", params.unlike, None, text)
 
 
 def beyond_ceiling(evaluation: Document) -> Rule:

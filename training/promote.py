@@ -25,7 +25,7 @@ from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, R
 from models.scorer import Scorer
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import write_json
-from training.gate import GateParams, Verdict, alone, headline_rows
+from training.gate import GateParams, Verdict, alone, comparison, headline_rows
 from training.leaks import LEAKS
 from training.same_rows import Duel, beside, judged_alike, rescored, unseen
 from warehouse.errors import DataError, ExpansionError
@@ -183,7 +183,8 @@ def judge(workspace: Workspace, challenger: RegisteredVersion, params: GateParam
         rows = headline_rows(read_table(folder / "predictions.parquet"), evaluation["headline_horizon"])
         duel = _duel(workspace, challenger, registry.version_of(workspace, number), rows, evaluation, params)
         if isinstance(duel, str):
-            basis = f"Not compared with champion {number}: {duel}. The challenger is judged alone."
+            basis = f"Not compared with champion {number}: {duel}."
+            rules.append(comparison(duel, number, params))
         else:
             compared, basis = True, f"Compared with champion {number}: {duel.basis}."
             slices = folder / "heldout_accounts.parquet"
@@ -254,7 +255,11 @@ def _prove_challenger(workspace: Workspace, now: datetime) -> None:
     """Raises BundleRefused unless the registry's copy is what was registered and a canary survives it."""
     named = registry.aliases(workspace)
     with _refusal_told(workspace, now, "refuse", version=named[CHALLENGER], champion=named.get(CHAMPION)):
-        prove(registry.fetch_bundle(workspace, CHALLENGER))
+        try:
+            prove(registry.fetch_bundle(workspace, CHALLENGER))
+        except BundleRefused:  # whatever an earlier verdict said
+            registry.set_tags(workspace, named[CHALLENGER], {"gate": "bundle refused"})
+            raise
 
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:

@@ -117,18 +117,18 @@ def beside(duel: Duel, slices: pa.Table | None, params: GateParams) -> list[Rule
 
     level = FEW_LEVEL if positives < params.few_positives else LEVEL
     return [
-        _money(lead(MONEY, LEVEL)),
+        _money(lead(MONEY, LEVEL), params.max_money_loss),
         _log_loss(lead("log_loss", level), level, positives),
         segments(duel, slices, params),
     ]
 
 
-def _money(lead: Difference | None) -> Rule:
+def _money(lead: Difference | None, loss: float) -> Rule:
     words = f"Challenger less champion in money held by the top {CALLED} %"
     if lead is None:
         return Rule("money", True, None, f"{words} is undefined: no money was gained on these rows.")
-    text = f"{words}: {_around(lead, LEVEL)}; it may not lie wholly below 0."
-    return Rule("money", not lead.below_zero, round(lead.value, 8), text)
+    text = f"{words}: {_around(lead, LEVEL)}; it may not lie wholly below {-loss or 0:g}."
+    return Rule("money", lead.ci[1] >= -loss, round(lead.value, 8), text)
 
 
 def _log_loss(lead: Difference | None, level: float, positives: int) -> Rule:

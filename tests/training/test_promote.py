@@ -16,9 +16,12 @@ from tests.training.judged import NOW, audited, heldout_rows, trained, with_trut
 from tests.training.promoting import DOCUMENT, GATE, PARAMS, Train, audit, lines
 from training.errors import NothingToPromote, PromotionRefused
 from training.evaluate import evaluate
+from training.gate import GateParams
 from training.promote import promote, register_candidate, rollback
 from warehouse.errors import DataError, GateRefused
 from warehouse.store import Workspace
+
+UNLIKE = GateParams(bootstrap=60, unlike=True)
 
 
 def _rule(verdict: dict[str, Any], name: str) -> dict[str, Any]:
@@ -110,14 +113,24 @@ def test_a_worse_challenger_is_refused_and_no_alias_moves(workspace: Workspace, 
     assert audit(workspace)[-1] == ("refuse", 2)
 
 
-def test_a_challenger_judged_on_other_data_is_judged_alone_and_says_so(workspace: Workspace, train: Train) -> None:
+def test_a_challenger_judged_on_other_data_takes_nobodys_place_unless_the_params_let_it(
+    workspace: Workspace, train: Train
+) -> None:
     train()
     train(heldout_rows(seed=4), data_fingerprint="e" * 64)
-    verdict = promote(workspace, GATE, NOW)
+    with pytest.raises(PromotionRefused, match=r"champion 1: .* have another label.*gate\.unlike: true") as refused:
+        promote(workspace, GATE, NOW)
+    assert refused.value.exit_code == 4
+    assert not _rule(refused.value.verdict, "comparison")["passed"]
+    assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
+    verdict = promote(workspace, UNLIKE, NOW)
+    assert verdict.passed
     assert not verdict.compared
-    assert "have another label" in verdict.basis
     alone = {"skill", "positives", "one_feature", "too_good", "leak_audit", "calibration", "calibration_slope"}
-    assert {rule.name for rule in verdict.rules} == alone
+    assert {rule.name for rule in verdict.rules} == {*alone, "comparison"}
+    assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
+    line = lines(workspace)[-1]
+    assert (line["action"], line["basis"]) == ("promote", verdict.basis)
 
 
 def test_new_data_that_keep_the_held_out_rows_are_compared_on_those_in_common(
@@ -140,7 +153,7 @@ def test_a_challenger_that_says_the_same_is_no_better_so_the_champion_stays(work
 def test_a_bundle_made_for_another_ladder_does_not_score_the_rows_of_todays(workspace: Workspace, train: Train) -> None:
     train(trained_as_of="2025-06-01")
     train(heldout_rows(seed=4), fingerprint="e" * 64)
-    basis = promote(workspace, GATE, NOW).basis
+    basis = promote(workspace, UNLIKE, NOW).basis
     assert "its bundle was made for other features or another ladder; and the two were judged on different" in basis
 
 
@@ -154,12 +167,6 @@ def test_a_challenger_that_keeps_no_facts_of_its_accounts_cannot_show_that_no_se
         promote(workspace, GATE, NOW)
     assert [rule["name"] for rule in refused.value.verdict["rules"] if not rule["passed"]] == ["segments"]
     assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
-
-
-def test_the_same_data_held_out_differently_is_not_compared(workspace: Workspace, train: Train) -> None:
-    train()
-    train(heldout_rows(seed=4))
-    assert "different rows" in promote(workspace, GATE, NOW).basis
 
 
 def test_a_version_that_was_not_audited_for_leaks_serves_nobody(workspace: Workspace) -> None:

@@ -18,6 +18,7 @@ from models.scorer import Scorer
 from tests.models.made_features import fitted
 from tests.training.judged import NOW, heldout_rows, trained
 from tests.training.promoting import DOCUMENT, GATE, PARAMS, Train, audit, lines
+from training.errors import PromotionRefused
 from training.evaluate import evaluate
 from training.promote import OlderRelease, promote, register_candidate, rollback
 from warehouse.store import Workspace, write_table
@@ -51,7 +52,7 @@ def put_in_place_of(workspace: Workspace, number: int, bundle: Path) -> None:
 
 
 @pytest.mark.usefixtures("never_parsed")
-def test_a_champions_bundle_that_kills_who_parses_it_is_refused_and_the_challenger_is_judged_without_it(
+def test_a_champions_bundle_that_kills_who_parses_it_is_refused_and_said_to_be(
     workspace: Workspace, train: Train, hostile: Path
 ) -> None:
     train(trained_as_of="2025-06-01")
@@ -59,10 +60,9 @@ def test_a_champions_bundle_that_kills_who_parses_it_is_refused_and_the_challeng
     keys = heldout_rows(seed=4).slice(0, 1500).select(["account_id", "as_of"])
     write_table(keys, workspace.artifacts / "features.parquet")
     put_in_place_of(workspace, 1, hostile)
-    assert re.search(
-        rf"its bundle cannot score the features of today \(.*{KILLED}", promote(workspace, GATE, NOW).basis
-    )
-    assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
+    with pytest.raises(PromotionRefused, match=rf"its bundle cannot score the features of today \(.*{KILLED}"):
+        promote(workspace, GATE, NOW)
+    assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
 
 
 @pytest.mark.usefixtures("never_parsed")
@@ -77,7 +77,9 @@ def test_a_challenger_whose_bundle_kills_who_parses_it_is_refused_before_it_is_j
         promote(workspace, GATE, NOW + timedelta(hours=1))
     assert registry.aliases(workspace) == before == {"champion": 1, "challenger": 2}
     assert (workspace.artifacts / "verdict.json").read_bytes() == stored
-    assert json.loads(registry.version_of(workspace, 2).tags["verdict"])["judged_at"] == NOW.isoformat()
+    tags = registry.version_of(workspace, 2).tags
+    assert tags["gate"] == "bundle refused"
+    assert json.loads(tags["verdict"])["judged_at"] == NOW.isoformat()
     last = lines(workspace)[-1]
     assert (last["action"], last["version"], last["champion"]) == ("refuse", 2, 1)
     assert re.search(KILLED, last["failures"][0])
@@ -116,7 +118,7 @@ def test_a_bundle_torn_on_its_way_into_the_registry_becomes_no_champion(
     with pytest.raises(BundleRefused, match=r"model\.json: not the file that was sealed"):
         train()
     assert registry.aliases(workspace) == {"challenger": 1}
-    assert registry.version_of(workspace, 1).tags["gate"] == "not judged"
+    assert registry.version_of(workspace, 1).tags["gate"] == "bundle refused"
     assert audit(workspace) == [("register", 1), ("refuse", 1)]
 
 

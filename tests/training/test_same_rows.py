@@ -109,6 +109,9 @@ def test_a_better_log_loss_must_be_beyond_doubt_and_money_may_not_be_lost_beyond
     worse = beside(duel(rows(skill=1.2), rows(skill=2.0)), None, GATE)
     assert not rule(worse, "log_loss").passed
     assert not rule(worse, "money").passed
+    allowed = beside(duel(rows(skill=1.2), rows(skill=2.0)), None, GATE.model_copy(update={"max_money_loss": 0.5}))
+    assert rule(allowed, "money").passed
+    assert "wholly below -0.5" in rule(allowed, "money").text
     same = beside(duel(rows(), rows()), None, GATE)
     assert not rule(same, "log_loss").passed
     assert rule(same, "money").passed
