@@ -3,8 +3,8 @@
 Every challenger, the first one too, must show skill on enough positives, must not be far from calibrated beyond doubt,
 and must not look like a leak: its leak audit has passed, no feature carries it alone, and where a simulator's truth is
 known it does no better than that. Beside a champion, on rows that both can be scored on (`training.same_rows`), it must
-also put better probabilities on what happened beyond doubt, hold no less of the money, and fail no segment. On other rows
-a comparison would compare the rows, so none is made, and the champion stays unless the params say otherwise.
+also put better probabilities on what happened beyond doubt, hold no less of the money, and fail no segment. On other
+rows a comparison would compare the rows, so none is made, and the champion stays unless the params say otherwise.
 """
 
 from __future__ import annotations
