@@ -55,23 +55,31 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
     """Every bar, in the order in which they were set."""
     runs = [run for run in document["runs"] if "groups" in run]
     plain = [run for run in runs if run["world"] == PLAIN]
-    apart = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
-
-    def both(of: Callable[[Sequence[Run]], list[Bar]]) -> list[Bar]:
-        return [_beside(bar, other) for bar, other in zip(of(plain), of(apart), strict=True)]
-
     return [
-        *both(_ranking),
-        *both(_truthful),
+        *_both(plain, _ranking),
+        *_both(plain, _truthful),
         _drift(runs),
-        *both(_money),
-        *both(_rivals),
+        *_both(plain, _money),
+        *_both(plain, _rivals),
         _laws(runs),
         _nonlinear(runs),
         _faulty(runs),
         _null(runs),
         _coverage(plain),
     ]
+
+
+def in_expectation(document: Mapping[str, Any]) -> list[Bar]:
+    """Those bars of who moves that can be asked without the luck of one draw: every account counts by its true chance
+    of moving in the place of what it did. They are told beside the bars and decide none."""
+    plain = [run for run in document["runs"] if run["world"] == PLAIN and "groups" in run]
+    return _both(plain, _expected)
+
+
+def _both(plain: Sequence[Run], of: Callable[[Sequence[Run]], list[Bar]]) -> list[Bar]:
+    """Bars forward in time, each with the same of the vendors never met."""
+    apart = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
+    return [_beside(bar, other) for bar, other in zip(of(plain), of(apart), strict=True)]
 
 
 def over(runs: Sequence[Run], of: Callable[[Sequence[Run]], float]) -> Value | None:
@@ -106,8 +114,7 @@ def summed(runs: Sequence[Run], group: str, part: str, whole: str) -> float:
 
 
 def _ranking(plain: Sequence[Run]) -> list[Bar]:
-    below = _each(plain, lambda runs, g: mean(runs, g, "ceiling", "roc_auc") - mean(runs, g, "champion", "roc_auc"))
-    shares = {f: _each(plain, _share_of_ceiling(f)) for f in ("pr_auc", "lift_5", "revenue_captured_5")}
+    shares = {f: _each(plain, _share_of_ceiling(f)) for f in ("pr_auc", "revenue_captured_5")}
     pr_auc = shares["pr_auc"]
     average = float(np.mean([v.value for v in pr_auc.values()])) if len(pr_auc) == len(LANDMARKS) else math.nan
     must = bool(pr_auc) and min(v.value for v in pr_auc.values()) >= 0.86 and average >= 0.90
@@ -116,10 +123,10 @@ def _ranking(plain: Sequence[Run]) -> list[Bar]:
     )
     shown = f"{_listed(pr_auc, '.0%')}; mean {average:.0%}"
     return [
-        _bar("ROC-AUC below the ceiling", below, ".3f", (-1, 0.012), (-1, 0.006), "at most .012", "at most .006"),
+        _below(plain, "roc_auc"),
         Bar("PR-AUC over the ceiling's", "each 86 %, mean 90 %", "mean 95 %", shown, verdict,
             figures=_figures(pr_auc) | {"mean": average}),
-        _bar("lift at 5 % over the ceiling's", shares["lift_5"], ".0%", (0.94, 9), (0.97, 9), "94 %", "97 %"),
+        _lift(plain, "lift_5"),
         _bar("money in the top 5 % over the ceiling's", shares["revenue_captured_5"], ".0%", (0.96, 9), (0.99, 9),
              "96 %", "99 %"),
     ]  # fmt: skip
@@ -128,12 +135,34 @@ def _ranking(plain: Sequence[Run]) -> list[Bar]:
 def _truthful(plain: Sequence[Run]) -> list[Bar]:
     kl = _each(plain, lambda runs, group: mean(runs, group, "champion", "kl"))
     gap = over(plain, lambda runs: mean(runs, "all", "champion", "ece"))
-    level = _each(plain, lambda runs, group: summed(runs, group, "expected", "positives"))
     return [
         _bar("mean KL to the true probability, nats", kl, ".4f", (0, 0.0030), (0, 0.0018), "at most .0030", ".0018"),
         _bar("ECE, 15 equal bins", _all(gap), ".4f", (0, 0.005), (0, 0.0025), "at most .005", "at most .0025"),
-        _bar("positives expected over seen", level, ".2f", (0.90, 1.10), (0.95, 1.05), ".90 to 1.10", ".95 to 1.05"),
+        _level(plain, "seen", lambda runs, group: summed(runs, group, "expected", "positives")),
     ]
+
+
+def _expected(plain: Sequence[Run]) -> list[Bar]:
+    def level(runs: Sequence[Run], group: str) -> float:
+        return ratio(runs, group, "champion", "ceiling", "expected")
+
+    return [_below(plain, "roc_auc_of_truth"), _lift(plain, "lift_5_of_truth"), _level(plain, "true", level)]
+
+
+def _below(plain: Sequence[Run], figure: str) -> Bar:
+    found = _each(plain, lambda runs, g: mean(runs, g, "ceiling", figure) - mean(runs, g, "champion", figure))
+    bounds = (-1, 0.012), (-1, 0.006)
+    return _bar("ROC-AUC below the ceiling", found, ".3f", *bounds, "at most .012", "at most .006")
+
+
+def _lift(plain: Sequence[Run], figure: str) -> Bar:
+    found = _each(plain, _share_of_ceiling(figure))
+    return _bar("lift at 5 % over the ceiling's", found, ".0%", (0.94, 9), (0.97, 9), "94 %", "97 %")
+
+
+def _level(plain: Sequence[Run], over_what: str, of: Callable[[Sequence[Run], str], float]) -> Bar:
+    bounds = (0.90, 1.10), (0.95, 1.05)
+    return _bar(f"positives expected over {over_what}", _each(plain, of), ".2f", *bounds, ".90 to 1.10", ".95 to 1.05")
 
 
 def _drift(runs: Sequence[Run]) -> Bar:

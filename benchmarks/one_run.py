@@ -169,6 +169,10 @@ def _figures(name: str, scored: Scored, true: np.ndarray | None) -> dict[str, fl
     if (said := scored.probability) is not None:
         out |= {"expected": float(said.sum()), "ece": metrics.ece(scored.label, said)}
         out["kl"] = divergence(true, said) if true is not None else float("nan")
+    if true is not None:  # who moves is one draw of it
+        ladder = Ladder.of(Ranking.of(scored.score), true)
+        out["roc_auc_of_truth"] = float(metrics.roc_auc_of(ladder))
+        out["lift_5_of_truth"] = float(metrics.share_of(ladder, 5)) * 20
     if scored.expected is not None and name != CEILING:  # of the accounts that expand, as the product states it
         out["money_expected"] = float(scored.expected.sum())
         out["money_gained"] = float((scored.label * np.maximum(scored.increment, 0.0)).sum())

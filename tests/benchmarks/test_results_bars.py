@@ -6,13 +6,16 @@ import json
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from benchmarks.bars import Bar, bars
+from benchmarks.one_run import _figures
 from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, null_auc, wholesaler
 from simulator.simulate import SimulateParams
 from simulator.worlds import WORLDS
 from tests.benchmarks.test_results import KEPT, ranked, real, run
+from training.bootstrap import Scored
 
 
 def block(*runs: dict[str, Any]) -> str:
@@ -83,6 +86,36 @@ def test_an_interval_of_null_wholly_below_a_half_is_said_to_be() -> None:
     text = block(below)
     assert "; ROC-AUC 0.940 (0.463 to 0.497) (one draw)" in cells(text, "`null`")[1]
     assert "lies wholly below .5" in text
+
+
+def test_in_expectation_is_what_draws_of_who_moves_are_on_average() -> None:
+    rng = np.random.default_rng(0)
+    true, score = rng.beta(1, 20, 400), rng.random(400)
+    score = np.round(score + 4 * true, 1)  # with ties
+    found = _figures("it", Scored(true, true, score, score), true)
+    drawn = []
+    for _ in range(400):
+        label = (rng.random(400) < true).astype(float)
+        figures = Scored(label, label, score, score).figures()
+        drawn.append((figures["roc_auc"], figures["lift_5"]))
+    spread = np.std(drawn, axis=0) / 20
+    expected = np.array([found["roc_auc_of_truth"], found["lift_5_of_truth"]])
+    assert (np.abs(np.mean(drawn, axis=0) - expected) < 4 * spread).all()
+
+
+def test_bars_in_expectation_stand_beside_the_bars_and_decide_none() -> None:
+    plain = run()
+    for group in plain["groups"].values():
+        for name, lost in (("champion", 0.013), ("ceiling", 0.0)):
+            told = {"roc_auc_of_truth": 0.94 - lost, "lift_5_of_truth": 12.0, "expected": 50.0}
+            group["candidates"] = {**group["candidates"], name: group["candidates"][name] | told}
+    decided, luckless = block(plain).split("How much of that is luck?")
+    assert "some 50, 50 and 50 moves" in luckless
+    assert cells(luckless, "ROC-AUC below the ceiling")[3:] == ["at most .012", "**no**", "-"]
+    assert cells(luckless, "lift at 5 %")[4] == "**yes**, and the stretch"
+    assert cells(luckless, "positives expected over true")[4] == "**yes**, and the stretch"
+    assert cells(decided, "ROC-AUC below the ceiling")[5] == "**yes**, and the stretch"
+    assert "How much of that is luck?" not in block(run())
 
 
 @pytest.mark.parametrize("around", [(0.463, 0.512), None])
