@@ -50,9 +50,9 @@ def _without_luck(document: Document) -> str:
         for bar in found
     ]  # fmt: skip
     said = (
-        f"How much of that is luck? Who moved is one draw, of some {', '.join(moved[:-1])} and {moved[-1]} moves a seed "
-        "at the landmarks. With each account counted by its true chance of moving, in the place of what it did, three "
-        "of the bars can be asked in expectation. That decides none of the bars above:"
+        f"How much of that is luck? Who moved is one draw, of some {', '.join(moved[:-1])} and {moved[-1]} moves a "
+        "seed at the landmarks. With each account counted by its true chance of moving, in the place of what it did, "
+        "three of the bars can be asked in expectation. That decides none of the bars above:"
     )
     head = ["in expectation", "forward in time", "a vendor never met", "must", "would be reached", "never met"]
     return f"{said}\n\n" + table(head, rows, right=())
