@@ -2,16 +2,16 @@
 
 A fold is an origin and a half of the searching accounts: the boosters learn from the other half what was known at the
 origin, and say the chance of expanding in the first interval of the accounts of their half, averaged with the ridge. A
-trial's value is the mean log-loss over folds and one standard error of it. No account that searching looks at is judged
-at an outer origin (`searched`), and the shipped settings are the first trial: they stay unless another does better.
-Other accounts, but no other time: origins of the search may lie after an outer one. With `train.teacher` the settings
-found are those of the teacher, of closing and of the amount; the pupil's own are fixed (`teacher.PUPIL`), its rounds
-aside.
+trial's value is the mean log-loss over folds and one standard error of it; one that after some folds does worse than
+half of the trials before it did there is given up. No account that searching looks at is judged at an outer origin
+(`searched`), and the shipped settings are the first trial: they stay unless another does better. Other accounts, but no
+other time: origins of the search may lie after an outer one. With `train.teacher` the settings found are those of the
+teacher, of closing and of the amount; the pupil's own are fixed (`teacher.PUPIL`), its rounds aside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 HALVES = 2
 SPAN = EDGES[1]  # days
+FIRST = 5  # trials of which none is given up
 
 
 class SearchParams(Section):
@@ -44,7 +45,7 @@ class SearchParams(Section):
     the same seed, ended by `seconds` it depends on the machine."""
 
     trials: int = Field(default=0, ge=0)  # 0: no search
-    seconds: float = Field(default=240.0, gt=0)
+    seconds: float = Field(default=180.0, gt=0)
     origins: int = Field(default=3, ge=1)
     accounts: float = Field(default=0.5, gt=0, lt=1)  # share that searching may look at; the others are judged
 
@@ -63,7 +64,7 @@ class Fold:
 
 @dataclass(frozen=True)
 class Found:
-    """The settings to train with, and every trial: number, params, value (nats) and whether it is the best so far."""
+    """The settings to train with, and every trial: number, params and value (nats; null: it was given up)."""
 
     params: BoosterParams
     trials: list[dict[str, Any]]
@@ -89,27 +90,36 @@ def search(
     folds = [fold for day, past in known.items() for fold in _folds(past, full.on(day), params.accounts, seed)]
     if not folds:
         return Found(shipped, [])
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
+    worse_than_half = optuna.pruners.MedianPruner(n_startup_trials=FIRST, n_warmup_steps=1)
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed), pruner=worse_than_half)
     study.enqueue_trial({name: getattr(shipped, name) for name in _SPACE})
     one = shipped.model_copy(update={"seeds": 1})
 
     def value(trial: optuna.Trial) -> float:
-        return judged(folds, one.model_copy(update=_suggest(trial)), seed)
+        each: list[float] = []
+        for loss in _losses(folds, one.model_copy(update=_suggest(trial)), seed):
+            each.append(loss)
+            trial.report(float(np.mean(each)), len(each))
+            if len(each) < len(folds) and trial.should_prune():
+                raise optuna.TrialPruned
+        return float(np.mean(each) + np.std(each) / np.sqrt(len(each)))
 
     study.optimize(value, n_trials=params.trials, timeout=params.seconds)
-    done = [trial for trial in study.trials if trial.value is not None]
-    told = [{"number": trial.number, "params": trial.params, "value": trial.value} for trial in done]
+    whole = {trial.number for trial in study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])}
+    told = [
+        {"number": trial.number, "params": trial.params, "value": trial.value if trial.number in whole else None}
+        for trial in study.trials
+    ]
     return Found(shipped.model_copy(update=study.best_params), told)
 
 
-def judged(folds: Sequence[Fold], params: BoosterParams, seed: int) -> float:
-    """Mean log-loss of the average over folds plus one standard error, in nats."""
-    each = []
+def _losses(folds: Sequence[Fold], params: BoosterParams, seed: int) -> Iterator[float]:
+    """Log-loss of the average on each fold, in nats."""
     for fold in folds:
         names, categories = list(fold.encoding.names), fold.encoding.category_columns
         boosted = fit_boosted(fold.matrix, fold.taught, params, seed, names, categories)
-        each.append(losses(average(fold.taught, boosted, fold.steady).log_odds(fold.rows)[:, 0], fold.label).mean())
-    return float(np.mean(each) + np.std(each) / np.sqrt(len(each)))
+        said = average(fold.taught, boosted, fold.steady).log_odds(fold.rows)[:, 0]
+        yield float(losses(said, fold.label).mean())
 
 
 _SPACE: dict[str, tuple[float, float, bool]] = {  # low, high, on a log scale

@@ -38,6 +38,16 @@ def test_the_same_seed_finds_the_same_and_the_shipped_settings_are_tried_first(d
     assert one.params == SHIPPED.model_copy(update=best["params"])
 
 
+def test_a_trial_given_up_halfway_has_no_value_and_is_never_the_best(data: Dataset) -> None:
+    found = search({AS_OF: data}, data, PARAMS.model_copy(update={"trials": 12}), SHIPPED, 3)
+    assert [trial["number"] for trial in found.trials] == list(range(12))
+    values = [trial["value"] for trial in found.trials]
+    assert None not in values[: tune.FIRST]
+    assert None in values[tune.FIRST :]
+    best = min((trial for trial in found.trials if trial["value"] is not None), key=lambda trial: trial["value"])
+    assert found.params == SHIPPED.model_copy(update=best["params"])
+
+
 def test_outcomes_of_the_accounts_that_are_judged_change_nothing(data: Dataset) -> None:
     hidden = ~searched(data.features["account_id"], PARAMS.accounts)
     at = data.labels.column_names.index("expansion_day")
