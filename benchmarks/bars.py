@@ -76,6 +76,21 @@ def in_expectation(document: Mapping[str, Any]) -> list[Bar]:
     return _both(plain, _expected)
 
 
+def among_all(document: Mapping[str, Any]) -> list[Bar]:
+    """The bars of ranking with the accounts of a landmark ranked among all accounts of the date, those that are not
+    judged there too. They are told beside the bars and decide none."""
+
+    def ranked_so(groups: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: {**group, "candidates": group.get("among_all", {})} for name, group in groups.items()}
+
+    plain = [
+        {**run, **{part: ranked_so(run[part]) for part in ("groups", "elsewhere") if part in run}}
+        for run in document["runs"]
+        if run["world"] == PLAIN and "groups" in run
+    ]
+    return _both(plain, _ranking)
+
+
 def _both(plain: Sequence[Run], of: Callable[[Sequence[Run]], list[Bar]]) -> list[Bar]:
     """Bars forward in time, each with the same of the vendors never met."""
     apart = [{**run, "groups": run["elsewhere"]} for run in plain if "elsewhere" in run]
@@ -265,9 +280,10 @@ def _share_of_ceiling(figure: str) -> Callable[[Sequence[Run], str], float]:
 
 
 def _each(plain: Sequence[Run], of: Callable[[Sequence[Run], str], float]) -> dict[str, Value]:
-    """At each landmark, where it is defined."""
+    """At each landmark; empty where it is not defined at all of them."""
     found = {group: over(plain, lambda runs, group=group: of(runs, group)) for group in LANDMARKS}  # type: ignore[misc]
-    return {group: value for group, value in found.items() if value is not None}
+    known = {group: value for group, value in found.items() if value is not None}
+    return known if len(known) == len(found) else {}
 
 
 def _all(value: Value | None) -> dict[str, Value]:

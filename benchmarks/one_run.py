@@ -32,7 +32,7 @@ from training.errors import TooFewPositives
 from training.heldout import CEILING, CHAMPION, read_heldout
 from training.pipeline import prepare, train_and_register
 from training.ranking import Ladder, Ranking
-from training.rolling import Pool, by_target, pooled
+from training.rolling import Pool, by_target, pooled, within
 from training.slices import part_of
 from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.params import read_params, section
@@ -152,14 +152,16 @@ def _ages(workspace: Workspace, pool: Pool) -> np.ndarray:
 
 
 def _group(pool: Pool, inside: np.ndarray) -> dict[str, Any]:
-    """n, positives, and the figures of every candidate on the rows."""
-    own = {name: part_of(scored, inside) for name, scored in pool.rows.candidates.items()}
+    """n, positives, and the figures of every candidate on the rows, ranked among those of the same date; `among_all`:
+    model and ceiling ranked among all accounts of the date, those outside the group too."""
+    among_all = {name: part_of(scored, inside) for name, scored in pool.rows.candidates.items()}
+    own = {name: within(scored, pool.day[inside]) for name, scored in among_all.items()}
     true = own[CEILING].probability
-    positives = int(own[CHAMPION].label.sum())
     return {
         "n": int(inside.sum()),
-        "positives": positives,
+        "positives": int(own[CHAMPION].label.sum()),
         "candidates": {name: _figures(name, scored, true) for name, scored in own.items()},
+        "among_all": {name: _figures(name, among_all[name], true) for name in (CHAMPION, CEILING)},
     }
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, in_expectation, mean, over
+from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, among_all, in_expectation, mean, over
 from training.heldout import CEILING, CHAMPION
 
 Document = Mapping[str, Any]
@@ -33,8 +33,8 @@ def bars_block(document: Document, found: Sequence[Bar]) -> str:
              WORDS.get(bar.reached_elsewhere, "-")]
         )  # fmt: skip
     head = ["bar", "forward in time", "a vendor never met", "must", "stretch", "reached forward", "never met"]
-    blocks = ["## The bars", table(head, rows, right=()), _without_luck(document), _null_below(document),
-              _drift(document, found)]  # fmt: skip
+    blocks = ["## The bars", table(head, rows, right=()), _without_luck(document), _among_all(document),
+              _null_below(document), _drift(document, found)]  # fmt: skip
     return "\n\n".join(block for block in blocks if block)
 
 
@@ -44,18 +44,34 @@ def _without_luck(document: Document) -> str:
     if not found:
         return ""
     moved = [f"{sum(run['groups'][g]['positives'] for run in plain) / len(plain):,.0f}" for g in LANDMARKS]
+    said = (
+        f"How much of that is luck? Who moved is one draw, of some {', '.join(moved[:-1])} and {moved[-1]} moves a "
+        "seed at the landmarks. With each account counted by its true chance of moving, in the place of what it did, "
+        "these bars can be asked in expectation. That decides none of the bars above:"
+    )
+    return f"{said}\n\n{_beside('in expectation', found)}"
+
+
+def _among_all(document: Document) -> str:
+    found = [bar for bar in among_all(document) if bar.reached != NOT_MEASURED]
+    if not found:
+        return ""
+    said = (
+        "At a landmark accounts are ranked among those of the same age and date. Ranked among all accounts of the date "
+        "(as this page did until it was found that this lets accounts that are not judged there decide), they read:"
+    )
+    return f"{said}\n\n{_beside('ranked among all ages', found)}"
+
+
+def _beside(how: str, found: Sequence[Bar]) -> str:
+    """Bars that decide nothing."""
     rows = [
         [bar.name, finer(bar.shown, bar.figures, bar), finer(bar.elsewhere, bar.figures_elsewhere, bar) or "-",
          bar.must, WORDS[bar.reached], WORDS.get(bar.reached_elsewhere, "-")]
         for bar in found
     ]  # fmt: skip
-    said = (
-        f"How much of that is luck? Who moved is one draw, of some {', '.join(moved[:-1])} and {moved[-1]} moves a "
-        "seed at the landmarks. With each account counted by its true chance of moving, in the place of what it did, "
-        "three of the bars can be asked in expectation. That decides none of the bars above:"
-    )
-    head = ["in expectation", "forward in time", "a vendor never met", "must", "would be reached", "never met"]
-    return f"{said}\n\n" + table(head, rows, right=())
+    head = [how, "forward in time", "a vendor never met", "must", "would be reached", "never met"]
+    return table(head, rows, right=())
 
 
 def finer(text: str, figures: Mapping[str, float], bar: Bar) -> str:

@@ -54,7 +54,10 @@ of each run are kept in [results/results.json](results/results.json) and this pa
   tested); it is the kinder question, as no season is new to the model.
 - **Landmarks.** Dates are the first of a month, so hardly any account is seen exactly 4, 13 or 26 weeks after sign-up.
   *Week 4* is every account aged 14 to 55 days at a held-out date, *week 13* 56 to 125, *week 26* 126 to 251.
-- **Ranks** over several dates are taken within each date: the top 5 % is the top 5 % of every date.
+- **Ranks** over several dates are taken within each date, and at a landmark among its accounts of the date: the top 5 %
+  is the top 5 % of every date.
+- **Expansion revenue** is the money gained over the 180 days, increments above 0, by all accounts at risk, whether they
+  made the move or not.
 - **Unmarked test accounts.** In `faulty` one account in a hundred is a test that nobody marked as internal. Where most
   accounts say what they are, those that do not are neither taught nor judged by (adr/0026), so they are in no figure
   here; they are scored at night like any other, and `expansion check` asks to mark them.

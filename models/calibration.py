@@ -15,7 +15,7 @@ from scipy.special import expit
 
 BETA_FROM = 100  # positives from which slopes are fitted; below, the level alone
 CERTAIN = 2.0  # standard errors of a gain on later rows, for which something is changed (docs/adr/0038)
-LIMIT = 1.0  # most that the level may move, in log-odds
+LIMIT = 1.0  # most that a level alone may move, in log-odds
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class Calibration:
         return asdict(self)
 
 
-def fit_calibration(log_odds: np.ndarray, label: np.ndarray) -> Calibration:
-    """By number of positives: the shift that makes expected and actual agree, or beta.
+def fit_calibration(log_odds: np.ndarray, label: np.ndarray, slopes: bool | None = None) -> Calibration:
+    """The shift that makes expected and actual agree, or beta where `slopes` are asked for (null: by number of
+    positives).
 
     Args:
         log_odds: (n,) finite. label: (n,) 0/1. With a single class nothing is changed.
@@ -48,7 +49,7 @@ def fit_calibration(log_odds: np.ndarray, label: np.ndarray) -> Calibration:
     if label.min() == label.max():
         return Calibration()
     shift = total_shift(log_odds, label)
-    if label.sum() < BETA_FROM:
+    if not (label.sum() >= BETA_FROM if slopes is None else slopes):
         return Calibration(c=shift)
     down, up = -np.logaddexp(0, -log_odds), np.logaddexp(0, log_odds)
 

@@ -22,7 +22,7 @@ from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any, NoReturn
 
-from models.errors import BundleRefused
+from models.errors import BundleOutdated, BundleRefused
 from models.manifest import verify
 
 SECONDS = 30.0
@@ -43,7 +43,7 @@ def prove(folder: Path) -> str:
         return bundle_id
     [said] = send([folder])
     if said["refused"] is not None:
-        raise BundleRefused(said["refused"])
+        raise (BundleOutdated if said.get("outdated") else BundleRefused)(said["refused"])
     if said["bundle_id"] != bundle_id:
         raise BundleRefused(f"{folder}: changed while it was tried. Fetch it again.")
     _proven.add(bundle_id)
@@ -137,7 +137,7 @@ def _sing(folder: Path, pipe: int, seconds: float) -> NoReturn:
         check_golden(scorer, folder)
         said = {"bundle_id": scorer.bundle_id, "refused": None}
     except BundleRefused as error:
-        said = {"bundle_id": None, "refused": str(error)}
+        said = {"bundle_id": None, "refused": str(error), "outdated": isinstance(error, BundleOutdated)}
     except Exception as error:  # whatever a damaged file makes a parser raise, it is refused
         why = f"{folder}: not readable ({type(error).__name__}). The bundle is damaged: fetch or train it again."
         said = {"bundle_id": None, "refused": why}

@@ -1,7 +1,8 @@
 """Errors of the models room.
 
 ExpansionError (warehouse.errors)
-└── BundleRefused (5)    a bundle is damaged, incomplete, or was made for other features
+└── BundleRefused (5)    a bundle is damaged or incomplete
+    └── BundleOutdated (5)   it is sound, and was made for other features or by another version
 """
 
 from __future__ import annotations
@@ -10,4 +11,8 @@ from warehouse.errors import ExpansionError
 
 
 class BundleRefused(ExpansionError):
+    pass
+
+
+class BundleOutdated(BundleRefused):
     pass

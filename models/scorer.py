@@ -24,7 +24,7 @@ from features.catalogue import Definitions, fingerprint
 from models.baselines import FALLBACK_RULE, rule_score
 from models.calibration import Calibration
 from models.encoding import Encoding
-from models.errors import BundleRefused
+from models.errors import BundleOutdated
 from models.files import amount_from_json, boosters_of, hazard_from_json
 from models.golden import golden
 from models.hazard import Hazard, chance, incidence
@@ -36,6 +36,7 @@ from models.trees import to_text
 from warehouse.periods import TARGETS
 
 HAZARDS = (*TARGETS, "churn")
+FORMAT = 2  # of model.json; another one where it is told otherwise, or means something else
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 
 
@@ -155,17 +156,22 @@ class Scorer:
         `told`: log-odds of the hazards of both targets, where they have been asked about `matrix` already."""
         if told is None:
             told = {target: self.hazards[target].log_odds(matrix) for target in TARGETS}
+        ladder, tier = self.definitions.tiers, matrix[:, self.encoding.names.index("tier")]
+        top = tier >= len(ladder.ladder) - 1  # there is nowhere to move, so nothing comes before closing
         out: dict[str, np.ndarray] = {}
         churn = chance(self.hazards["churn"].log_odds(matrix))
         for target in reversed(TARGETS):  # churn is told beside expansion, the last
             log_odds = self.calibration.get(target, Calibration())(told[target])
-            by_target, by_churn = incidence(chance(log_odds), churn, self.horizons)
+            hazards = np.where(top[:, None], 0.0, chance(log_odds))
+            by_target, by_churn = incidence(hazards, churn, self.horizons)
             for h in self.horizons:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
+        same = tier == ladder.high_value_index - 1  # the next tier is the high-value one
         for h in self.horizons:
             # who reaches the high-value tier has passed the next one, so it cannot be the likelier of the two
-            out[f"high_value_{h}"] = np.minimum(out[f"high_value_{h}"], out[f"expansion_{h}"])
+            least = np.minimum(out[f"high_value_{h}"], out[f"expansion_{h}"])
+            out[f"high_value_{h}"] = np.where(same, out[f"expansion_{h}"], least)
             out[f"increment_{h}"] = out[f"expansion_{h}"] * self.amount.expected(matrix, h)
         return out
 
@@ -175,6 +181,7 @@ class Scorer:
         for name, booster in self.boosters.items():
             (folder / f"{name}.lgb.txt").write_text(to_text(booster))
         model = {
+            "format": FORMAT,
             "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
             "calibration": {name: found.to_json() for name, found in self.calibration.items()},
             "amount": self.amount.to_json(),
@@ -196,18 +203,24 @@ class Scorer:
         """Verifies, then parses.
 
         Raises:
-            BundleRefused: a file is missing, extra, changed or a link, or the bundle was made for other features.
+            BundleRefused: a file is missing, extra, changed or a link.
+            BundleOutdated: the bundle was made for other features, or by a version that told models otherwise.
         """
         bundle_id = verify(folder)
         said = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("card", "definitions", "encoding")}
         definitions = Definitions.from_params(said["definitions"])
         made_for, here = said["card"]["fingerprint"], fingerprint(definitions)
         if made_for != here:
-            raise BundleRefused(
+            raise BundleOutdated(
                 f"{folder}: bundle was made for features {made_for[:12]}, this version computes {here[:12]}. "
                 "Retrain, or run the version that made it."
             )
         model = json.loads((folder / "model.json").read_text())
+        if (written := model.get("format")) != FORMAT:
+            raise BundleOutdated(
+                f"{folder}: model.json is of format {written or 'none'}, this version reads {FORMAT}. Train again, or "
+                "run the version that made it."
+            )
         boosters = {p.name.removesuffix(".lgb.txt"): lgb.Booster(model_file=str(p)) for p in folder.glob("*.lgb.txt")}
         return cls(
             card=said["card"],

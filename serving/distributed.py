@@ -65,9 +65,9 @@ class Spread:
         scores = table.drop_columns(kept)
         return scores, _encoded(table.select(kept).rename_columns([name.removeprefix(KEPT) for name in kept]))
 
-    def explained(self, bundle: Path) -> pa.Table | None:
+    def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
-        return None if scorer is None else _encoded(self._mapped(scorer, bundle, _kept))
+        return scorer if isinstance(scorer, str) else _encoded(self._mapped(scorer, bundle, _kept))
 
     def _mapped(self, scorer: Scorer, bundle: Path, says: Says) -> pa.Table:
         """What `says` of every row, by the bundle that the executors load, sorted by account_id."""

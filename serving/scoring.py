@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from models.errors import BundleRefused
+from models.errors import BundleOutdated, BundleRefused
 from serving import release
-from serving.why import keep
+from serving.why import NEW_FEATURES_TEXT, NOT_ASKED_TEXT, keep
+from warehouse import progress
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
@@ -25,9 +26,8 @@ class Tonight(Protocol):
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
 
-    def explained(self, bundle: Path) -> pa.Table | None:
-        """The same rows as `keep` tells them of the bundle in another folder; null if it cannot read them or is a
-        rule."""
+    def explained(self, bundle: Path) -> pa.Table | str:
+        """The same rows as `keep` tells them of the bundle in another folder; if it cannot, why, as `explaining`."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Here:
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)
 
-    def explained(self, bundle: Path) -> pa.Table | None:
+    def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
-        return None if scorer is None else told(scorer, self.features)
+        return scorer if isinstance(scorer, str) else told(scorer, self.features)
 
 
 def said(scorer: Scorer, features: pa.Table) -> tuple[pa.Table, pa.Table | None]:
@@ -62,10 +62,13 @@ def told(scorer: Scorer, features: pa.Table) -> pa.Table:
     return keep(features, explanation)
 
 
-def explaining(bundle: Path) -> Scorer | None:
-    """The model in folder `bundle`; null if it was made for other features, is damaged, or is a rule."""
+def explaining(bundle: Path) -> Scorer | str:
+    """The model in folder `bundle`; if it was made for other features or by another version, or cannot be loaded, what
+    the account is told in place of its own changes."""
     try:
-        scorer = release.load_scorer(bundle)
-    except BundleRefused:
-        return None
-    return scorer if scorer.card["method"] == "model" else None
+        return release.load_scorer(bundle)
+    except BundleOutdated:
+        return NEW_FEATURES_TEXT
+    except BundleRefused as refused:
+        progress.note(f"why scores moved: {refused}")
+        return NOT_ASKED_TEXT

@@ -27,6 +27,7 @@ SMALLEST_SHARE = 0.05  # of the summed absolute changes; a family below it goes 
 DIGITS = 9  # of a change in log-odds; the terms add up to 1e-8
 FIRST_RELEASE, NEW_ACCOUNT, RULE, NOT_KEPT = "first_release", "new_account", "rule", "not_kept"
 NEW_MODEL_TEXT = "a new model weighs the same history differently"
+NOT_ASKED_TEXT = "a new model; the last could not be loaded to tell apart what the account did"
 NEW_FEATURES_TEXT = "a new model, which reads other features than the last: what the account did cannot be told apart"
 FEATURES = {feature.name: feature for feature in CATALOGUE}
 
@@ -42,12 +43,12 @@ class Why(NamedTuple):
 @dataclass(frozen=True)
 class Explained:
     """What the night knows of its scores beside them. `contributions` as `keep` gives them; `by_bundle`: the same
-    accounts and features explained by the bundle in a folder, null if that bundle cannot read them or is a rule."""
+    accounts and features explained by the bundle in a folder; if that bundle cannot, what is told in its place."""
 
     contributions: pa.Table
     peers: Peers
     currency: str
-    by_bundle: Callable[[Path], pa.Table | None]
+    by_bundle: Callable[[Path], pa.Table | str]
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class _Changes:
         assert earlier.contributions is not None
         self._tonight, self._since = tonight, earlier.as_of
         under_last = tonight.contributions if earlier.same_bundle else tonight.by_bundle(earlier.bundle)
-        self._model_text = NEW_MODEL_TEXT if under_last is not None else NEW_FEATURES_TEXT
+        self._model_text = under_last if isinstance(under_last, str) else NEW_MODEL_TEXT
         now = _Kept(tonight.contributions)
         self._now, self._before = now, _Kept(earlier.contributions)
         common = [account for account in now.place if account in self._before.place]
@@ -122,7 +123,7 @@ class _Changes:
         there = np.array([self._before.place[account] for account in common], dtype=np.int64)
         self._log_odds = now.log_odds[here] - self._before.log_odds[there]
         families = np.zeros((len(common), len(FAMILIES)))
-        if under_last is not None:
+        if not isinstance(under_last, str):
             same = _Kept(under_last)
             place = np.array([same.place[account] for account in common], dtype=np.int64)
             families = same.sums[place] - self._before.sums[there]

@@ -137,15 +137,16 @@ def interval(values: Floats, value: float, level: float = LEVEL) -> Interval | N
 
 
 def reflected(values: Floats, value: float, level: float = LEVEL) -> Interval | None:
-    """The interval of an absolute gap (>= 0). Luck only adds to one: the square of a sample's exceeds that of the truth
-    by a variance, a replicate's that of the sample's by as much again. So the central share of the squares is mirrored
-    at the square of `value` (the basic bootstrap: Davison and Hinkley, Bootstrap Methods, 1997, section 5.2), and
-    widened to hold it. None as `interval`."""
+    """The interval of an absolute gap (>= 0). Luck mostly adds to one: the square of a sample's exceeds that of the
+    truth by a variance, a replicate's that of the sample's by as much again. So the lower end is the upper one of the
+    replicates' squares mirrored at that of `value` (the basic bootstrap: Davison and Hinkley, Bootstrap Methods, 1997,
+    section 5.2); the upper end is the replicates' own, as a gap may also be small by luck, and errs to the wide side.
+    None as `interval`."""
     found = _central(values, value, level)
     if found is None:
         return None
-    low, high = (float(np.sqrt(max(2 * value**2 - bound**2, 0.0))) for bound in found[::-1])
-    return min(low, value), max(high, value)
+    low = float(np.sqrt(max(2 * value**2 - found[1] ** 2, 0.0)))
+    return min(low, value), max(found[1], value)
 
 
 def _central(values: Floats, value: float, level: float) -> Interval | None:

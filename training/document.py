@@ -11,7 +11,7 @@ from training.bootstrap import LEVEL, OF_MONEY, PERCENTS
 from training.grade import LADDER, NOTHING_HELD_OUT, grade
 from training.headline import TARGET, evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
-from training.measured import Measured, pair, written
+from training.measured import GAPS, Measured, pair, written
 from training.money_order import GAP, MONEY_FIGURES
 from training.rolling import Rolled, regret
 
@@ -123,12 +123,13 @@ def _deciles(one: Rolled) -> list[dict[str, Any]]:
 
 def _comparisons(table: Measured) -> list[dict[str, Any]]:
     """The champion less every other candidate that was resampled, paired, a figure a row; an undefined one is left
-    out. Recall at a percent is the lift's times that percent."""
+    out. Recall at a percent is the lift's times that percent. Absolute gaps have none: resampling adds more to the one
+    of who says more, so their difference would be held against who says the most."""
     place = {"target": table.rows.target, "horizon": table.rows.horizon}
     return [
         {**place, "candidate": name, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}
         for name in table.listed[1:]
         for figure in table.replicates.get(name, ())
-        if figure not in AMOUNTS or _states_money_of_the_move(table.rows, name)
+        if figure not in GAPS and (figure not in AMOUNTS or _states_money_of_the_move(table.rows, name))
         if (lead := table.lead(name, figure)) is not None
     ]

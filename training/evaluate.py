@@ -8,10 +8,8 @@ Where a raw folder with a simulator's truth is given, the truth stands among the
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +29,9 @@ from training.rolling import Rolled, by_target, pooled
 from training.slices import ACCOUNTS, read_facts, slices
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
-from warehouse.store import Workspace, write_table
+from warehouse.store import Workspace, write_json, write_table
 
-__all__ = ["CALLED", "TARGET", "EvaluateParams", "evaluate", "measure", "truth_in", "write_json"]
+__all__ = ["CALLED", "TARGET", "EvaluateParams", "evaluate", "measure", "truth_in"]
 
 PREDICTIONS = (
     *("account_id", "as_of", "target", "horizon", "probability"),
@@ -152,13 +150,6 @@ def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
         }
         parts.append(pa.table(values, schema=schema))
     return pa.concat_tables(parts).combine_chunks()
-
-
-def write_json(said: Mapping[str, Any], path: Path) -> None:
-    """Whole or not at all; no NaN, which is not JSON."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(said, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -32,7 +32,7 @@ LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the
 
 
 # a sum's last digits, hence a bundle's id, must not depend on how many cores a machine has
-_same_sums = threadpool_limits.wrap(limits=THREADS, user_api="blas")
+same_sums = threadpool_limits.wrap(limits=THREADS, user_api="blas")
 LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
 
 
@@ -78,7 +78,7 @@ class Fitted:
         return chance(self.churn.log_odds(rows))
 
 
-@_same_sums
+@same_sums
 def fit_all(
     data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True, teacher: bool = False
 ) -> Fitted:
@@ -148,7 +148,7 @@ def fit_scorer(
     return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
 
 
-@_same_sums
+@same_sums
 def fit_books_only(
     data: Dataset, fitted: Fitted, rows: np.ndarray, labels: LabelParams, params: BoosterParams, seed: int
 ) -> dict[str, np.ndarray]:

@@ -32,8 +32,8 @@ class GateParams(Section):
     positives and of the calibration slope must reach into. Beside a champion: below `few_positives` the log-loss must
     win in its 90 % interval, else in its 95 % one; the share of the money held may not be more than `max_money_loss`
     lower beyond doubt; a segment with `segment_positives` may have at most `max_segment_loss` more log-loss than under
-    the champion. `unlike`: a challenger that shares too few rows with the champion to be compared, such as after a
-    change of the ladder, may take its place by the rules it passes alone."""
+    the champion. `unlike`: a challenger that shares too few rows or labels with the champion to be compared, such as
+    after a change of the ladder, may take its place by the rules it passes alone."""
 
     min_positives: int = Field(default=30, ge=1)
     max_gain_share: float = Field(default=0.6, gt=0, le=1)
@@ -115,12 +115,13 @@ def alone(evaluation: Document, train: Document, leaks: Document | None, params:
     return rules + ([beyond_ceiling(evaluation)] if "beyond_ceiling" in evaluation else [])
 
 
-def comparison(why: str, champion: int, params: GateParams) -> Rule:
-    """There is a champion that the challenger could not be held against; `why`, as the end of a sentence."""
+def comparison(why: str, champion: int, unlike: bool, params: GateParams) -> Rule:
+    """There is a champion that the challenger could not be held against; `why`, as the end of a sentence. `unlike`:
+    because they tell of different rows or outcomes, which alone the params may allow."""
     text = f"Not compared with champion {champion}: {why}."
-    if not params.unlike:
+    if unlike and not params.unlike:
         text += " Where no comparison can be had, as after a change of the ladder, allow it with gate.unlike: true."
-    return Rule("comparison", params.unlike, None, text)
+    return Rule("comparison", unlike and params.unlike, None, text)
 
 
 def beyond_ceiling(evaluation: Document) -> Rule:

@@ -73,13 +73,15 @@ def curve_of(
     test = full.on(day).features
     test = test.filter(pc.is_in(test["account_id"], value_set=own["account_id"].combine_chunks()))
 
+    known = run.known_at(con, day)
+
     def taught(few: Dataset) -> np.ndarray:
-        fitted, choice = run.fit(few, day)
+        fitted, choice = run.fit(few, day, known)
         rows = fitted.encoding.matrix(test)
         return run.scorer(fitted, choice, {}).predict(rows)[f"expansion_{h}"]
 
     label, said = (own[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
-    return learning_curve(run.known_at(con, day), label, said, taught)
+    return learning_curve(known, label, said, taught)
 
 
 def _judge(

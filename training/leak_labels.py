@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from scipy.stats import rankdata
 
 from features.catalogue import CATEGORIES
+from models.encoding import Encoding
 from training.bootstrap import Scored
 from training.dataset import Dataset
 from training.errors import PlanBroken
@@ -53,7 +54,9 @@ def single_feature(features: pa.Table, label: np.ndarray, bound: float, accepted
     """R35 d: no feature alone tells the positives, unless a note says why that is honest."""
     if int(label.sum()) < FEWEST:
         return not_asked("single_feature", f"{int(label.sum())} positives are complete, {FEWEST} are needed")
-    alone = {name: _alone(features[name], label) for name in features.column_names if name not in KEYS}
+    encoding = Encoding.learn(features)
+    matrix, half = encoding.matrix(features), halves(features["account_id"].to_pylist(), 0)
+    alone = {name: _alone(matrix[:, i], label, half, name in encoding.levels) for i, name in enumerate(encoding.names)}
     return _noted(
         "single_feature", alone, bound, accepted, lambda name: f"{name} alone has ROC-AUC {alone[name]:.3f}; above"
     )
@@ -72,18 +75,24 @@ def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Map
 def irreplaceable_feature(
     features: pa.Table, label: np.ndarray, bound: float, accepted: Mapping[str, str], seed: int
 ) -> Probe:
-    """R35 d, by what is not known without it: honest features echo each other, a copy of the label has no echo."""
+    """R35 d, by what is not known without it beyond luck: honest features echo each other, a copy of the label has no
+    echo."""
     accounts = len(set(features["account_id"].filter(pa.array(label == 1)).to_pylist()))
     if accounts < 2 * FEWEST:
         return not_asked("irreplaceable_feature", f"{accounts} accounts expand, {2 * FEWEST} are needed")
     lost = lost_without(features, label, seed)
     if not lost:
-        return not_asked("irreplaceable_feature", "nothing is known of the outcome")
+        return not_asked("irreplaceable_feature", "nothing is known of the outcome beyond luck")
 
     def said(name: str) -> str:
-        return f"Without {name} {max(lost[name], 0.0):.3f} of what is known of the outcome is lost; above"
+        told = lost[name]
+        return (
+            f"Without {name} {max(told.share, 0.0):.3f} of what is known of the outcome is lost, "
+            f"{max(told.least, 0.0):.3f} of it beyond luck; above"
+        )
 
-    return _noted("irreplaceable_feature", lost, bound, accepted, said)
+    least = {name: one.least for name, one in lost.items()}
+    return _noted("irreplaceable_feature", least, bound, accepted, said)
 
 
 def label_component(data: Dataset, label: np.ndarray, accepted: Mapping[str, str], seed: int) -> Probe:
@@ -158,6 +167,8 @@ def held_out_labels(heldout: pa.Table, labels: pa.Table, maturing_days: int, spa
 
 def reversed_join(guards: Mapping[str, Callable[[], object]]) -> Probe:
     """R35 f: each guard is handed a join that runs against time and must stop the run with `PlanBroken`."""
+    if not guards:
+        return not_asked("reversed_join", "all snapshots are of one date")
     let_through = []
     for name, guard in guards.items():
         try:
@@ -171,9 +182,12 @@ def reversed_join(guards: Mapping[str, Callable[[], object]]) -> Probe:
 
 
 def guards(data: Dataset, span_days: int) -> dict[str, Callable[[], object]]:
-    """The product's guards, each before a join of the newest features or labels to the oldest date."""
+    """The product's guards, each before a join of the newest features or labels to the oldest date; none where that is
+    the newest."""
     days = sorted(data.features["as_of"].unique().to_pylist())
     first, last = days[0], days[-1]
+    if first == last:
+        return {}
     newest = data.features.filter(pc.equal(data.features["as_of"], pa.scalar(last, pa.date32())))
     oldest = data.labels.filter(pc.equal(data.labels["as_of"], pa.scalar(first, pa.date32())))
     return {
@@ -191,6 +205,8 @@ def tie_order(label: np.ndarray, increment: np.ndarray, score: np.ndarray, figur
     first = np.argsort(-label, kind="stable")
     one, other = (figures(label[way], increment[way], tied[way]) for way in (first, first[::-1]))
     gaps = {name: abs(one[name] - other[name]) for name in one if not np.isnan(one[name])}
+    if not gaps:
+        return not_asked("tie_order", "no figure is defined on the held-out rows")
     name = max(gaps, key=lambda key: gaps[key])
     sentence = (
         f"Of all figures {name} moves most, by {gaps[name]:.2g}, when accounts of one score come in another order; "
@@ -212,15 +228,20 @@ def _dealt(label: np.ndarray, day: np.ndarray, rng: np.random.Generator) -> np.n
     return out
 
 
-def _alone(column: pa.ChunkedArray, label: np.ndarray) -> float:
-    """ROC-AUC of one feature in its better direction; of a category, by the rate of each level."""
-    if pa.types.is_string(column.type):
-        level = np.unique(np.array([str(value) for value in column.to_pylist()]), return_inverse=True)[1]
-        score = (np.bincount(level, label) / np.bincount(level))[level]
-    else:
-        score = _numbers(column)
-    auc = ranked(label, score).auc
-    return max(auc, 1 - auc)
+def _alone(column: np.ndarray, label: np.ndarray, half: np.ndarray, category: bool) -> float:
+    """ROC-AUC of one feature, as the model sees it, in its better direction; null lies below every number. Of a
+    category, by the rate of each level among the other half of the accounts."""
+    score = np.where(np.isnan(column), -np.inf, column)
+    if not category:
+        auc = ranked(label, score).auc
+        return max(auc, 1 - auc)
+    level = np.unique(score, return_inverse=True)[1]
+    rate = np.zeros(len(label))
+    for learn in (half, ~half):
+        count = np.bincount(level[learn], minlength=level.max() + 1)
+        positive = np.bincount(level[learn], label[learn], minlength=level.max() + 1)
+        rate[~learn] = ((positive + label.mean()) / (count + 1))[level[~learn]]
+    return ranked(label, rate).auc
 
 
 def _noted(

@@ -12,13 +12,14 @@ from scipy.stats import rankdata
 
 from models.boosting import THREADS, BoosterParams, fit_booster, gain_shares
 from models.encoding import Encoding
-from training.metrics import log_loss
+from training.metrics import log_losses
 
 # (all rows, their labels, which of them may be learned from) -> scores of the other rows. The labels of those are in
 # its hands, so a recipe that looks at them is found out.
 Recipe = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 SMALL = BoosterParams(rounds=25, learning_rate=0.15, num_leaves=7, lambda_l2=1.0)
 ASKED = 3  # features of most gain, of which it is asked what is known without them
+BEYOND_LUCK = 2.0  # standard errors
 MOST_ROWS = 20_000  # snapshots that this takes
 
 
@@ -33,10 +34,19 @@ def small_booster(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
     return encoding.matrix(features), scores
 
 
-def lost_without(features: pa.Table, label: np.ndarray, seed: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Lost:
+    """`share` of what is known of the outcome that is lost without a feature; `least`: the share that is lost beyond
+    luck, two standard errors below it, accounts being what is drawn."""
+
+    share: float
+    least: float
+
+
+def lost_without(features: pa.Table, label: np.ndarray, seed: int) -> dict[str, Lost]:
     """What is known of accounts that taught nothing, told as log-loss below the base rate's, and the share of it that
     is lost without a feature, of the `ASKED` features of most gain. The learner sees every column, so that none can
-    hide behind the others; mean over either half of the accounts teaching. Empty where nothing is known.
+    hide behind the others; mean over either half of the accounts teaching. Empty where nothing is known beyond luck.
 
     Args:
         features: account_id and features, (n,). label: (n,) 0/1.
@@ -50,20 +60,32 @@ def lost_without(features: pa.Table, label: np.ndarray, seed: int) -> dict[str, 
     booster = _fitted(encoding, matrix, label, every, seed)
     gain = gain_shares([booster])
     names = sorted(gain, key=lambda name: -gain[name])[:ASKED]
-    known, lost = 0.0, dict.fromkeys(names, 0.0)
+    known, lost = np.zeros(len(label)), {name: np.zeros(len(label)) for name in names}
     for learn in (half, ~half):
 
-        def loss(seen: np.ndarray, learn: np.ndarray = learn) -> float:
+        def loss(seen: np.ndarray, learn: np.ndarray = learn) -> np.ndarray:
             taught = _fitted(encoding, seen[learn], label[learn], every, seed)
-            return float(log_loss(label[~learn], np.asarray(taught.predict(seen[~learn], num_threads=THREADS))))
+            return log_losses(label[~learn], np.asarray(taught.predict(seen[~learn], num_threads=THREADS)))
 
         whole = loss(matrix)
-        known += float(log_loss(label[~learn], np.full(int((~learn).sum()), label[learn].mean()))) - whole
+        known[~learn] = log_losses(label[~learn], np.full(int((~learn).sum()), label[learn].mean())) - whole
         for name in names:
             blind = matrix.copy()
             blind[:, encoding.names.index(name)] = np.nan
-            lost[name] += loss(blind) - whole
-    return {name: value / known for name, value in lost.items()} if known > 0 else {}
+            lost[name][~learn] = loss(blind) - whole
+    account = np.unique(np.array(features["account_id"].to_pylist()), return_inverse=True)[1]
+    if known.sum() <= BEYOND_LUCK * _error(known, account):
+        return {}
+    out = {}
+    for name, value in lost.items():
+        share = float(value.sum() / known.sum())
+        out[name] = Lost(share, share - BEYOND_LUCK * _error(value - share * known, account) / float(known.sum()))
+    return out
+
+
+def _error(value: np.ndarray, account: np.ndarray) -> float:
+    """Standard error of the sum of `value` (n,), accounts being what is drawn."""
+    return float(np.sqrt((np.bincount(account, value) ** 2).sum()))
 
 
 def _fitted(encoding: Encoding, matrix: np.ndarray, label: np.ndarray, params: BoosterParams, seed: int) -> lgb.Booster:

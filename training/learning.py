@@ -14,13 +14,14 @@ from training.splits import place_of
 PARTS = (8, 4, 2)  # one account in so many teaches; a smaller part lies within a larger one
 LEAST_EXPANDED = 10  # accounts; a part with fewer teaches nothing worth drawing
 
-Point = dict[str, float | int]
+Point = dict[str, float | int | None]
 
 
 def learning_curve(
     known: Dataset, label: np.ndarray, champion: np.ndarray, taught: Callable[[Dataset], np.ndarray]
 ) -> list[Point]:
-    """Points of accounts, positives (accounts that expanded among them), pr_auc and log_loss, fewest accounts first.
+    """Points of accounts, positives (accounts that expanded among them), pr_auc (null where no held-out row is
+    positive) and log_loss, fewest accounts first.
 
     Args:
         known: what taught the champion.
@@ -37,6 +38,6 @@ def _point(data: Dataset, label: np.ndarray, said: np.ndarray) -> Point:
     return {
         "accounts": len(data.features["account_id"].unique()),
         "positives": expanded_accounts(data),
-        "pr_auc": float(metrics.pr_auc(label, said)),
+        "pr_auc": float(metrics.pr_auc(label, said)) if label.any() else None,
         "log_loss": float(metrics.log_loss(label, said)),
     }

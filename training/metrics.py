@@ -166,20 +166,27 @@ def expected_over_actual(label: Floats, score: Floats, weight: Floats | None = N
 
 def calibration_line(label: Floats, score: Floats, weight: Floats | None = None) -> tuple[float, float]:
     """Intercept and slope of the label's log-odds on the probability's: (0, 1) is right, a slope below 1 overconfident.
-    Newton's method on the likelihood. nan, nan without both classes, without two distinct scores, or when the classes
-    part so cleanly that no finite line fits."""
+    Newton's method on the likelihood, its steps halved until that rises. nan, nan without both classes, without two
+    distinct scores, or when the classes part so cleanly that no finite line fits."""
     bad = float("nan"), float("nan")
     x = np.column_stack([np.ones(len(score)), log_odds(score)])
     w = np.ones(len(score)) if weight is None else weight
     if not len(label) or not 0 < _total(label, weight) < w.sum() or np.ptp(x[:, 1]) == 0:
         return bad
+
+    def fit(line: Floats) -> float:
+        raw = x @ line
+        return float(w @ (label * raw - np.logaddexp(0.0, raw)))
+
     line = np.array([0.0, 1.0])
-    for _ in range(50):
+    for _ in range(100):
         fitted = 1 / (1 + np.exp(-np.clip(x @ line, -500, 500)))
         curvature = (x * (w * fitted * (1 - fitted))[:, None]).T @ x
         if np.linalg.cond(curvature) > 1e14:
             return bad
         step = np.linalg.solve(curvature, x.T @ (w * (label - fitted)))
+        while np.abs(step).max() >= 1e-10 and fit(line + step) < fit(line):
+            step = step / 2
         line = line + step
         if np.abs(step).max() < 1e-10:
             return float(line[0]), float(line[1])

@@ -57,10 +57,10 @@ def learning_picture(curve: Sequence[Document], path: Path) -> None:
         axis.plot(x, [row[what] for row in points], "o-", color=CHAMPION_COLOUR, lw=2)
         beside = (8, -12) if below else (8, 6)  # where a curve that improves leaves room
         for row in points:
-            text = f"{row['positives']:,} moves"
-            axis.annotate(
-                text, (row["accounts"], row[what]), beside, textcoords="offset points", fontsize=7.5, color=INK
-            )
+            if row[what] is not None:
+                place = row["accounts"], row[what]
+                text = f"{row['positives']:,} moves"
+                axis.annotate(text, place, beside, textcoords="offset points", fontsize=7.5, color=INK)
         axis.set(xscale="log", xlabel="accounts trained on")
         axis.set_xticks(x, [f"{value:,}" for value in x])
         axis.minorticks_off()

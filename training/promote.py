@@ -1,6 +1,7 @@
 """Moves the alias `champion`, by the gate's verdict alone. A command, not a stage: it changes the registry, not files.
 
-Every move and every refusal leaves a line in `audit.jsonl` of the workspace, oldest first. A bundle is tried by its
+Every move and every refusal leaves a line in `audit.jsonl` of the workspace, oldest first; that of a move is written
+before it, so none is missing after a crash, which may leave one of a move that was not made. A bundle is tried by its
 canary before it is judged, compared with or made champion. An alias moves only after the verdict is written, and
 `previous` before `champion`, so a crash in between leaves the old champion live.
 """
@@ -24,13 +25,12 @@ from models.errors import BundleRefused
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
 from training.errors import NothingToPromote, PromotionRefused
-from training.evaluate import write_json
 from training.gate import GateParams, Verdict, alone, comparison, headline_rows
 from training.leaks import LEAKS
-from training.same_rows import Duel, beside, judged_alike, rescored, unseen
+from training.same_rows import Duel, Unlike, beside, judged_alike, rescored, unseen
 from warehouse.errors import DataError, ExpansionError
 from warehouse.params import section
-from warehouse.store import Workspace, read_table
+from warehouse.store import Workspace, read_table, write_json
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,8 @@ def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = N
     """
     named = registry.aliases(workspace)
     version = named.get(PREVIOUS)
+    if version == named.get(CHAMPION):  # a promotion was killed between its two moves
+        version = None
     left = None if version is None else named.get(CHAMPION)
     if version is None and older is None:
         raise NothingToPromote(
@@ -158,6 +160,7 @@ def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = N
             older.verify()
         if version is not None:
             prove(registry.fetch_bundle(workspace, PREVIOUS))
+    _audit(workspace, now, "rollback", **facts)
     try:  # the alias first: after a kill in between, a second call finds no `previous` and moves the release alone
         if version is not None:
             registry.move_aliases(workspace, {CHAMPION: version, PREVIOUS: None})
@@ -166,8 +169,8 @@ def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = N
     except BaseException:
         if version is not None:
             registry.move_aliases(workspace, {CHAMPION: left, PREVIOUS: version})
+        _audit(workspace, now, "undo_rollback", **facts)
         raise
-    _audit(workspace, now, "rollback", **facts)
     return Rollback(left, version, release)
 
 
@@ -184,7 +187,7 @@ def judge(workspace: Workspace, challenger: RegisteredVersion, params: GateParam
         duel = _duel(workspace, challenger, registry.version_of(workspace, number), rows, evaluation, params)
         if isinstance(duel, str):
             basis = f"Not compared with champion {number}: {duel}."
-            rules.append(comparison(duel, number, params))
+            rules.append(comparison(duel, number, isinstance(duel, Unlike), params))
         else:
             compared, basis = True, f"Compared with champion {number}: {duel.basis}."
             slices = folder / "heldout_accounts.parquet"
@@ -216,7 +219,9 @@ def _duel(
     except DataError as error:
         return f"{anew}; and its stored predictions cannot be read ({error})"
     alike = judged_alike(rows, headline_rows(kept, evaluation["headline_horizon"]), params)
-    return alike if isinstance(alike, Duel) else f"{anew}; and {alike}"
+    if isinstance(alike, Duel):
+        return alike
+    return type(alike)(f"{anew}; and {alike}")
 
 
 def _by_bundle(
@@ -264,9 +269,9 @@ def _prove_challenger(workspace: Workspace, now: datetime) -> None:
 
 def _crown(workspace: Workspace, verdict: Verdict, now: datetime) -> None:
     """Of a version whose bundle was proven before it was judged."""
+    _audit(workspace, now, "promote", version=verdict.version, champion=verdict.champion, basis=verdict.basis)
     moves: dict[str, int | None] = {} if verdict.champion is None else {PREVIOUS: verdict.champion}
     registry.move_aliases(workspace, {**moves, CHAMPION: verdict.version, CHALLENGER: None})
-    _audit(workspace, now, "promote", version=verdict.version, champion=verdict.champion, basis=verdict.basis)
 
 
 def _record(workspace: Workspace, verdict: Verdict, now: datetime) -> None:

@@ -49,12 +49,17 @@ class Run:
     until: date
     trials: list[Trial] = field(default_factory=list)
 
-    def fit(self, data: Dataset, until: date) -> tuple[Fitted, Choice]:
-        """The recipe on what was known at `until`."""
+    def fit(self, data: Dataset, until: date, outcomes: Dataset | None = None) -> tuple[Fitted, Choice]:
+        """The recipe on what was known at `until`. `outcomes`: of all accounts, for earlier origins to be held against,
+        where `data` are those of a part; null: `data`."""
         expanded = expanded_accounts(data)
         params, trees = self.params, expanded >= TREES_FROM
         fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)
-        return fitted, choose(matured(self.trials, data, until, self.labels.maturing_days), fitted, expanded)
+        return fitted, choose(
+            matured(self.trials, data if outcomes is None else outcomes, until, self.labels.maturing_days),
+            fitted,
+            expanded,
+        )
 
     def scorer(self, fitted: Fitted, choice: Choice, card: dict[str, Any]) -> Scorer:
         """Without peers, which judging does not ask for."""

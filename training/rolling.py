@@ -7,7 +7,7 @@ several days speak of other seasons.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -94,6 +94,15 @@ def _joined(parts: Sequence[Scored], label: Floats, increment: Floats) -> Scored
         all_or_none(lambda part: part.probability),
         all_or_none(lambda part: part.expected),
     )
+
+
+def within(scored: Scored, day: npt.NDArray[np.datetime64]) -> Scored:
+    """The same candidate, its scores the share of the rows of the same `day` (n,) that rank below."""
+    score, money = np.empty(len(day)), np.empty(len(day))
+    for one in np.unique(day):
+        own = day == one
+        score[own], money[own] = _below(scored.score[own]), _below(scored.money_score[own])
+    return replace(scored, score=score, money_score=money)
 
 
 def _below(score: Floats) -> Floats:

@@ -24,6 +24,7 @@ from training.gate import GateParams, Rule
 from training.headline import CALLED, TARGET
 from training.probe import KEYS
 from training.ranking import Floats
+from training.rolling import within
 
 MONEY = f"revenue_captured_{CALLED}"
 FEW_LEVEL = 0.9  # of the interval of the log-loss where positives are few
@@ -47,8 +48,16 @@ class Duel:
         return np.asarray(self.rows["label"].to_numpy()).astype(np.float64)
 
     def scored(self, said: Said) -> Scored:
+        """Ranks are taken within each date, as evaluation takes them: a level that moves from date to date would else
+        rank whole dates against each other."""
         probability, money = said
-        return Scored(self.label, self.rows["increment"].to_numpy(), probability, money, probability)
+        whole = Scored(self.label, self.rows["increment"].to_numpy(), probability, money, probability)
+        return within(whole, self.rows["as_of"].to_numpy())
+
+
+class Unlike(str):
+    """Why two versions were not compared that tell of different rows or outcomes, as after a change of the ladder; any
+    other reason is a fault that should be mended."""
 
 
 def unseen(rows: pa.Table, trained_as_of: date, params: GateParams) -> pa.Table | str:
@@ -90,11 +99,11 @@ def judged_alike(challenger: pa.Table, champion: pa.Table, params: GateParams) -
     positives = int(pc.sum(both["label"]).as_py() or 0)
     if positives < params.min_positives:
         needed = f"{positives} positives in common, {params.min_positives} are needed"
-        return f"the two were judged on different rows ({needed})"
+        return Unlike(f"the two were judged on different rows ({needed})")
     mine, own = both["label"].to_numpy(), both["own_label"].to_numpy()
     same = float(np.mean((mine == own)[(mine == 1) | (own == 1)]))  # of all rows it would hide what few positives tell
     if same < AGREE:
-        return f"the two were judged on different rows ({1 - same:.0%} of the positives have another label)"
+        return Unlike(f"the two were judged on different rows ({1 - same:.0%} of the positives have another label)")
     if both["probability"].null_count or both["own_probability"].null_count:
         return "one of the two states no probability"
     champions = both.select([f"own_{name}" for name in OWN]).rename_columns(list(OWN))

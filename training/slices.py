@@ -1,7 +1,7 @@
 """Where the model holds and where it does not: the pooled rows cut by date, age, place, size, channel and activity.
 
 The accounts' facts come from `heldout_accounts.parquet`; without that file only the origins can be told apart. A slice
-with fewer than 30 positives is thin: its figures are shown and no verdict is given.
+with fewer than 30 positives, or nothing else, is thin: its figures are shown and no verdict is given.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training.bootstrap import Scored, bootstrap, interval
+from training.bootstrap import Difference, Scored, bootstrap, difference, interval
 from training.errors import HeldOutBroken
 from training.grade import THIN
 from training.heldout import CHAMPION
 from training.measured import pair, written
-from training.rolling import Pool
+from training.rolling import Pool, within
 from warehouse.store import read_table
 
 ACCOUNTS = "heldout_accounts.parquet"
@@ -114,11 +114,15 @@ def _in_order(axis: str, value: Words) -> list[str]:
 
 
 def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replicates: int, seed: int) -> dict[str, Any]:
-    own = part_of(pool.rows.candidates[CHAMPION], inside)
+    day = pool.day[inside]
+    beside = (CHAMPION,) if rival is None else (CHAMPION, rival)
+    judged = {name: within(part_of(pool.rows.candidates[name], inside), day) for name in beside}
+    own = judged[CHAMPION]
     positives, figures = int(own.label.sum()), own.figures()
     account = np.unique(pool.rows.account[inside], return_inverse=True)[1]
-    thin = positives < THIN
-    drawn = {} if thin else bootstrap({CHAMPION: own}, account, replicates, seed)[CHAMPION]
+    thin = not THIN <= positives < len(own.label)
+    resampled = {} if thin else bootstrap(judged, account, replicates, seed)
+    drawn = resampled.get(CHAMPION, {})
     out: dict[str, Any] = {
         "n": len(own.label),
         "positives": positives,
@@ -127,10 +131,12 @@ def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replic
     for figure in ("roc_auc", "pr_auc", "lift_10", "expected_over_actual"):
         out[figure] = written(figures[figure])
         out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
-    beside = None if rival is None else part_of(pool.rows.candidates[rival], inside).figures()["pr_auc"]
-    leads = beside is None or figures["pr_auc"] > beside
+    lead = None
+    if rival is not None and drawn:
+        gap = figures["pr_auc"] - judged[rival].figures()["pr_auc"]
+        lead = difference(drawn["pr_auc"], resampled[rival]["pr_auc"], gap)
     level = out["expected_over_actual"], out["expected_over_actual_ci"]
-    return {**out, "thin": thin, "verdict": None if thin else verdict(leads, *level)}
+    return {**out, "thin": thin, "verdict": None if thin else verdict(lead, *level)}
 
 
 def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
@@ -150,17 +156,16 @@ def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
     )
 
 
-def verdict(leads: bool, level: float | None, around: Sequence[float | None] | None) -> str:
-    """`holds`, or what does not: it does not lead the rule of thumb; or its `level`, positives expected over seen, is
-    off by more than a quarter and its interval `around` excludes 1. Accounts are what is resampled there: over several
+def verdict(lead: Difference | None, level: float | None, around: Sequence[float | None] | None) -> str:
+    """`holds`, or what does not: it ranks worse than the rule of thumb beyond doubt; its `level`, positives expected
+    over seen, is off by more than a quarter and its interval `around` excludes 1; or it is `not told from the rule`, as
+    the interval of its `lead` in PR-AUC (null: there is no rule) holds 0. Accounts are what is resampled: over several
     dates one expansion is counted more than once, and an interval of rows would be too narrow."""
-    if not leads:
-        return "no better than the rule"
-    if level is None or around is None:
-        return "holds"
-    low, high = around
-    if level > 1.25 and low is not None and low > 1:
+    if lead is not None and lead.below_zero:
+        return "worse than the rule"
+    low, high = (None, None) if around is None else around
+    if level is not None and level > 1.25 and low is not None and low > 1:
         return "expects too many"
-    if level < 0.75 and high is not None and high < 1:
+    if level is not None and level < 0.75 and high is not None and high < 1:
         return "expects too few"
-    return "holds"
+    return "holds" if lead is None or lead.above_zero else "not told from the rule"

@@ -21,23 +21,24 @@ from models.reasons import summary
 from models.shares import shares
 from training.dataset import TARGETS, Dataset
 from training.errors import TooFewPositives
-from training.fit import Fitted
+from training.fit import Fitted, same_sums
 from training.judging import curve_of, judge_all
 from training.labels import LabelParams, labelled, outcomes_end
 from training.recipe import Run, TrainParams
 from training.splits import origins
 from training.trials import Choice
-from training.tune import Found, search
+from training.tune import Found, refuse_outside, search
 from warehouse import progress
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
 from warehouse.params import section
-from warehouse.store import Workspace, open_warehouse, read_table
+from warehouse.store import Workspace, open_warehouse, read_table, write_json
 
 SUMMARISED = 5_000  # accounts of the newest snapshots whose reasons are summed up
 
 
+@same_sums
 def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
     """Writes artifacts/candidate/, heldout.parquet, heldout_accounts.parquet, train.json and reasons_summary.json;
     returns what train.json says.
@@ -93,12 +94,12 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
             "train": params.model_dump(mode="json"),
         },
     }
-    (artifacts / "train.json").write_text(json.dumps(said, indent=1))
+    write_json(said, artifacts / "train.json")
     newest = full.on(max(days)).features
     some = np.random.default_rng(params.seed).permutation(len(newest))[:SUMMARISED]
     explained = scorer.explain(newest.take(np.sort(some)))
     assert explained is not None, "a model has reasons"
-    (artifacts / "reasons_summary.json").write_text(json.dumps(summary(explained.centred), indent=1))
+    write_json(summary(explained.centred), artifacts / "reasons_summary.json")
     return said
 
 
@@ -108,6 +109,8 @@ def _checked(labels: LabelParams, params: TrainParams) -> None:
         raise ParamsError(
             f"params: labels.horizons {labels.horizons} must be among {EDGES[1:]}, the hazards' intervals."
         )
+    if params.search.trials:
+        refuse_outside(params.booster)
     for check in params.checks:
         if check.horizon not in labels.horizons:
             raise ParamsError(

@@ -14,7 +14,7 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from models.calibration import Calibration, beyond_luck, fit_calibration, helps, losses
+from models.calibration import BETA_FROM, Calibration, beyond_luck, fit_calibration, helps, losses
 from models.hazard import EDGES
 from models.increment import Amount
 from training.dataset import TARGETS, Dataset
@@ -75,7 +75,7 @@ def matured(trials: Sequence[Trial], known: Dataset, until: date, maturing_days:
         there = known.on(trial.day)
         labels = {target: there.outcome(target, SPAN) for target in TARGETS}
         gained = there.money(f"increment_{SPAN}") if f"increment_{SPAN}" in there.labels.column_names else None
-        if len(there) == len(trial.expected) and np.nansum(labels["expansion"]) >= LEAST_POSITIVES:
+        if np.nansum(labels["expansion"]) >= LEAST_POSITIVES:
             windows.append(Window(trial, labels, np.full(len(there), np.nan) if gained is None else gained))
     return windows
 
@@ -115,13 +115,14 @@ def _best(windows: Sequence[Window], learners: list[str]) -> tuple[str, str]:
 
 
 def _calibrate(windows: list[tuple[np.ndarray, np.ndarray]]) -> Calibration:
-    """Fitted on the newest window, if what the one before it would have taught had helped there."""
+    """Fitted on the newest window, if what the one before it would have taught had helped there, in the same form."""
     if len(windows) < 2 or any(label.sum() == 0 for _, label in windows[-2:]):
         return Calibration()
     (before, before_label), (newest, newest_label) = windows[-2:]
-    if not helps(fit_calibration(before, before_label), newest, newest_label):
+    slopes = min(before_label.sum(), newest_label.sum()) >= BETA_FROM
+    if not helps(fit_calibration(before, before_label, slopes), newest, newest_label):
         return Calibration()
-    return fit_calibration(newest, newest_label)
+    return fit_calibration(newest, newest_label, slopes)
 
 
 def _total(windows: Sequence[Window], amount: Amount) -> Amount:

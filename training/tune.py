@@ -30,6 +30,7 @@ from models.logistic import fit_logistic_hazard
 from training.dataset import Dataset
 from training.fit import taught_by
 from training.splits import PLACES, place_of
+from warehouse.errors import ParamsError
 from warehouse.params import Section
 
 if TYPE_CHECKING:
@@ -68,6 +69,16 @@ class Found:
 
     params: BoosterParams
     trials: list[dict[str, Any]]
+
+
+def refuse_outside(shipped: BoosterParams) -> None:
+    """Raises ParamsError where the settings that are to be tried first lie outside what is searched."""
+    for name, (low, high, _) in _SPACE.items():
+        if not low <= getattr(shipped, name) <= high:
+            raise ParamsError(
+                f"params: train.booster.{name} is {getattr(shipped, name):g}; a search tries {low:g} to {high:g} and "
+                "begins with it. Change it, or set train.search.trials to 0."
+            )
 
 
 def searched(accounts: pa.ChunkedArray, share: float) -> np.ndarray:

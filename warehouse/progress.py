@@ -13,6 +13,11 @@ class Report(Protocol):
     def __call__(self, text: str) -> None: ...
 
 
+def note(text: str) -> None:
+    """A line that a person should see and that stops nothing."""
+    print(f"  ! {text}", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def stage(title: str) -> Iterator[Report]:
     """Announces `title` on stderr, lets the body report where it is, and closes with the seconds it took."""

@@ -1,11 +1,14 @@
-"""The only Parquet I/O of the project, and the only place that knows the folders of a workspace."""
+"""The only Parquet I/O of the project, JSON written whole, and the only place that knows the folders of a workspace."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -50,6 +53,13 @@ def write_table(table: pa.Table, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(table, partial, compression="zstd", write_page_checksum=True)
+    os.replace(partial, path)
+
+
+def write_json(said: Mapping[str, Any], path: Path) -> None:
+    """Writes `path` whole or not at all; no NaN, which is not JSON."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(json.dumps(said, indent=1, allow_nan=False, ensure_ascii=False) + "\n", encoding="utf-8")
     os.replace(partial, path)
 
 

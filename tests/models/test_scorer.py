@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from models.calibration import Calibration
 from models.encoding import Encoding
 from models.errors import BundleRefused
-from models.hazard import REASON_INTERVAL, chance, incidence
+from models.hazard import EDGES, REASON_INTERVAL, chance, incidence
 from models.manifest import seal
 from models.peers import age_band
 from models.scorer import Scorer, rule_scorer
@@ -216,17 +216,35 @@ def test_each_probability_comes_from_its_own_hazard_and_its_own_calibration(scor
     matrix = scorer.encoding.matrix(tonight)
     said = scorer.predict(matrix)
     churn = chance(scorer.hazards["churn"].log_odds(matrix))
+    tier, ladder = np.asarray(tonight["tier"]), scorer.definitions.tiers
+    top, below_high = tier == len(ladder.ladder) - 1, tier == ladder.high_value_index - 1
+    assert top.any()
+    assert below_high.any()
     for target in ("expansion", "high_value"):
         hazards = chance(calibration[target](scorer.hazards[target].log_odds(matrix)))
+        hazards[top] = 0.0  # nowhere to move: all that can come is closing
         alone, closed = incidence(hazards, churn, (90, 180))
         for h in (90, 180):
-            expected = alone[h] if target == "expansion" else np.minimum(alone[h], said[f"expansion_{h}"])
+            expected = alone[h]
+            if target == "high_value":  # which is the next tier of those one below it
+                expected = np.where(below_high, said[f"expansion_{h}"], np.minimum(alone[h], said[f"expansion_{h}"]))
             assert np.array_equal(said[f"{target}_{h}"], expected)
             assert target == "high_value" or np.array_equal(said[f"churn_{h}"], closed[h])
             assert target == "high_value" or np.array_equal(
                 said[f"increment_{h}"], alone[h] * scorer.amount.expected(matrix, h)
             )
     assert not np.array_equal(said["expansion_180"], said["high_value_180"])
+
+
+def test_closing_at_the_top_of_the_ladder_is_all_that_can_come(scorer: Scorer, tonight: pa.Table) -> None:
+    """By hand: one less the product of staying open through each interval."""
+    place = tonight.column_names.index("tier")
+    top = pa.array(np.full(len(tonight), len(scorer.definitions.tiers.ladder) - 1.0))
+    rows = tonight.set_column(place, "tier", top)
+    matrix = scorer.encoding.matrix(rows)
+    hazards = chance(scorer.hazards["churn"].log_odds(matrix))
+    last = EDGES.index(180)
+    assert np.asarray(scorer.score(rows)["churn_180"]) == pytest.approx(1 - np.prod(1 - hazards[:, :last], axis=1))
 
 
 def test_the_high_value_tier_is_never_likelier_than_the_next_one(scorer: Scorer, tonight: pa.Table) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from models.errors import BundleOutdated, BundleRefused
 from models.scorer import Scorer
 from serving import leads, release
 from serving.schemas import AccountAnswer, LeadsAnswer
@@ -94,27 +95,31 @@ def test_a_new_bundle_is_told_as_such_apart_from_what_the_account_did(
     assert told_of["users"]["change"] > 0
 
 
-def test_a_bundle_that_cannot_read_tonights_features_leaves_all_to_the_new_model(
-    workspace: Path, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("refusal", "text"),
+    [
+        (BundleOutdated, "a new model, which reads other features"),
+        (BundleRefused, "a new model; the last could not be loaded"),  # such as on a busy machine
+    ],
+)
+def test_a_last_bundle_that_cannot_be_asked_leaves_all_to_the_new_model_and_says_why(
+    workspace: Path, bundles: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, refusal: type[Exception], text: str
 ) -> None:
+    def refused(bundle: Path) -> Any:
+        raise refusal(f"{bundle}: no")
+
     rows = feature_rows(ACCOUNTS, seed=3)
     yesterday = night(workspace, bundles[0], rows, AS_OF)
     with monkeypatch.context() as patch:
-        patch.setattr(release, "load_scorer", _made_for_other_features)
+        patch.setattr(release, "load_scorer", refused)
         folder = _write_only(workspace, bundles[1], rows, TODAY)
     today = release.open_release(folder)
     old, new = kept(yesterday), kept(today)
     for account in new:
         [term] = told(today, account)["why_changed"]["changes"]
         assert term["family"] == "new model"
-        assert term["text"].startswith("a new model, which reads other features")
+        assert term["text"].startswith(text)
         assert term["change"] == pytest.approx(new[account]["log_odds"] - old[account]["log_odds"], abs=1e-6)
-
-
-def _made_for_other_features(bundle: Path) -> Any:
-    from models.errors import BundleRefused
-
-    raise BundleRefused(f"{bundle}: bundle was made for features of another version")
 
 
 def _write_only(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> Path:

@@ -17,6 +17,7 @@ import pytest
 
 from models.boosting import fit_booster, gain_shares
 from models.encoding import Encoding
+from tests.models import made_features
 from tests.training import leaky_vendor as planted
 from tests.training.leaky_vendor import DEFINITIONS, LABELS, PARAMS, built_by, dataset, hold_out, told_by, vendor
 from training import leak_labels
@@ -172,6 +173,52 @@ def test_a_blurred_copy_of_the_label_that_no_other_feature_echoes_is_caught(tmp_
     assert failed(probes) == {"irreplaceable_feature"}
     assert "Without quantity_28d" in probes["irreplaceable_feature"]["sentence"]
     a_note_accepts(workspace, "quantity_28d", "irreplaceable_feature")
+
+
+def _telling_nothing_but(n: int, told: dict[str, list[Any]]) -> pa.Table:
+    """Feature rows of which all is null that is not `told`."""
+    rows = made_features.feature_rows(n)
+    for place, field in enumerate(rows.schema):
+        if field.name in told:
+            rows = rows.set_column(place, field, pa.array(told[field.name], field.type))
+        elif field.name not in ("account_id", "as_of"):
+            rows = rows.set_column(place, field, pa.nulls(n, field.type))
+    return rows
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_independent_features_of_which_luck_alone_makes_one_large_are_no_leak(seed: int) -> None:
+    """Twelve features, each a twelfth of little that is known: shares of so little scatter far beyond a quarter."""
+    rng, n = np.random.default_rng(seed), 3_000
+    columns = rng.normal(size=(n, 12))
+    label = (rng.random(n) < 1 / (1 + np.exp(2.75 - 0.36 * columns.sum(axis=1)))).astype(float)
+    numbers = [field.name for field in made_features.feature_rows(1).schema if pa.types.is_float64(field.type)]
+    table = _telling_nothing_but(n, dict(zip(numbers, columns.T.tolist(), strict=False)))
+    assert leak_labels.irreplaceable_feature(table, label, 0.25, {}, 0).passed
+
+
+def test_a_word_for_each_account_tells_nothing_of_another() -> None:
+    """Eight snapshots an account and a free text: its own rate in the same rows would be the label itself."""
+    rng = np.random.default_rng(0)
+    account = np.repeat(np.arange(400), 8)
+    label = np.isin(account, rng.permutation(400)[:40]).astype(float)
+    names = [f"a{i}" for i in account]
+    words = _telling_nothing_but(
+        len(account), {"account_id": names, "industry": [f"trade of {name}" for name in names]}
+    )
+    assert leak_labels.single_feature(words, label, 0.95, {}).value < 0.6
+    won = np.where(label == 1, "won", "open").tolist()
+    told = _telling_nothing_but(len(account), {"account_id": names, "industry": won})
+    assert not leak_labels.single_feature(told, label, 0.95, {}).passed
+
+
+def test_what_cannot_be_asked_of_a_single_date_or_without_an_outcome_is_said_so() -> None:
+    one_day = made_features.dataset(20)
+    assert "all snapshots are of one date" in leak_labels.reversed_join(leak_labels.guards(one_day, 210)).sentence
+    none = np.zeros(50)
+    told = leak_labels.tie_order(none, none, np.arange(50.0), leak_labels.product_figures)
+    assert told.passed
+    assert "no figure is defined" in told.sentence
 
 
 def test_a_note_must_say_something() -> None:

@@ -193,6 +193,18 @@ def test_calibration_line_finds_the_distortion_that_was_put_in() -> None:
     assert slope == pytest.approx(0.7, abs=0.03)
 
 
+@pytest.mark.parametrize(("total", "slope"), [(0.6, 0.6), (0.5, 0.6), (1.0, 0.5)])
+def test_a_calibration_line_is_found_where_whole_steps_of_newton_overshoot(total: float, slope: float) -> None:
+    rng = np.random.default_rng(1)
+    raw = rng.normal(-3, 3, 12_000)
+    true = 1 / (1 + np.exp(-slope * raw))
+    label = (rng.random(12_000) < true).astype(float)
+    said = np.clip(1 / (1 + np.exp(-raw)) * total, 1e-9, 1 - 1e-9)
+    found = metrics.calibration_line(label, said)
+    assert np.isfinite(found).all()
+    assert twins.calibration_gradient(list(label), list(said), *found) == pytest.approx((0, 0), abs=1e-4)
+
+
 def test_saying_the_base_rate_to_everyone_has_no_skill_and_no_calibration_gap() -> None:
     label = np.array([1.0, 0, 0, 0, 1, 0, 0, 0, 0, 0])
     said = np.full(10, 0.2)

@@ -13,10 +13,11 @@ import pyarrow as pa
 import pytest
 
 from tests.training.judged import heldout_rows, trained
+from training.bootstrap import Difference, Scored
 from training.errors import HeldOutBroken
 from training.evaluate import EvaluateParams, evaluate, measure, predictions
 from training.heldout import read_heldout
-from training.rolling import by_target, pooled
+from training.rolling import by_target, pooled, within
 from training.slices import NOT_TOLD, SIZE, banded, verdict
 from warehouse.store import Workspace, read_table, write_table
 
@@ -151,8 +152,9 @@ def test_every_figure_with_an_interval_is_told_as_a_paired_difference_too(judged
     for told, rows in (("comparisons", said["results"]), ("pooled_comparisons", said["pooled"])):
         by_name = {row["candidate"]: row for row in rows}
         own = by_name.pop("champion")
-        # recall at a percent is the lift's times that percent
-        figures = {name[:-3] for name in own if name.endswith("_ci") and not re.match(r"recall_\d", name)}
+        # recall at a percent is the lift's times that percent; gaps are not compared
+        with_interval = {name[:-3] for name in own if name.endswith("_ci") and not re.match(r"recall_\d", name)}
+        figures = with_interval - {"ece", "decile_mape"}
         found = {(row["candidate"], row["figure"]): row for row in said[told]}
         defined = {(name, f) for name, row in by_name.items() for f in figures if None not in (row[f], own[f])}
         assert set(found) == defined
@@ -166,12 +168,24 @@ def test_every_figure_with_an_interval_is_told_as_a_paired_difference_too(judged
 
 
 def test_a_slice_is_off_only_beyond_what_its_accounts_may_owe_to_chance() -> None:
-    assert verdict(True, 1.3, (0.98, 1.7)) == "holds"
-    assert verdict(True, 1.2, (1.1, 1.3)) == "holds"
-    assert verdict(True, 1.3, (1.01, 1.7)) == "expects too many"
-    assert verdict(True, 0.7, (0.5, 0.99)) == "expects too few"
-    assert verdict(True, None, None) == "holds"
-    assert verdict(False, 1.0, (0.9, 1.1)) == "no better than the rule"
+    leads, behind, either = (Difference(0.0, ci) for ci in ((0.01, 0.2), (-0.2, -0.01), (-0.1, 0.1)))
+    assert verdict(leads, 1.3, (0.98, 1.7)) == "holds"
+    assert verdict(leads, 1.2, (1.1, 1.3)) == "holds"
+    assert verdict(leads, 1.3, (1.01, 1.7)) == "expects too many"
+    assert verdict(either, 0.7, (0.5, 0.99)) == "expects too few"
+    assert verdict(None, None, None) == "holds"
+    assert verdict(either, 1.0, (0.9, 1.1)) == "not told from the rule"
+    assert verdict(behind, 1.3, (1.01, 1.7)) == "worse than the rule"
+
+
+def test_ranks_are_taken_within_each_date_whatever_a_candidate_says_of_another() -> None:
+    """Two dates; the second is told ten times as much, which orders no account of either."""
+    day = np.repeat(np.array(["2025-03-01", "2025-06-01"], dtype="datetime64[D]"), 4)
+    label = np.array([1.0, 0, 0, 0, 1, 0, 0, 0])
+    said = np.array([0.4, 0.3, 0.2, 0.1, 4.0, 3.0, 2.0, 1.0])
+    assert Scored(label, label, said, said).figures()["roc_auc"] == pytest.approx(9 / 12)
+    assert within(Scored(label, label, said, said), day).figures()["roc_auc"] == 1.0
+    assert within(Scored(label, label, said, -said), day).figures()["revenue_captured_20"] == 0.0
 
 
 def test_a_slice_in_which_twice_as_many_are_expected_says_so(tmp_path: Path) -> None:

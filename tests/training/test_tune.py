@@ -10,7 +10,8 @@ from models.boosting import BoosterParams
 from tests.models.made_features import AS_OF, dataset
 from training import tune
 from training.dataset import Dataset
-from training.tune import SearchParams, search, searched
+from training.tune import SearchParams, refuse_outside, search, searched
+from warehouse.errors import ParamsError
 
 SHIPPED = BoosterParams(rounds=60, num_leaves=4, min_data_in_leaf=20, lambda_l2=1.0)
 PARAMS = SearchParams(trials=3, seconds=600.0)
@@ -46,6 +47,12 @@ def test_a_trial_given_up_halfway_has_no_value_and_is_never_the_best(data: Datas
     assert None in values[tune.FIRST :]
     best = min((trial for trial in found.trials if trial["value"] is not None), key=lambda trial: trial["value"])
     assert found.params == SHIPPED.model_copy(update=best["params"])
+
+
+def test_settings_that_a_search_could_not_try_are_named_with_their_range() -> None:
+    refuse_outside(SHIPPED)
+    with pytest.raises(ParamsError, match=r"train\.booster\.lambda_l2 is 0; a search tries 1 to 200"):
+        refuse_outside(SHIPPED.model_copy(update={"lambda_l2": 0.0}))
 
 
 def test_outcomes_of_the_accounts_that_are_judged_change_nothing(data: Dataset) -> None:
