@@ -135,7 +135,7 @@ def _sing(folder: Path, pipe: int, seconds: float) -> NoReturn:
     try:
         scorer = Scorer.load(folder)
         check_golden(scorer, folder)
-        said = {"bundle_id": scorer.bundle_id, "refused": None}
+        said: dict[str, Any] = {"bundle_id": scorer.bundle_id, "refused": None}
     except BundleRefused as error:
         said = {"bundle_id": None, "refused": str(error), "outdated": isinstance(error, BundleOutdated)}
     except Exception as error:  # whatever a damaged file makes a parser raise, it is refused
