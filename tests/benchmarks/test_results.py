@@ -98,6 +98,16 @@ def test_the_share_of_the_ceiling_decides_its_bar(share: float, reached: str) ->
     assert judged(run(share=share))["PR-AUC over the ceiling's"].reached == reached
 
 
+def test_a_bar_that_a_landmark_does_not_tell_is_not_measured() -> None:
+    untold = run()
+    champion = untold["groups"]["week 4"]["candidates"]["champion"]
+    untold["groups"]["week 4"]["candidates"] = {
+        **untold["groups"]["week 4"]["candidates"],
+        "champion": {**champion, "kl": None},
+    }
+    assert judged(untold)["mean KL to the true probability, nats"].reached == NOT_MEASURED
+
+
 def test_one_landmark_below_the_bar_misses_it() -> None:
     weak = run()
     early = run(share=0.8)["groups"]["week 4"]

@@ -118,6 +118,16 @@ def test_bars_in_expectation_stand_beside_the_bars_and_decide_none() -> None:
     assert "How much of that is luck?" not in block(run())
 
 
+def test_the_ranks_of_before_stand_beside_the_bars_and_decide_none() -> None:
+    plain = run()
+    for group in plain["groups"].values():
+        own = {name: group["candidates"][name] for name in ("champion", "ceiling")}
+        group["among_all"] = own | {"champion": {**own["champion"], "roc_auc": own["ceiling"]["roc_auc"] - 0.02}}
+    decided, before = block(plain).split("Ranked among all accounts of the date")
+    assert cells(before, "ROC-AUC below the ceiling")[4] == "**no**"
+    assert cells(decided, "ROC-AUC below the ceiling")[5] == "**yes**, and the stretch"
+
+
 @pytest.mark.parametrize("around", [(0.463, 0.512), None])
 def test_an_interval_of_null_that_holds_a_half_or_is_not_kept_says_nothing_more(
     around: tuple[float, float] | None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -246,6 +246,40 @@ def test_a_total_that_few_positives_may_have_made_by_luck_is_let_through(workspa
     rule = _rule(train(_told(3.5, few)).verdict.document(), "calibration")
     assert rule["passed"]
     assert rule["value"] > 2.0
+
+
+def test_a_comparison_that_broke_is_mended_not_allowed(workspace: Workspace, train: Train) -> None:
+    """`gate.unlike` speaks of rows and labels that differ, not of a champion's figures that are gone."""
+    first = train(heldout_rows(skill=1.6))
+    train(heldout_rows(skill=2.0), fingerprint="e" * 64)
+    (registry.run_folder(workspace, first.version) / "predictions.parquet").write_bytes(b"")
+    with pytest.raises(PromotionRefused, match=r"its stored predictions cannot be read") as refused:
+        promote(workspace, UNLIKE, NOW)
+    assert "gate.unlike" not in str(refused.value)
+    assert registry.aliases(workspace) == {"champion": 1, "challenger": 2}
+
+
+def test_a_promotion_killed_between_its_moves_leaves_its_line_and_nothing_to_go_back_to(
+    workspace: Workspace, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train(heldout_rows(skill=1.6))
+    train(heldout_rows(skill=2.0))
+    whole = registry.move_aliases
+
+    def killed(where: Workspace, moves: Mapping[str, int | None]) -> None:
+        whole(where, dict(list(moves.items())[:1]))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "move_aliases", killed)
+        with pytest.raises(KeyboardInterrupt):
+            promote(workspace, GATE, NOW)
+    assert registry.aliases(workspace) == {"champion": 1, "challenger": 2, "previous": 1}
+    assert audit(workspace)[-1] == ("promote", 2)
+    with pytest.raises(NothingToPromote, match="neither an earlier release nor a previous champion"):
+        rollback(workspace, NOW)
+    promote(workspace, GATE, NOW)
+    assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
 
 
 def test_rollback_goes_back_one_and_then_has_nowhere_to_go(workspace: Workspace, train: Train) -> None:

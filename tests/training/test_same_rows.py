@@ -117,6 +117,15 @@ def test_a_better_log_loss_must_be_beyond_doubt_and_money_may_not_be_lost_beyond
     assert rule(same, "money").passed
 
 
+def test_money_is_ranked_within_each_date_whatever_level_a_model_has_that_day() -> None:
+    """Both order every account alike; the challenger's money is told twice as high at the second date."""
+    dates = [rows(4000, seed=7), rows(4000, seed=8, day=DAY + timedelta(days=92))]
+    place = dates[0].column_names.index("expected_increment")
+    twice = dates[1].set_column(place, "expected_increment", pa.array(dates[1]["expected_increment"].to_numpy() * 2))
+    found = beside(duel(pa.concat_tables([dates[0], twice]), pa.concat_tables(dates)), None, GATE)
+    assert rule(found, "money").value == 0.0
+
+
 def test_no_segment_may_pay_for_a_better_total() -> None:
     """The challenger knows more of most accounts and nothing of those in France."""
     champion, challenger = rows(skill=1.5), rows(skill=2.0)
