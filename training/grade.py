@@ -7,7 +7,7 @@ it leads the strongest rule of thumb, because a buyer already owns the rule.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from training.bootstrap import Difference
@@ -63,9 +63,13 @@ def grade(evidence: Evidence) -> Grade:
         return Grade(NO_SKILL, " ".join(faults))
     rival = evidence.best_rule_pr_auc
     ratio = evidence.pr_auc / rival if rival else float("inf")
-    beside = f"PR-AUC is {ratio:.2f} times the best rule's" if rival else "there is no rule of thumb to compare with"
+    times, auc_shown = (
+        _apart(ratio, 2, (lead for _, lead, _ in LADDER)),
+        _apart(evidence.roc_auc, 3, (auc for *_, auc in LADDER)),
+    )
+    beside = f"PR-AUC is {times} times the best rule's" if rival else "there is no rule of thumb to compare with"
     over = f", over {evidence.origins} origins together" if evidence.origins > 1 else ""
-    why = [f"ROC-AUC is {evidence.roc_auc:.3f} and {beside}{over}."]
+    why = [f"ROC-AUC is {auc_shown} and {beside}{over}."]
     word = next((name for name, lead, auc in LADDER if ratio >= lead and evidence.roc_auc >= auc), "weak")
     why += _next(word)
     if evidence.positives < THIN and word != "weak":
@@ -77,6 +81,13 @@ def grade(evidence: Evidence) -> Grade:
     if books and not any(beats(evidence.leads[name]) for name in books):
         why.append("Trees and a logistic without usage do as well, so behaviour adds nothing that these rows can show.")
     return Grade(word, " ".join(why))
+
+
+def _apart(value: float, digits: int, bounds: Iterable[float]) -> str:
+    """`value` with up to two digits more where it would read like a bound that it is not."""
+    others = [bound for bound in bounds if bound != value]
+    written = [f"{value:.{digits + more}f}" for more in range(3)]
+    return next((text for text in written if float(text) not in others), written[-1])
 
 
 def _next(word: str) -> list[str]:

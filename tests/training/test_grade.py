@@ -48,6 +48,12 @@ def test_a_lower_grade_says_what_the_next_one_asks_for() -> None:
     )
 
 
+def test_a_figure_that_misses_a_bound_by_a_hair_does_not_read_like_it() -> None:
+    hair = grade(replace(STRONG, roc_auc=0.74968, pr_auc=0.25996))
+    assert hair.why.startswith("ROC-AUC is 0.7497 and PR-AUC is 1.2998 times the best rule's.")
+    assert grade(replace(STRONG, roc_auc=0.75)).why.startswith("ROC-AUC is 0.750 and")
+
+
 @pytest.mark.parametrize(
     ("rule", "auc", "word"),
     [
