@@ -199,7 +199,11 @@ def wholesaler(document: Document) -> str:
         "the product serves"
     )
     titles = ["bar", "model of this outcome", "must", "reached", "the product's score", "reached"]
-    return f"{head}:\n\n" + table(titles, lines, right=())
+    top = (
+        "The product's score is 0 at the top of its ladder, where there is no next tier: what such customers add is not "
+        "what it ranks."
+    )
+    return f"{head}:\n\n{table(titles, lines, right=())}\n\n{top}"
 
 
 def of_world(document: Document, world: str) -> list[Run]:
