@@ -200,8 +200,8 @@ def wholesaler(document: Document) -> str:
     )
     titles = ["bar", "model of this outcome", "must", "reached", "the product's score", "reached"]
     top = (
-        "The product's score is 0 at the top of its ladder, where there is no next tier: what such customers add is not "
-        "what it ranks."
+        "The product's score is 0 at the top of its ladder, where there is no next tier: what such customers add is "
+        "not what it ranks."
     )
     return f"{head}:\n\n{table(titles, lines, right=())}\n\n{top}"
 
