@@ -53,8 +53,7 @@ class Value:
 
 def bars(document: Mapping[str, Any]) -> list[Bar]:
     """Every bar, in the order in which they were set."""
-    runs = [run for run in document["runs"] if "groups" in run]
-    plain = [run for run in runs if run["world"] == PLAIN]
+    runs, plain = [run for run in document["runs"] if "groups" in run], of_world(document, PLAIN)
     return [
         *_both(plain, _ranking),
         *_both(plain, _truthful),
@@ -69,11 +68,15 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
     ]
 
 
+def of_world(document: Mapping[str, Any], world: str) -> list[Run]:
+    """Its runs that were not refused."""
+    return [run for run in document["runs"] if run["world"] == world and "groups" in run]
+
+
 def in_expectation(document: Mapping[str, Any]) -> list[Bar]:
     """Those bars of who moves that can be asked without the luck of one draw: every account counts by its true chance
     of moving in the place of what it did. They are told beside the bars and decide none."""
-    plain = [run for run in document["runs"] if run["world"] == PLAIN and "groups" in run]
-    return _both(plain, _expected)
+    return _both(of_world(document, PLAIN), _expected)
 
 
 def among_all(document: Mapping[str, Any]) -> list[Bar]:
@@ -85,8 +88,7 @@ def among_all(document: Mapping[str, Any]) -> list[Bar]:
 
     plain = [
         {**run, **{part: ranked_so(run[part]) for part in ("groups", "elsewhere") if part in run}}
-        for run in document["runs"]
-        if run["world"] == PLAIN and "groups" in run
+        for run in of_world(document, PLAIN)
     ]
     return _both(plain, _ranking)
 

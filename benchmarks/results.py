@@ -23,14 +23,15 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bars import PLAIN, mean
+from benchmarks.bars import PLAIN, mean, of_world
 from benchmarks.one_run import HORIZON, ROOT, run_real, run_world
-from benchmarks.results_bars import Document, around, of_world, spread, table
+from benchmarks.results_bars import Document, around, spread, table
 from benchmarks.results_page import beside_ridge, kept, page, why
 from benchmarks.results_plots import draw
 from models.baselines import RULES
 from training.grade import NO_SKILL
 from training.heldout import CEILING, CHAMPION, words
+from warehouse.store import write_json
 
 WORLDS = ("plain", "nonlinear", "drift", "faulty", "null", "tiny")
 REAL = ("online_retail_ii", "free_to_paid_365", "ravenstack")
@@ -59,7 +60,7 @@ def main() -> None:
     source = KEPT / "results.json"
     if not asked.page_only:
         KEPT.mkdir(parents=True, exist_ok=True)
-        source.write_text(json.dumps(measured(asked), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_json(measured(asked), source)
     document = json.loads(source.read_text(encoding="utf-8"))
     draw(document, KEPT)
     (ROOT / "docs" / "results.md").write_text(page(document), encoding="utf-8")
@@ -103,9 +104,7 @@ def once(keep: Path, commit: str, name: str, run: Callable[..., dict[str, Any]],
     started = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"{name}-") as folder:
         figures = {"commit": commit, **run(*args, Path(folder))}
-    partial = keep / f".{name}.partial"
-    partial.write_text(json.dumps(figures, allow_nan=False), encoding="utf-8")
-    partial.replace(keep / f"{name}.json")
+    write_json(figures, keep / f"{name}.json")
     return time.perf_counter() - started
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, among_all, in_expectation, mean, over
+from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, among_all, in_expectation, mean, of_world, over
 from training.heldout import CEILING, CHAMPION
 
 Document = Mapping[str, Any]
@@ -204,11 +204,6 @@ def wholesaler(document: Document) -> str:
         "not what it ranks."
     )
     return f"{head}:\n\n{table(titles, lines, right=())}\n\n{top}"
-
-
-def of_world(document: Document, world: str) -> list[Run]:
-    """Its runs that were not refused."""
-    return [run for run in document["runs"] if run["world"] == world and "groups" in run]
 
 
 def spread(runs: Sequence[Run], of: Any, spec: str) -> str:

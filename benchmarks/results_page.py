@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, over, ratio
-from benchmarks.results_bars import Document, around, bars_block, of_world, spread, table, wholesaler
+from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, of_world, over, ratio
+from benchmarks.results_bars import Document, around, bars_block, spread, table, wholesaler
 from models.baselines import RULES
 from training.grade import THIN
 from training.heldout import CEILING, CHAMPION, words

@@ -63,10 +63,8 @@ def grade(evidence: Evidence) -> Grade:
         return Grade(NO_SKILL, " ".join(faults))
     rival = evidence.best_rule_pr_auc
     ratio = evidence.pr_auc / rival if rival else float("inf")
-    times, auc_shown = (
-        _apart(ratio, 2, (lead for _, lead, _ in LADDER)),
-        _apart(evidence.roc_auc, 3, (auc for *_, auc in LADDER)),
-    )
+    times = _apart(ratio, 2, (lead for _, lead, _ in LADDER))
+    auc_shown = _apart(evidence.roc_auc, 3, (auc for *_, auc in LADDER))
     beside = f"PR-AUC is {times} times the best rule's" if rival else "there is no rule of thumb to compare with"
     over = f", over {evidence.origins} origins together" if evidence.origins > 1 else ""
     why = [f"ROC-AUC is {auc_shown} and {beside}{over}."]

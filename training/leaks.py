@@ -31,7 +31,7 @@ from warehouse import progress
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.params import Section, section
-from warehouse.store import Workspace, open_warehouse, read_table
+from warehouse.store import Workspace, open_warehouse, read_table, write_json
 
 SCHEMA_VERSION = 1
 LEAKS = "leaks.json"
@@ -89,7 +89,7 @@ def audit(
         "passed": not failed,
         "probes": [asdict(probe) for probe in probes],
     }
-    (artifacts / LEAKS).write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(document, artifacts / LEAKS)
     return document
 
 
