@@ -8,7 +8,8 @@ candidate, and all replicates of it climb their ladders together.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +32,9 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Scored:
-    """One candidate on the held-out rows, sorted once. All arrays (n,); `label` 0 or 1, `increment` signed money,
-    `score` ranks for the event, `money_score` for money; `probability` and `expected` (money) None where none is
-    stated."""
+    """One candidate on the held-out rows, sorted once, when first asked. All arrays (n,); `label` 0 or 1, `increment`
+    signed money, `score` ranks for the event, `money_score` for money; `probability` and `expected` (money) None where
+    none is stated."""
 
     label: Floats
     increment: Floats
@@ -41,31 +42,45 @@ class Scored:
     money_score: Floats
     probability: Floats | None = None
     expected: Floats | None = None
-    _by_score: Ranking = field(init=False, repr=False)
-    _by_money: Ranking = field(init=False, repr=False)
-    _gain: Floats = field(init=False, repr=False)
-    _line: Line = field(init=False, repr=False)  # of calibration, of the rows as they are
-    _columns: Floats = field(init=False, repr=False)  # (k, n) whose sums the figures of what is stated are made of
-    _gaps: csr_matrix | None = field(init=False, repr=False)  # (bins, n) probability less label, by bin of `ece`
 
-    def __post_init__(self) -> None:
-        by_score = Ranking.of(self.score)
-        same = self.money_score is self.score or np.array_equal(self.money_score, self.score)
-        gain = np.maximum(self.increment, 0.0)
-        object.__setattr__(self, "_by_score", by_score.holding(self.label))
-        object.__setattr__(self, "_by_money", (by_score if same else Ranking.of(self.money_score)).holding(gain))
-        object.__setattr__(self, "_gain", gain)
-        object.__setattr__(self, "_line", (np.nan, np.nan))
-        object.__setattr__(self, "_gaps", None)
-        columns = np.empty((0, len(gain)))
+    @cached_property
+    def _gain(self) -> Floats:
+        return np.maximum(self.increment, 0.0)
+
+    @cached_property
+    def _ranking(self) -> Ranking:
+        return Ranking.of(self.score)
+
+    @cached_property
+    def _by_score(self) -> Ranking:
+        return self._ranking.holding(self.label)
+
+    @cached_property
+    def _by_money(self) -> Ranking:
+        same = np.array_equal(self.money_score, self.score)
+        return (self._ranking if same else Ranking.of(self.money_score)).holding(self._gain)
+
+    @cached_property
+    def _line(self) -> Line:
+        """Of calibration, of the rows as they are."""
+        assert self.probability is not None
+        return metrics.calibration_line(self.label, self.probability)
+
+    @cached_property
+    def _gaps(self) -> csr_matrix:
+        """(bins, n) probability less label, by bin of `ece`."""
+        assert self.probability is not None
+        return equal_mass(self.probability, metrics.BINS).multiply(self.probability - self.label).tocsr()
+
+    @cached_property
+    def _columns(self) -> Floats:
+        """(k, n) whose sums the figures of what is stated are made of."""
+        columns = np.empty((0, len(self.label)))
         if self.probability is not None:
-            gaps = equal_mass(self.probability, metrics.BINS).multiply(self.probability - self.label)
-            object.__setattr__(self, "_gaps", gaps.tocsr())
-            object.__setattr__(self, "_line", metrics.calibration_line(self.label, self.probability))
             columns = probability_columns(self.label, self.probability, self._line)
         if self.expected is not None:  # it speaks of the money of those who made the move
-            columns = np.vstack([columns, self.expected, self.label * gain])
-        object.__setattr__(self, "_columns", columns)
+            columns = np.vstack([columns, self.expected, self.label * self._gain])
+        return columns
 
     def figures(self, called: int = FIRST) -> Figures:
         """Every headline figure of the rows as they are; nan where undefined, and for a probability that is not there.
@@ -91,7 +106,7 @@ class Scored:
         if self.expected is not None:
             *held, expected, gained = held
             out[OF_MONEY] = metrics.ratio(expected, gained)
-        if self._gaps is not None:
+        if self.probability is not None:
             out["ece"] = metrics.ratio(np.abs(sums(self._gaps, weight)).sum(axis=0), mass)
             out |= probability_figures(held, mass, self._line)
         return out
