@@ -24,6 +24,7 @@ from features.vendor import vendor_at
 from serving import release
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
+from serving.recompute import refuse_unlike, sampled
 from serving.scoring import Here, Tonight
 from serving.why import Explained
 from warehouse.params import Section
@@ -71,7 +72,8 @@ def score(
 
     Raises:
         NothingToScore: no account had signed up before as_of.
-        ReleaseRefused: a score is not finite, or the live release is of a later day and `force` is not set.
+        ReleaseRefused: a feature is not what the account's own events say (serving/recompute.py), a score is not
+            finite, or the live release is of a later day and `force` is not set.
     """
     scorer = release.load_scorer(bundle)
     if master is None:
@@ -91,6 +93,8 @@ def score(
 
                 tonight = spread = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
                 vendor = spread.vendor
+            few = sampled(spine, as_of)
+            refuse_unlike(tonight.rows(few["account_id"]), workspace, few, scorer.definitions, vendor)
             scores, kept = tonight.scored(scorer, bundle)
             about = _account_columns(con, scores["account_id"])
         refuse_non_finite(scores)

@@ -65,6 +65,9 @@ class Spread:
         scores = table.drop_columns(kept)
         return scores, _encoded(table.select(kept).rename_columns([name.removeprefix(KEPT) for name in kept]))
 
+    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+        return brought_home(self.frame.filter(self.frame["account_id"].isin(accounts.to_pylist())))
+
     def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
         return scorer if isinstance(scorer, str) else _encoded(self._mapped(scorer, bundle, _kept))

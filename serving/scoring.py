@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import BundleOutdated, BundleRefused
 from serving import release
@@ -26,6 +27,9 @@ class Tonight(Protocol):
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
 
+    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+        """The feature rows of some accounts, sorted by account_id."""
+
     def explained(self, bundle: Path) -> pa.Table | str:
         """The same rows as `keep` tells them of the bundle in another folder; if it cannot, why, as `explaining`."""
 
@@ -38,6 +42,9 @@ class Here:
 
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)
+
+    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+        return self.features.filter(pc.is_in(self.features["account_id"], accounts))
 
     def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)

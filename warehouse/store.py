@@ -96,15 +96,21 @@ def part_file(part: int) -> str:
     return f"{part // 100:04}-{part % 100:02}.parquet" if part else "all.parquet"
 
 
-def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path) -> None:
+def open_warehouse(con: duckdb.DuckDBPyConnection, warehouse: Path, only: pa.ChunkedArray | None = None) -> None:
     """Makes the typed tables of `warehouse` visible in `con` as views `accounts`, `events`, `revenue`, ...
+
+    only: ids of the accounts whose rows are visible; null: all.
 
     Raises:
         UsageError: there is no warehouse there yet.
     """
+    chosen = ""
+    if only is not None:
+        con.register("asked", pa.table({"account_id": only}))
+        chosen = " WHERE account_id IN (SELECT account_id FROM asked)"
     for table in TABLES:
         files = table_files(warehouse, table)
-        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {parquet(*files)}")
+        con.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {parquet(*files)}{chosen}")
 
 
 def table_files(warehouse: Path, table: str) -> list[Path]:

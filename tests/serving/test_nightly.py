@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from serving import release, schemas
+from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
 from warehouse.params import ParamsError, section
-from warehouse.store import Workspace, read_table
+from warehouse.store import Workspace, read_table, write_table
 
 
 @pytest.fixture
@@ -67,6 +70,39 @@ def test_a_score_that_is_no_number_leaves_yesterday_live(vendor: Workspace, monk
     with pytest.raises(ReleaseRefused, match="not a finite number"):
         nightly(vendor, as_of=AS_OF + timedelta(days=1))
     assert release.current(vendor.releases) == folder
+
+
+def test_a_roll_up_that_is_not_what_the_events_say_leaves_yesterday_live_and_removed_is_made_anew(
+    vendor: Workspace,
+) -> None:
+    folder, tomorrow = nightly(vendor), AS_OF + timedelta(days=1)
+    [newest] = sorted((vendor.rollup / "days").iterdir())[-1].iterdir()
+    rows = read_table(newest)
+    where = rows.column_names.index("events")
+    write_table(rows.set_column(where, "events", pc.multiply(rows["events"], 2)), newest)
+    with pytest.raises(ReleaseRefused, match=r"features: \d of 12 accounts .* are not what .* Remove .*rollup"):
+        nightly(vendor, as_of=tomorrow)
+    assert release.current(vendor.releases) == folder
+    shutil.rmtree(vendor.rollup)
+    assert nightly(vendor, as_of=tomorrow) == release.current(vendor.releases) != folder
+
+
+def test_a_row_too_few_or_another_value_is_unlike_and_a_null_is_like_a_null_alone() -> None:
+    def rows(*values: float | None) -> pa.Table:
+        return pa.table({"account_id": ["a", "b", "c"][: len(values)], "spend": pa.array(values, pa.float64())})
+
+    assert recompute._unlike(rows(1.0, None, 0.1 + 0.2), rows(1.0, None, 0.1 + 0.2)) == {}
+    assert recompute._unlike(rows(1.0, None, 0.3), rows(1.0, 0.0, 0.1 + 0.2)) == {"spend": ["b", "c"]}
+    assert recompute._unlike(rows(1.0, None), rows(1.0, None, 0.3)) == {"account_id": ["c"]}
+
+
+def test_every_night_other_accounts_are_made_anew_and_the_same_ones_when_it_is_run_again() -> None:
+    spine = pa.table({"account_id": [f"{n:05}" for n in range(5_000)]})
+    nights = [recompute.sampled(spine, AS_OF + timedelta(days=d))["account_id"].to_pylist() for d in range(30)]
+    assert nights[0] == recompute.sampled(spine, AS_OF)["account_id"].to_pylist() == sorted(set(nights[0]))
+    assert {len(one) for one in nights} == {recompute.SAMPLE}
+    assert len({account for one in nights for account in one}) > 2_000
+    assert recompute.sampled(spine.slice(0, 7), AS_OF) == spine.slice(0, 7)
 
 
 def test_bands_need_falling_floors() -> None:
