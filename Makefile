@@ -57,7 +57,7 @@ bench: setup ## how fast a vendor is invented, ingested and made features of, an
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python -m benchmarks.worlds
 
-results: setup ## docs/results.md: every bar measured; five seeds and five more worlds of 20,000 accounts, hours; it resumes
+results: setup ## docs/results.md: every bar measured; six worlds of 20,000 accounts on five seeds, hours; it resumes
 	$(BIN)/python -m benchmarks.results
 
 lock: setup ## pin every package anew

@@ -24,6 +24,7 @@ class Bar:
     """`shown`: the figures as text, with their spread; `reached`: no, must, stretch or not measured; `why` says what
     was not there. `elsewhere`, `reached_elsewhere`: the same of a vendor that the model never met; empty where a bar
     does not ask for one. `figures`, `figures_elsewhere`: by landmark, or "" where there is one, what those texts round.
+    `beyond`: what says that no honest score can reach it; empty where nothing does.
     """
 
     name: str
@@ -36,6 +37,12 @@ class Bar:
     reached_elsewhere: str = ""
     figures: Mapping[str, float] = field(default_factory=dict)
     figures_elsewhere: Mapping[str, float] = field(default_factory=dict)
+    beyond: str = ""
+
+    @property
+    def reached_as_set(self) -> str:
+        """By the question by which the bar was set: of a vendor never met where it can be asked there."""
+        return self.reached_elsewhere or self.reached
 
 
 @dataclass(frozen=True)
@@ -182,19 +189,22 @@ def _level(plain: Sequence[Run], over_what: str, of: Callable[[Sequence[Run], st
     return _bar(f"positives expected over {over_what}", _each(plain, of), ".2f", *bounds, ".90 to 1.10", ".95 to 1.05")
 
 
-def _drift(runs: Sequence[Run]) -> Bar:
-    def newest(chosen: Sequence[Run]) -> float:
-        rows = [row for run in chosen for row in run["origins"] if _newest(row, run)]
-        seen = sum(row["positives"] for row in rows)
-        return sum(row["expected_over_actual"] * row["positives"] for row in rows) / seen if seen else math.nan
+def over_seen(runs: Sequence[Run], day: str | None = None, candidate: str = "champion") -> float:
+    """Positives that the candidate expected over those seen at one date; null: at the newest of each run."""
+    rows = [
+        row
+        for run in runs
+        for row in run["origins"]
+        if (row["as_of"], row["candidate"]) == (day or run["dates"][-1], candidate) and row["positives"]
+    ]
+    seen = sum(row["positives"] for row in rows)
+    return sum(row["expected_over_actual"] * row["positives"] for row in rows) / seen if seen else math.nan
 
-    found = over([run for run in runs if run["world"] == "drift"], newest)
+
+def _drift(runs: Sequence[Run]) -> Bar:
+    found = over([run for run in runs if run["world"] == "drift"], over_seen)
     name = "`drift`: the same at the newest date, eight months after hazards fell to .6"
     return _bar(name, _all(found), ".2f", (0.85, 1.15), (0.92, 1.08), ".85 to 1.15", ".92 to 1.08")
-
-
-def _newest(row: Mapping[str, Any], run: Run) -> bool:
-    return (row["as_of"], row["candidate"]) == (run["dates"][-1], "champion") and bool(row["positives"])
 
 
 def _money(plain: Sequence[Run]) -> list[Bar]:
@@ -222,7 +232,10 @@ def _against(name: str, plain: Sequence[Run], rival: str, must: float, stretch: 
     truth = _each(plain, lambda runs, group: ratio(runs, group, "ceiling", rival, "pr_auc"))
     if not (found and truth):
         return bar
-    return replace(bar, shown=f"{bar.shown} (the truth itself: {', '.join(f'{v.value:.2f}' for v in truth.values())})")
+    shown = f"{bar.shown} (the truth itself: {', '.join(f'{v.value:.2f}' for v in truth.values())})"
+    below = [f"{v.value:.2f} at {group}" for group, v in truth.items() if v.value < must]
+    beyond = f"out of reach: the truth itself has {' and '.join(below)}" if below else ""
+    return replace(bar, shown=shown, beyond=beyond)
 
 
 def _laws(runs: Sequence[Run]) -> Bar:
@@ -254,16 +267,33 @@ def _faulty(runs: Sequence[Run]) -> Bar:
 
 
 def _null(runs: Sequence[Run]) -> Bar:
+    """Every vendor is to be graded so, and every interval to cover its base rate."""
     own = [run for run in runs if run["world"] == "null"]
     rows = [(run["grade"]["word"], row) for run in own for row in run["pooled"] if row["pr_auc_ci"]]
-    good = [word == "no skill" and row["pr_auc_ci"][0] <= row["base_rate"] <= row["pr_auc_ci"][1] for word, row in rows]
-    shown = "; ".join(
-        f"{word}, PR-AUC {row['pr_auc']:.3f} ({row['pr_auc_ci'][0]:.3f} to {row['pr_auc_ci'][1]:.3f}), base rate "
-        f"{row['base_rate']:.3f}"
-        for word, row in rows
-    )
-    reached = NOT_MEASURED if not rows else "stretch" if all(good) else "no"
+    honest = [word == "no skill" for word, _ in rows]
+    covered = [row["pr_auc_ci"][0] <= row["base_rate"] <= row["pr_auc_ci"][1] for _, row in rows]
+    if len(rows) > 1:
+        shown = (
+            f"{_of_all(honest)} are graded so, the intervals of {_of_all(covered)} cover; PR-AUC "
+            f"{_values(rows, 'pr_auc')}, base rate {_values(rows, 'base_rate')}"
+        )
+    else:
+        shown = "".join(
+            f"{word}, PR-AUC {row['pr_auc']:.3f} ({row['pr_auc_ci'][0]:.3f} to {row['pr_auc_ci'][1]:.3f}), base rate "
+            f"{row['base_rate']:.3f}"
+            for word, row in rows
+        )
+    reached = NOT_MEASURED if not rows else "stretch" if all(honest) and all(covered) else "no"
     return Bar("`null`: graded no skill, PR-AUC interval covers the base rate", "yes", "yes", shown, reached)
+
+
+def _of_all(which: Sequence[bool]) -> str:
+    return f"{'all' if all(which) else sum(which)} of {len(which)}"
+
+
+def _values(rows: Sequence[tuple[str, Mapping[str, Any]]], figure: str) -> str:
+    each = [row[figure] for _, row in rows]
+    return Value(float(np.mean(each)), min(each), max(each)).text(".3f")
 
 
 def _coverage(plain: Sequence[Run]) -> Bar:

@@ -49,7 +49,7 @@ Work = tuple[str, Callable[..., dict[str, Any]], tuple[Any, ...]]  # name of a r
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=20_000)
-    parser.add_argument("--seeds", type=int, default=5, help="of the world plain; the others are run on one")
+    parser.add_argument("--seeds", type=int, default=5, help="of every world")
     parser.add_argument("--worlds", default=",".join(WORLDS), help="names, separated by commas")
     parser.add_argument("--real", default=",".join(REAL), help="data sets, separated by commas; empty for none")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the data sets")
@@ -71,9 +71,9 @@ def main() -> None:
 def measured(asked: argparse.Namespace) -> dict[str, Any]:
     """The document of all runs, those kept and those made now."""
     asked.keep.mkdir(parents=True, exist_ok=True)
-    seeds = {w: range(FIRST_SEED, FIRST_SEED + (asked.seeds if w == "plain" else 1)) for w in asked.worlds.split(",")}
-    names = [f"{world}-{asked.accounts}-{seed}" for world, some in seeds.items() for seed in some]
-    worlds = [(world, asked.accounts, seed) for world, some in seeds.items() for seed in some]
+    seeds = range(FIRST_SEED, FIRST_SEED + asked.seeds)
+    worlds = [(world, asked.accounts, seed) for world in asked.worlds.split(",") for seed in seeds]
+    names = ["-".join(map(str, one)) for one in worlds]
     work: list[Work] = [(name, run_world, args) for name, args in zip(names, worlds, strict=True)]
     real = [name for name in asked.real.split(",") if name]
     work += [(name, run_real, (name, asked.data)) for name in real if (asked.data / name).is_dir()]

@@ -7,7 +7,19 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, among_all, in_expectation, mean, of_world, over
+from benchmarks.bars import (
+    LANDMARKS,
+    NOT_MEASURED,
+    PLAIN,
+    Bar,
+    Run,
+    among_all,
+    in_expectation,
+    mean,
+    of_world,
+    over,
+    over_seen,
+)
 from training.heldout import CEILING, CHAMPION
 
 Document = Mapping[str, Any]
@@ -109,34 +121,39 @@ def _drawn_once(document: Document, bar: Bar) -> bool:
     return world != PLAIN and len(of_world(document, world)) == 1
 
 
-def null_auc(document: Document) -> tuple[float, tuple[float, float] | None] | None:
-    """ROC-AUC of the model in `null` over all dates and its 95 % interval, None where it was not kept; None where no
-    such vendor, or more than one, was run."""
-    runs = of_world(document, "null")
-    if len(runs) != 1:
-        return None
-    [champion] = [row for row in runs[0]["pooled"] if row["candidate"] == CHAMPION]
-    around = champion.get("roc_auc_ci")
-    return mean(runs, "all", CHAMPION, "roc_auc"), None if around is None else (around[0], around[1])
-
-
 def _null_auc(document: Document) -> str:
-    found = null_auc(document)
+    """ROC-AUC of the model in `null` over all dates: with its 95 % interval of one vendor, its range over several."""
+    runs = of_world(document, "null")
+    found = over(runs, lambda some: mean(some, "all", CHAMPION, "roc_auc"))
     if found is None:
         return ""
-    value, around = found
-    return f"; ROC-AUC {value:.3f}" + (f" ({around[0]:.3f} to {around[1]:.3f})" if around else "")
+    [around] = _null_intervals(document) if len(runs) == 1 else [None]
+    return f"; ROC-AUC {found.text('.3f')}" + (f" ({around[0]:.3f} to {around[1]:.3f})" if around else "")
+
+
+def _null_intervals(document: Document) -> list[tuple[float, float] | None]:
+    """95 % intervals of the model's ROC-AUC in `null`, by vendor; None where it was not kept."""
+    rows = [row for run in of_world(document, "null") for row in run["pooled"] if row["candidate"] == CHAMPION]
+    return [None if row.get("roc_auc_ci") is None else tuple(row["roc_auc_ci"]) for row in rows]
 
 
 def _null_below(document: Document) -> str:
-    found = null_auc(document)
-    if found is None or found[1] is None or found[1][1] >= 0.5:
+    known = [one for one in _null_intervals(document) if one is not None]
+    below = sum(one[1] < 0.5 for one in known)
+    if not below:
         return ""
     truth = mean(of_world(document, "null"), "all", CEILING, "roc_auc")
+    lies = "the interval of ROC-AUC lies wholly below .5"
+    if len(known) > 1:
+        above = sum(one[0] > 0.5 for one in known)
+        return (
+            f"In `null` {lies} for {below} of {len(known)} vendors, wholly above for {above or 'none'} (the truth "
+            f"itself has {truth:.3f}). Chance alone does either to one vendor in forty; no skill is claimed of any."
+        )
     return (
-        "In `null` the interval of ROC-AUC lies wholly below .5 (the truth itself has "
-        f"{truth:.3f}): on this one vendor the labels rank slightly against the model. Chance alone does that to one "
-        "vendor in forty, and a single vendor cannot tell it from a fault; no skill is claimed."
+        f"In `null` {lies} (the truth itself has {truth:.3f}): on this one vendor the labels rank slightly against the "
+        "model. Chance alone does that to one vendor in forty, and a single vendor cannot tell it from a fault; no "
+        "skill is claimed."
     )
 
 
@@ -144,27 +161,36 @@ def _drift(document: Document, found: Sequence[Bar]) -> str:
     """Expected over seen at every date of `drift`, of which its bar asks the newest alone."""
     runs = of_world(document, "drift")
     bar = next((bar for bar in found if bar.name.startswith("`drift`")), None)
-    if len(runs) != 1 or bar is None:
+    days = sorted({day for run in runs for day in run["dates"]})
+    if not days or bar is None:
         return ""
-    at = {(row["as_of"], row["candidate"]): row for row in runs[0]["origins"]}
-    own = [at[day, CHAMPION] for day in runs[0]["dates"] if (day, CHAMPION) in at]
     low, high = _numbers(bar.must)
-    rows = []
-    for row in own:
-        truth = at.get((row["as_of"], CEILING))
-        rows.append(
-            [row["as_of"], f"{row['positives']:,} of {row['n']:,}", around(row, "expected_over_actual", ".2f"),
-             "-" if truth is None else around(truth, "expected_over_actual", ".2f")]
-        )  # fmt: skip
-    after = [row for row in own[:-1] if row["as_of"] >= PRICE_CHANGE and row["expected_over_actual"] is not None]
-    outside = [row["as_of"] for row in after if not low <= row["expected_over_actual"] <= high]
+    rows = [
+        [day, _moved(runs, day), *(_told_over_seen(runs, day, candidate) for candidate in (CHAMPION, CEILING))]
+        for day in days
+    ]
+    after = [day for day in days[:-1] if day >= PRICE_CHANGE and not math.isnan(over_seen(runs, day))]
+    outside = [day for day in after if not low <= over_seen(runs, day) <= high]
     said = (
         f"The bar of `drift` asks of the newest date alone. Of the {len(after)} dates between the price change of "
         f"{PRICE_CHANGE} and that one, {len(outside) or 'none'} {'lie' if len(outside) > 1 else 'lies'} outside "
         f"{bar.must}{': ' if outside else ''}{' and '.join(outside)}."
     )
     head = ["`drift`, as of", "moved", "expected over seen, the model", "the truth"]
-    return f"{said}\n\n" + table(head, rows, (2,)) if rows else ""
+    return f"{said}\n\n" + table(head, rows, (2,))
+
+
+def _moved(runs: Sequence[Run], day: str) -> str:
+    rows = [row for run in runs for row in run["origins"] if (row["as_of"], row["candidate"]) == (day, CHAMPION)]
+    return f"{sum(row['positives'] for row in rows):,} of {sum(row['n'] for row in rows):,}"
+
+
+def _told_over_seen(runs: Sequence[Run], day: str, candidate: str) -> str:
+    """Of one vendor with its interval, of several with their range."""
+    rows = [row for run in runs for row in run["origins"] if (row["as_of"], row["candidate"]) == (day, candidate)]
+    if len(rows) == 1:
+        return around(rows[0], "expected_over_actual", ".2f")
+    return spread(runs, lambda some: over_seen(some, day, candidate), ".2f")
 
 
 def wholesaler(document: Document) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, of_world, over, ratio
+from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, of_world, over, over_seen, ratio
 from benchmarks.results_bars import Document, around, bars_block, spread, table, wholesaler
 from models.baselines import RULES
 from training.grade import THIN
@@ -105,7 +106,7 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
     measured = [bar for bar in found if bar.reached != NOT_MEASURED]
     must = [bar for bar in measured if bar.reached in ("must", "stretch")]
     stretch = [bar for bar in measured if bar.reached == "stretch"]
-    missed = [bar.name for bar in measured if bar.reached == "no"]
+    missed = [f"{bar.name}{f' ({bar.beyond})' if bar.beyond else ''}" for bar in measured if bar.reached == "no"]
     lines = [
         f"Of {len(found)} bars that were set before anything was measured, **{len(must)} reached**, "
         f"{len(stretch)} of them with their stretch{_same_stretch(stretch)}; {len(missed)} missed and "
@@ -118,7 +119,7 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
             "The first count is of the harder question: every model sees only what was known at the date it is judged "
             "at, eight months of history at the first, and is judged on what comes after. Judged the way the bars "
             f"were first measured, by accounts of another vendor of the same world, the bundle reaches {there} of the "
-            f"{len(apart)} bars that can be asked there."
+            f"{len(apart)} bars that can be asked there, and with the others {_as_set(found)}."
         )
     plain = of_world(document, PLAIN)
     share = over(plain, lambda runs: ratio(runs, "all", CHAMPION, CEILING, "pr_auc"))
@@ -134,6 +135,11 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
         lines.append("Missed: " + "; ".join(missed) + ".")
     lines += [warning for warning in (_small(document), _thin(plain), _mixed(document)) if warning]
     return "\n\n".join(lines)
+
+
+def _as_set(found: Sequence[Bar]) -> str:
+    must, stretch = (sum(bar.reached_as_set in words for bar in found) for words in (("must", "stretch"), ("stretch",)))
+    return f"{must} of {len(found)}, {stretch} of them with their stretch"
 
 
 def _same_stretch(stretch: Sequence[Bar]) -> str:
@@ -166,14 +172,15 @@ def beside_ridge(plain: Sequence[Run]) -> str:
 
 def _small(document: Document) -> str:
     """A warning where the runs are smaller than the bars ask for."""
-    plain = [run for run in document["runs"] if run["world"] == PLAIN]
-    accounts, seeds = min((run["accounts"] for run in plain), default=0), len(plain)
-    if accounts >= 20_000 and seeds >= 5:
+    accounts = min((run["accounts"] for run in document["runs"] if run["world"] == PLAIN), default=0)
+    ran = Counter(run["world"] for run in document["runs"])
+    few = [f"{ran[world]} of `{world}`" for world in dict.fromkeys((PLAIN, *ran)) if ran[world] < 5]
+    if accounts >= 20_000 and not few:
         return ""
     return (
-        f"> The bars are set for 20,000 accounts and five seeds. These runs have {accounts:,} accounts and {seeds} "
-        f"{'seed' if seeds == 1 else 'seeds'}: fewer accounts teach less and chance weighs more, so read them as a "
-        "trial."
+        f"> The bars are set for 20,000 accounts and five seeds. These runs have {accounts:,} accounts"
+        f"{' and fewer seeds: ' if few else ''}{', '.join(few)}. Fewer accounts teach less and chance weighs more, so "
+        "read them as a trial."
     )
 
 
@@ -267,18 +274,11 @@ def _calibration(plain: Sequence[Run]) -> str:
     expected, seen = (sum(row[what] for row in low) for what in ("expected", "observed"))
     every = [sum(row[what] for row in rows) for what in ("expected", "observed")]
     dates = sorted({row["as_of"] for run in plain for row in run["origins"]})
-    by_date = [f"{day} {spread(plain, lambda runs, d=day: _over_seen(runs, d), '.2f')}" for day in dates]
+    by_date = [f"{day} {spread(plain, lambda runs, d=day: over_seen(runs, d), '.2f')}" for day in dates]
     return (
         f"In the lowest seven tenths {expected:,.0f} moves were expected and {seen:,.0f} seen, in the others "
         f"{every[0] - expected:,.0f} and {every[1] - seen:,.0f}. Expected over seen, by date: {'; '.join(by_date)}."
     )
-
-
-def _over_seen(runs: Sequence[Run], day: str) -> float:
-    rows = [row for run in runs for row in run["origins"] if (row["as_of"], row["candidate"]) == (day, CHAMPION)]
-    told = [row for row in rows if row["expected_over_actual"] is not None]
-    seen = sum(row["positives"] for row in told)
-    return sum(row["expected_over_actual"] * row["positives"] for row in told) / seen if seen else math.nan
 
 
 def _worlds(document: Document) -> str:

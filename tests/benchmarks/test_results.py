@@ -98,6 +98,29 @@ def test_the_share_of_the_ceiling_decides_its_bar(share: float, reached: str) ->
     assert judged(run(share=share))["PR-AUC over the ceiling's"].reached == reached
 
 
+def test_what_the_truth_does_not_reach_is_said_to_be_out_of_reach() -> None:
+    one = run()
+    for number, group in enumerate(one["groups"].values()):  # all accounts, then the landmarks
+        pql = {"pr_auc": 0.2 if number < 3 else 0.25}
+        group["candidates"] = {**group["candidates"], "pql": pql}
+    text = page({"runs": [one], "real": []})
+    assert "Missed: PR-AUC over the PQL rule (out of reach: the truth itself has 1.60 at week 26)." in text
+
+
+def test_bars_are_counted_by_both_questions() -> None:
+    plain = run(share=0.85)
+    plain["elsewhere"] = run()["groups"]
+    text = " ".join(page({"runs": [plain], "real": []}).split())
+    assert "**7 reached**, 7 of them" in text
+    assert "reaches 9 of the 9 bars that can be asked there, and with the others 11 of 16, 11 of them with" in text
+
+
+def test_a_world_run_on_fewer_seeds_than_the_bars_ask_for_is_a_trial() -> None:
+    plain = [run(seed=seed) for seed in range(5)]
+    assert "read them as a trial" not in page({"runs": plain, "real": []})
+    assert "fewer seeds: 1 of `drift`. Fewer accounts" in page({"runs": [*plain, run("drift")], "real": []})
+
+
 def test_a_bar_that_a_landmark_does_not_tell_is_not_measured() -> None:
     untold = run()
     champion = untold["groups"]["week 4"]["candidates"]["champion"]

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.bars import Bar, bars
 from benchmarks.one_run import _figures
-from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, null_auc, wholesaler
+from benchmarks.results_bars import PRICE_CHANGE, bars_block, finer, wholesaler
 from simulator.simulate import SimulateParams
 from simulator.worlds import WORLDS
 from tests.benchmarks.test_results import KEPT, ranked, real, run
@@ -82,10 +82,28 @@ def test_a_world_run_on_one_seed_is_called_one_draw() -> None:
 
 def test_an_interval_of_null_wholly_below_a_half_is_said_to_be() -> None:
     below = null((0.463, 0.497))
-    assert null_auc({"runs": [below]}) == (0.94, (0.463, 0.497))
     text = block(below)
     assert "; ROC-AUC 0.940 (0.463 to 0.497) (one draw)" in cells(text, "`null`")[1]
-    assert "lies wholly below .5" in text
+    assert "lies wholly below .5 (the truth itself has 0.940): on this one vendor" in text
+    several = block(below, {**null((0.48, 0.52)), "seed": 8}, {**null((0.51, 0.53)), "seed": 9})
+    assert "lies wholly below .5 for 1 of 3 vendors, wholly above for 1 (the truth" in several
+    assert cells(several, "`null`")[1].endswith("; ROC-AUC 0.940")
+
+
+def test_every_vendor_of_null_is_to_be_graded_so_and_every_interval_to_cover() -> None:
+    def worded(*told: tuple[str, float]) -> list[str]:
+        runs = [{**null(None), "seed": seed, "grade": {"word": word, "why": ""}} for seed, (word, _) in enumerate(told)]
+        for one, (_, base) in zip(runs, told, strict=True):
+            one["pooled"] = [{**one["pooled"][0], "base_rate": base}]
+        found = cells(block(*runs), "`null`")
+        return [found[1].partition("; ROC")[0], found[5]]
+
+    assert worded(("no skill", 0.31), ("no skill", 0.41)) == [
+        "all of 2 are graded so, the intervals of all of 2 cover; PR-AUC 0.400, base rate 0.360 (0.310 to 0.410)",
+        "**yes**, and the stretch",
+    ]
+    assert worded(("weak", 0.31), ("no skill", 0.05))[0].startswith("1 of 2 are graded so, the intervals of 1 of 2")
+    assert worded(("no skill", 0.31), ("no skill", 0.05))[1] == "**no**"
 
 
 def test_in_expectation_is_what_draws_of_who_moves_are_on_average() -> None:
@@ -146,6 +164,22 @@ def test_drift_is_told_date_by_date_and_names_those_outside_its_bar() -> None:
     assert [cells(text, day)[2] for day in dates] == [f"{value:.2f} [0.90 to 1.10]" for value in dates.values()]
     assert f"Of the 2 dates between the price change of {PRICE_CHANGE} and that one, 1 lies outside" in text
     assert ".85 to 1.15: 2024-12-01." in text
+
+
+def test_dates_of_several_vendors_of_drift_are_told_together() -> None:
+    def drift(seed: int, *values: float) -> dict[str, Any]:
+        one = run("drift", seed, dates=["2024-12-01", "2025-06-01"])
+        [row] = one["origins"]
+        one["origins"] = [
+            {**row, "as_of": day, "expected_over_actual": value, "positives": 50 * seed}
+            for day, value in zip(one["dates"], values, strict=True)
+        ]
+        return one
+
+    text = block(drift(1, 1.3, 0.9), drift(2, 1.0, 1.2))
+    assert cells(text, "2024-12-01")[1:3] == ["150 of 2,000", "1.10 (1.00 to 1.30)"]
+    assert cells(text, "`drift`: the same")[1] == "1.10 (0.90 to 1.20)"
+    assert "none lies outside .85 to 1.15." in text
 
 
 def test_the_price_changes_when_the_simulator_says() -> None:
