@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from features.measures import CELL, KEYS, Cell, cell, refusal, with_cells
@@ -23,9 +23,11 @@ class Feature:
 
     name: column name. sql: an expression over cells (features/measures.py), what was told of the account (TOLD),
     features declared before it, and {placeholders} of the vendor's ladder and thresholds. unit and window: for people.
-    family: reasons are summed by it. high, low: how a reason reads when the value is above or below what is typical.
-    none: what a null means, for people; empty where it is never null. since: the window lies this many days back; an
-    account that had not signed up before it gets null.
+    family: reasons are summed by it. noun: what it is, for people. high, low: how a reason reads when the value is
+    above or below that of its peers, which stands beside it; so they compare ("more users") and claim no level. pivot:
+    the value that parts them instead, where the words tell of a rise or a fall. none: what a null means, for people;
+    empty where it is never null. since: the window lies this many days back; an account that had not signed up before
+    it gets null.
     """
 
     name: str
@@ -38,6 +40,15 @@ class Feature:
     none: str = ""
     since: int = 0
     category: bool = False
+    pivot: float | None = None
+    noun: str = field(kw_only=True)
+
+    def reads(self, value: float, peer: float | None) -> str:
+        """The words for a value, beside that of its peers; null: there are none."""
+        against = peer if self.pivot is None else self.pivot
+        if against is None or value == against:
+            return self.noun
+        return self.high if value > against else self.low
 
     @property
     def null_means(self) -> str:

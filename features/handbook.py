@@ -15,9 +15,9 @@ What an account looked like at a midnight, `as_of`. A feature sees only rows kno
 ## How one is made
 
 A feature is one declaration in a block (`features/usage.py`, `engagement.py`, `seats.py`, `revenue.py`, `journey.py`,
-`peers.py`): an expression over *cells*, its unit, window and family, how it reads when it is high and when it is low,
-and what a null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests follow
-from it. A cell is a measure in a window:
+`peers.py`): an expression over *cells*, its unit, window and family, what it is in words, how it reads above and below
+its peers, and what a null means. This page, the fingerprint, the encoding, peers' medians, reasons and the parity tests
+follow from it. A cell is a measure in a window:
 
 | cell | means |
 |---|---|
@@ -45,8 +45,10 @@ them and counting bits counts names exactly.
 
 ## Catalogue
 
-| feature | family | unit | window | null means | reads high | reads low |
-|---|---|---|---|---|---|---|
+Words compare with the peers, whose median stands beside the value, or, where a *pivot* is given, with that.
+
+| feature | family | unit | window | null means | it is | reads above | reads below | pivot |
+|---|---|---|---|---|---|---|---|---|
 {rows}
 
 ## Expressions
@@ -60,7 +62,8 @@ them and counting bits counts names exactly.
 def page() -> str:
     measures = [f"| `{m.name}` | {m.rows} | `{m.sql}` | {m.op} |" for m in MEASURES]
     rows = [
-        f"| `{f.name}` | {f.family} | {f.unit or 'words'} | {f.window} | {f.null_means} | {f.high} | {f.low} |"
+        f"| `{f.name}` | {f.family} | {f.unit or 'words'} | {f.window} | {f.null_means} "
+        f"| {f.noun} | {f.high} | {f.low} | {'' if f.pivot is None else f.pivot} |"
         for f in CATALOGUE
     ]
     expressions = [f"| `{f.name}` | `{' '.join(f.sql.split())}` |" for f in CATALOGUE]

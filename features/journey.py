@@ -18,29 +18,31 @@ STAGES = ("trial", "commitment", "uptake", "expansion", "dormant", "closed")
 
 TENURE = Feature(
     "tenure_days", "tenure_days", "days", "since sign-up", "fit",
-    "an account of some age", "a young account",
+    "an older account", "a younger account", noun="its age",
 )  # fmt: skip
 
 FEATURES: tuple[Feature, ...] = (
     TENURE,
     Feature(
         "employees", "employees", "employees", "told at sign-up", "fit",
-        "a large organisation", "a small organisation", none="size of organisation not told",
+        "a larger organisation", "a smaller organisation",
+        noun="size of the organisation", none="size of organisation not told",
     ),
     Feature(
         "industry", "industry", "", "told at sign-up", "fit",
-        "its industry", "its industry", none="industry not told", category=True,
+        "its industry", "its industry", noun="its industry", none="industry not told", category=True,
     ),
     Feature(
         "country", "country", "", "told at sign-up", "fit",
-        "its country", "its country", none="country not told", category=True,
+        "its country", "its country", noun="its country", none="country not told", category=True,
     ),
     Feature(
         "channel", "channel", "", "told at sign-up", "fit",
-        "the channel it came through", "the channel it came through", none="channel not known", category=True,
+        "the channel it came through", "the channel it came through", noun="the channel it came through",
+        none="channel not known", category=True,
     ),
     Feature(
         "stage", STAGE, "", "the day before as_of", "trend",
-        "its stage on the journey", "its stage on the journey", category=True,
+        "its stage on the journey", "its stage on the journey", noun="its stage on the journey", category=True,
     ),
 )  # fmt: skip

@@ -88,17 +88,20 @@ def peers_at(con: duckdb.DuckDBPyConnection, as_of: date) -> pa.Table:
 FEATURES: tuple[Feature, ...] = (
     Feature(
         "peers_paying", "peers_paying", "share", "accounts of its channel, industry and size, by as_of", "fit",
-        "many accounts like it have come to pay", "few accounts like it have come to pay",
+        "more accounts like it have come to pay", "fewer accounts like it have come to pay",
+        noun="accounts like it that have come to pay",
         none=f"fewer than {LEAST} accounts like it",
     ),
     Feature(
         "peers_booked", "peers_booked", "money", "accounts of its channel, industry and size, by as_of", "fit",
-        "accounts like it have come to pay much", "accounts like it have come to pay little",
+        "accounts like it have come to pay more", "accounts like it have come to pay less",
+        noun="what accounts like it have come to pay",
         none=f"fewer than {LEAST} accounts like it",
     ),
     Feature(
         "booked_beside_peers", "booked_life / nullif(peers_booked, 0)", "times the mean of its peers", "since sign-up",
-        "fit", "has paid more than accounts like it", "has paid less than accounts like it",
+        "fit", "has paid more than accounts like it", "has paid less than accounts like it", pivot=1,
+        noun="what it has paid beside accounts like it",
         none=f"fewer than {LEAST} accounts like it, or none of them has paid",
     ),
 )  # fmt: skip

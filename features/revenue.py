@@ -74,7 +74,7 @@ def _booked(name: str, low: int, high: int, said: str) -> Feature:
     return Feature(
         name, f"booked_{low}_{high}" if low else f"booked_{high}", "money",
         f"{low} to {high} days ago" if low else f"last {high} days", "billing",
-        f"much revenue {said}", f"little or no revenue {said}",
+        f"more revenue {said}", f"less revenue {said}", noun=f"revenue {said}",
         none=f"signed up within the last {low} days" if low else "", since=low,
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ def _run_rate(name: str, ago: int) -> Feature:
     said = f"{ago} days ago" if ago else "now"
     return Feature(
         name, f"served_{ago}", "money per 30 days", f"the day {ago} days before" if ago else "the day before as_of",
-        "billing", f"a high run-rate {said}", f"a low run-rate {said}",
+        "billing", f"a higher run-rate {said}", f"a lower run-rate {said}", noun=f"run-rate {said}",
         none=f"signed up within the last {ago} days" if ago else "", since=ago,
     )  # fmt: skip
 
@@ -101,70 +101,79 @@ FEATURES: tuple[Feature, ...] = (
     _booked("booked_270_360d", 270, 360, "booked 270 to 360 days ago"),
     Feature(
         "booked_life", "booked_life", "money", "since sign-up", "billing",
-        "much revenue since sign-up", "little or no revenue since sign-up",
+        "more revenue since sign-up", "less revenue since sign-up", noun="revenue since sign-up",
     ),
     Feature(
         "invoices_90d", "invoices_90", "invoices", "last 90 days",
-        "billing", "many invoices in the last 90 days", "few or no invoices in the last 90 days",
+        "billing", "more invoices in the last 90 days", "fewer invoices in the last 90 days",
+        noun="invoices in the last 90 days",
     ),
     Feature(
         "invoices_life", "invoices_life", "invoices", "since sign-up", "billing",
-        "many invoices since sign-up", "few or no invoices since sign-up",
+        "more invoices since sign-up", "fewer invoices since sign-up", noun="invoices since sign-up",
     ),
     Feature(
         "credits_90d", "credits_90", "money", "last 90 days",
-        "billing", "large credits in the last 90 days", "no credits in the last 90 days",
+        "billing", "larger credits in the last 90 days", "smaller credits in the last 90 days",
+        noun="credits in the last 90 days",
     ),
     Feature(
         "largest_invoice", "coalesce(largest_life, 0)", "money", "since sign-up", "billing",
-        "a large invoice in the past", "only small invoices so far",
+        "a larger invoice in the past", "smaller invoices so far", noun="its largest invoice",
     ),
     Feature(
         "days_since_last_invoice", "date_diff('day', last_invoice_life, as_of)", "days", "since sign-up", "recency",
-        "long since the last invoice", "invoiced very lately", none="never invoiced so far",
+        "longer since the last invoice", "invoiced more lately",
+        noun="time since the last invoice", none="never invoiced so far",
     ),
     Feature(
         "days_since_first_invoice", "date_diff('day', first_invoice_life, as_of)", "days", "since sign-up",
-        "recency", "paying for a long time", "paying only for a short time", none="never invoiced so far",
+        "recency", "paying for longer", "paying for less long",
+        noun="time since the first invoice", none="never invoiced so far",
     ),
     Feature(
         "tier", "{tier}", "step of the ladder", "the day before as_of", "billing",
-        "already high on the ladder", "still low on the ladder",
+        "higher on the ladder", "lower on the ladder", noun="its step of the ladder",
     ),
     Feature(
         "headroom", "{next_floor} - run_rate", "money per 30 days", "the day before as_of", "billing",
-        "far below the next tier", "close to the next tier", none="on the highest tier",
+        "further below the next tier", "closer to the next tier",
+        noun="run-rate missing to the next tier", none="on the highest tier",
     ),
     Feature(
         "run_rate_change_28d", "run_rate - run_rate_28d_ago", "money per 30 days", "last 28 days", "trend",
         "the run-rate has just grown", "the run-rate has just shrunk", none="too young to show growth in revenue",
+        pivot=0, noun="change of the run-rate in 28 days",
     ),
     Feature(
         "run_rate_change_90d", "run_rate - run_rate_90d_ago", "money per 30 days", "last 90 days", "trend",
         "the run-rate has grown", "the run-rate has shrunk", none="too young to show growth in revenue",
+        pivot=0, noun="change of the run-rate in 90 days",
     ),
     Feature(
         "booked_rate_life", "booked_life / (tenure_days + 30)", "money a day", "since sign-up", "billing",
-        "a high revenue a day of its life", "a low revenue a day of its life",
+        "a higher revenue a day of its life", "a lower revenue a day of its life", noun="revenue a day of its life",
     ),
     Feature(
         "booked_change_90d", "booked_90d - booked_90_180d", "money", "last 90 days against the 90 before",
         "trend", "more revenue booked than the quarter before", "less revenue booked than the quarter before",
-        none="too young to show growth in revenue",
+        none="too young to show growth in revenue", pivot=0, noun="revenue booked less that of the quarter before",
     ),
     Feature(
         "booked_change_180d", "booked_90_180d - booked_180_270d", "money", "90 to 180 days ago against the 90 before",
         "trend", "revenue grew the quarter before last", "revenue fell the quarter before last",
-        none="too young to show growth in revenue",
+        none="too young to show growth in revenue", pivot=0, noun="change of revenue the quarter before last",
     ),
     Feature(
         "invoice_gap", "(days_since_first_invoice - days_since_last_invoice) / nullif(invoices_life - 1, 0)",
-        "days", "since sign-up", "recency", "long gaps between invoices", "short gaps between invoices",
+        "days", "since sign-up", "recency", "longer gaps between invoices", "shorter gaps between invoices",
+        noun="gap between invoices",
         none="fewer than two invoices so far",
     ),
     Feature(
         "overdue", "days_since_last_invoice / nullif(invoice_gap, 0)", "gaps", "since sign-up", "recency",
-        "silent for longer than its usual gap", "invoiced more lately than its usual gap",
+        "silent for longer than its usual gap", "invoiced more lately than its usual gap", pivot=1,
+        noun="time since the last invoice, in its usual gaps",
         none="fewer than two invoices so far",
     ),
 )  # fmt: skip

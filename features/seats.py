@@ -21,7 +21,8 @@ def _seats(ago: int) -> Feature:
         f"seats_{ago}d_ago" if ago else "seats",
         f"CASE WHEN tenure_days > {ago} THEN seats_{ago} END" if ago else "seats_0", "users",
         f"the day {ago} days before" if ago else "the day before as_of", "users",
-        f"many users {belong} to it {said}", f"few users {belong} to it {said}",
+        f"more users {belong} to it {said}", f"fewer users {belong} to it {said}",
+        noun=f"users who {belong} to it {said}",
         none=f"{NOBODY}, or signed up within the last {ago} days" if ago else NOBODY,
     )  # fmt: skip
 
@@ -32,8 +33,9 @@ def _seat_use(*windows: str) -> tuple[Feature, ...]:
     return tuple(
         Feature(
             f"seat_use_{ending}", f"{USUAL} * user_days_{w} / nullif(season_days_{w}, 0)", "share", said, "depth",
-            f"its seats are in use on many days, {said}", f"its seats are in use on few days, {said}",
-            none="nobody is said to have belonged to it then",
+            f"its seats are in use on more days, {said}", f"its seats are in use on fewer days, {said}",
+            noun=f"days on which its seats are in use, {said}",
+            none=f"nobody is said to have belonged to it, {said}",
         )
         for w in windows
         for ending, said in (window(w),)

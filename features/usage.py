@@ -23,8 +23,9 @@ def _counts(measure: str, name: str, said: str, family: Family, windows: tuple[s
             "events",
             during,
             family,
-            f"many {said} {within}{during}",
-            f"few {said} {within}{during}",
+            f"more {said} {within}{during}",
+            f"fewer {said} {within}{during}",
+            noun=f"{said} {within}{during}",
         )
         for w in windows
         for (ending, during), within in ((window(w), "" if w == LIFE else "in the "),)
@@ -38,33 +39,35 @@ def _disjoint(measure: str, name: str, said: str, windows: tuple[tuple[int, int]
             f"{name}_{low}_{high}d" if low else f"{name}_{high}d",
             f"{measure}_{low}_{high}" if low else f"{measure}_{high}",
             "events", f"{low} to {high} days ago" if low else f"last {high} days", "depth",
-            f"{said} {low} to {high} days ago", f"little {said} {low} to {high} days ago",
+            f"more {said} {ago}", f"less {said} {ago}", noun=f"{said} {ago}",
             none=f"signed up within the last {low} days" if low else "", since=low,
         )
         for low, high in windows
+        for ago in (f"{low} to {high} days ago" if low else f"in the last {high} days",)
     )  # fmt: skip
 
 
-def _per(measure: str, high: str, low: str, base: str, of: str, windows: tuple[str, ...]) -> tuple[Feature, ...]:
+def _per(measure: str, said: str, more: str, base: str, of: str, windows: tuple[str, ...]) -> tuple[Feature, ...]:
     """How much of it falls on a user's day, or a day of use: what is done, apart from how many do it how often."""
     return tuple(
         Feature(
             f"{measure}_per_{base}_{ending}",
-            f"{measure}_{w} / nullif({base}s_{w}, 0)", f"events a {of}", said, "depth",
-            f"{high} a {of}, {said}", f"{low} a {of}, {said}",
-            none="no use by named users in it" if base == "user_day" else "no use in it",
+            f"{measure}_{w} / nullif({base}s_{w}, 0)", f"events a {of}", during, "depth",
+            f"more {said} a {of}, {during}", f"{more} {said} a {of}, {during}", noun=f"{said} a {of}, {during}",
+            none=f"no use by named users, {during}" if base == "user_day" else f"no use, {during}",
         )
         for w in windows
-        for ending, said in (window(w),)
+        for ending, during in (window(w),)
     )  # fmt: skip
 
 
-def quarters(measure: str, name: str, unit: str, family: Family, high: str, low: str) -> tuple[Feature, ...]:
+def quarters(measure: str, name: str, unit: str, family: Family, said: str, less: str) -> tuple[Feature, ...]:
     """What fell into each quarter of the account's life; null until the quarter has begun."""
     return tuple(
         Feature(
             f"{name}_{ordinal}_quarter", f"{measure}_q{number}", unit, f"its {ordinal} quarter", family,
-            f"{high} in its {ordinal} quarter", f"{low} in its {ordinal} quarter",
+            f"more {said} in its {ordinal} quarter", f"{less} {said} in its {ordinal} quarter",
+            noun=f"{said} in its {ordinal} quarter",
             none=f"its {ordinal} quarter has not begun" if number > 1 else "",
             since=QUARTER_DAYS * (number - 1),
         )
@@ -82,78 +85,82 @@ FEATURES: tuple[Feature, ...] = (
     *_disjoint("plain", "plain", "everyday use", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
     *_disjoint("specialist", "specialist", "specialist use", ((7, 14), (14, 28), (56, 90))),
     *_disjoint("configuration", "configuration", "configuration", ((0, 7), (7, 14), (14, 28), (28, 56), (56, 90))),
-    *_per("events", "many events", "few events", "user_day", "user day", ("28", "90")),
-    *_per("specialist", "much specialist use", "little specialist use", "user_day", "user day", ("28", "90", LIFE)),
-    *_per("limits", "many limits met", "few limits met", "user_day", "user day", ("28", "90")),
-    *_per("configuration", "much configuration", "little configuration", "active_day", "day of use", ("90", LIFE)),
-    *quarters("events", "events", "events", "depth", "much use", "little use"),
-    *quarters("specialist", "specialist", "events", "depth", "much specialist use", "little specialist use"),
+    *_per("events", "events", "fewer", "user_day", "user day", ("28", "90")),
+    *_per("specialist", "specialist use", "less", "user_day", "user day", ("28", "90", LIFE)),
+    *_per("limits", "limits met", "fewer", "user_day", "user day", ("28", "90")),
+    *_per("configuration", "configuration", "less", "active_day", "day of use", ("90", LIFE)),
+    *quarters("events", "events", "events", "depth", "use", "less"),
+    *quarters("specialist", "specialist", "events", "depth", "specialist use", "less"),
     Feature(
         "events_prev_28d", "events_28_56", "events", "28 to 56 days ago",
-        "trend", "much use a month earlier", "little use a month earlier",
+        "trend", "more use a month earlier", "less use a month earlier", noun="use a month earlier",
         none="signed up within the last month", since=28,
     ),
     Feature(
         "specialist_prev_28d", "specialist_28_56", "events", "28 to 56 days ago",
-        "trend", "much specialist use a month earlier", "little specialist use a month earlier",
-        none="signed up within the last month", since=28,
+        "trend", "more specialist use a month earlier", "less specialist use a month earlier",
+        noun="specialist use a month earlier", none="signed up within the last month", since=28,
     ),
     Feature(
         "quantity_28d", "quantity_28", "units", "last 28 days", "depth",
-        "a large volume in the last 28 days", "a small volume in the last 28 days",
+        "a larger volume in the last 28 days", "a smaller volume in the last 28 days",
+        noun="volume in the last 28 days",
     ),
     Feature(
         "quantity_90d", "quantity_90", "units", "last 90 days", "depth",
-        "a large volume in the last 90 days", "a small volume in the last 90 days",
+        "a larger volume in the last 90 days", "a smaller volume in the last 90 days",
+        noun="volume in the last 90 days",
     ),
     Feature(
         "quantity_life", "quantity_life", "units", "since sign-up", "depth",
-        "a large volume since sign-up", "a small volume since sign-up",
+        "a larger volume since sign-up", "a smaller volume since sign-up", noun="volume since sign-up",
     ),
     Feature(
         "active_days_7d", "active_days_7", "days", "last 7 days", "depth",
-        "use on many days of the last 7", "use on few days of the last 7",
+        "use on more days of the last 7", "use on fewer days of the last 7", noun="days of use in the last 7",
     ),
     Feature(
         "active_days_28d", "active_days_28", "days", "last 28 days", "depth",
-        "use on many days of the last 28", "use on few days of the last 28",
+        "use on more days of the last 28", "use on fewer days of the last 28", noun="days of use in the last 28",
     ),
     Feature(
         "active_days_90d", "active_days_90", "days", "last 90 days", "depth",
-        "use on many days of the last 90", "use on few days of the last 90",
+        "use on more days of the last 90", "use on fewer days of the last 90", noun="days of use in the last 90",
     ),
     Feature(
         "active_days_life", "active_days_life", "days", "since sign-up", "depth",
-        "use on many days since sign-up", "use on few days since sign-up",
+        "use on more days since sign-up", "use on fewer days since sign-up", noun="days of use since sign-up",
     ),
     Feature(
         "active_weeks_90d", "active_weeks_90", "weeks", "last 90 days", "depth",
-        "use in many weeks of the last quarter", "use in few weeks of the last quarter",
+        "use in more weeks of the last quarter", "use in fewer weeks of the last quarter",
+        noun="weeks of use in the last quarter",
     ),
     Feature(
         "events_trend", "ln((events_28d + 1) / (events_prev_28d + 1))", "log ratio",
         "last 28 days against the 28 before", "trend", "use is growing", "use is shrinking",
-        none="too young to show growth in use",
+        none="too young to show growth in use", pivot=0, noun="use beside that of the 28 days before",
     ),
     Feature(
         "specialist_trend", "ln((specialist_28d + 1) / (specialist_prev_28d + 1))", "log ratio",
         "last 28 days against the 28 before", "trend", "specialist use is growing", "specialist use is shrinking",
-        none="too young to show growth in specialist use",
+        none="too young to show growth in specialist use", pivot=0,
+        noun="specialist use beside that of the 28 days before",
     ),
     Feature(
         # least squares of daily counts on the day, days 1 to 90 back: their mean is 45.5, the sum of squares 60,742.5
         "events_slope_90d", "7 * 7 * (45.5 * events_90 - event_ages_90) / 60742.5", "events a week, a week",
         "last 90 days", "trend", "use rises week by week", "use falls week by week",
-        none="signed up within the last quarter", since=90,
+        none="signed up within the last quarter", since=90, pivot=0, noun="rise of use from week to week",
     ),
     Feature(
         "specialist_share_90d", "specialist_90d / nullif(events_90d, 0)", "share", "last 90 days", "depth",
-        "specialist functions are a large share of use", "specialist functions are a small share of use",
-        none="no use in the last 90 days",
+        "specialist functions are a larger share of use", "specialist functions are a smaller share of use",
+        noun="share of specialist functions in its use", none="no use in the last 90 days",
     ),
     Feature(
         "limit_pressure_28d", "limit_hits_28d / nullif(active_days_28d, 0)", "hits a day of use", "last 28 days",
-        "billing", "meets its limits on most days of use", "hardly ever meets its limits",
+        "billing", "meets its limits more often", "meets its limits less often", noun="limit hits a day of use",
         none="no use in the last 28 days",
     ),
 )  # fmt: skip

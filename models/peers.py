@@ -18,7 +18,7 @@ PEER_ROWS = 500  # snapshots a band whose contributions make its mean; TreeSHAP 
 class Peers:
     """By age band. `medians`: of each numeric feature; null where all were null. `contributions`: mean contribution of
     each feature in log-odds, a list a feature in catalogue order. `log_odds`: mean log-odds. A band that nobody was in
-    at training has the means of all."""
+    at training has the medians and means of all."""
 
     medians: dict[str, list[float | None]] = field(default_factory=dict)
     contributions: list[list[float]] = field(default_factory=list)
@@ -33,14 +33,14 @@ class Peers:
 
 
 def medians(table: pa.Table) -> dict[str, list[float | None]]:
-    """By numeric feature, the median of each age band."""
+    """By numeric feature, the median of each age band, of all rows for a band without any."""
     band = age_band(table)
     out: dict[str, list[float | None]] = {}
     for feature in CATALOGUE:
         if feature.category:
             continue
         values = np.asarray(table[feature.name].to_numpy(zero_copy_only=False), dtype=np.float64)
-        out[feature.name] = [_median(values[band == b]) for b in range(len(AGE_BANDS))]
+        out[feature.name] = [_median(values[_rows_of(b, band)]) for b in range(len(AGE_BANDS))]
     return out
 
 
@@ -54,7 +54,11 @@ def sample(bands: np.ndarray) -> np.ndarray:
 
 def band_means(values: np.ndarray, bands: np.ndarray) -> list[Any]:
     """Mean of `values` over the rows of each band, of all rows for a band without any."""
-    return [values[rows if (rows := bands == b).any() else slice(None)].mean(axis=0) for b in range(len(AGE_BANDS))]
+    return [values[_rows_of(b, bands)].mean(axis=0) for b in range(len(AGE_BANDS))]
+
+
+def _rows_of(band: int, bands: np.ndarray) -> np.ndarray | slice:
+    return rows if (rows := bands == band).any() else slice(None)
 
 
 def age_band(table: pa.Table) -> np.ndarray:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,6 +25,7 @@ from features.feature import Feature
 from models.peers import Peers, age_band
 
 MOST_UP, MOST_DOWN = 3, 2
+DIGITS, MOST_DIGITS = 2, 7  # significant ones of a number that is told; more only to tell two apart
 SMALLEST_SHARE = 0.05  # of the summed absolute contributions of the families; less is noise to a reader
 FAMILIES: tuple[str, ...] = tuple(sorted({feature.family for feature in CATALOGUE}))
 MEMBER = np.array([[feature.family == family for family in FAMILIES] for feature in CATALOGUE])
@@ -162,25 +164,65 @@ class Phrases:
 
 
 def sentence(feature: Feature, value: float | str | None, peer: float | None, currency: str) -> str:
-    """`many active users in the last 28 days: 14 users (typical for its age: 2)`."""
+    """`more active users in the last 28 days: 14 users (its peers: 2)`."""
     if value is None:
-        return feature.none or f"{feature.name} not known"
+        return _null(feature)
     if isinstance(value, str):
-        return f"{feature.high}: {value}"
-    phrase = feature.high if peer is None or value > peer or (value == peer and value > 0) else feature.low
-    beside = "" if peer is None else f" (typical for its age: {shown(peer, feature.unit, currency, bare=True)})"
-    return f"{phrase}: {shown(value, feature.unit, currency)}{beside}"
+        return f"{feature.noun}: {value}"
+    if peer is None:
+        return f"{feature.reads(value, None)}: {said(value, feature, currency)}"
+    own, theirs = pair(value, peer, feature, currency)
+    return f"{feature.reads(value, peer)}: {own} (its peers: {theirs})"
 
 
-def shown(value: float, unit: str, currency: str, bare: bool = False) -> str:
-    """A value as a person reads it. `bare`: the number alone, where the unit has just been said."""
+def change(feature: Feature, value: float | str | None, old: float | str | None, since: date, currency: str) -> str:
+    """`active users in the last 28 days: 14 users (was 9 on 2026-01-01)`."""
+    if value == old:
+        now = _null(feature) if value is None else f"{feature.noun}: {said(value, feature, currency)}"
+        return f"{now} (as on {since})"
+    if isinstance(value, float) and isinstance(old, float):
+        now, was = pair(value, old, feature, currency)
+    else:
+        now, was = (
+            _null(feature) if one is None else said(one, feature, currency, i > 0) for i, one in enumerate((value, old))
+        )
+    return f"{feature.noun}: {now} (was {was} on {since})"
+
+
+def _null(feature: Feature) -> str:
+    return feature.none or f"{feature.noun} not known"
+
+
+def pair(value: float, other: float, feature: Feature, currency: str) -> tuple[str, str]:
+    """Both as a person reads them, the other without its unit; with digits enough to tell them apart."""
+    for digits in range(DIGITS, MOST_DIGITS + 1):
+        own, theirs = said(value, feature, currency, digits=digits), said(other, feature, currency, True, digits)
+        if value == other or said(value, feature, currency, True, digits) != theirs:
+            break
+    return own, theirs
+
+
+def said(value: float | str, feature: Feature, currency: str, bare: bool = False, digits: int = DIGITS) -> str:
+    """A value as a person reads it, small ones to so many significant digits. `bare`: the number alone, where the unit
+    has just been said."""
+    if isinstance(value, str):
+        return value
+    unit = feature.unit
     if unit == "log ratio":
-        return f"x {np.exp(value):.1f}"
+        return f"x {_number(float(np.exp(value)), digits)}"
     if unit == "share":
-        return f"{100 * value:.0f} %"
-    number = f"{value:,.0f}" if abs(value) >= 10 or value == round(value) else f"{value:,.1f}"
+        return f"{_number(100 * value, digits)} %"
+    number = _number(value, digits)
     if bare:
         return number
     if unit.startswith("money"):
         return f"{number} {currency}{unit.removeprefix('money')}"
     return f"{number} {unit.removesuffix('s') if number == '1' else unit}"
+
+
+def _number(value: float, digits: int) -> str:
+    if value == round(value):
+        return f"{value + 0.0:,.0f}"  # no minus before a zero
+    decimals = max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -147,7 +147,8 @@ class Scorer:
             columns[f"high_value_{h}"] = pa.array(predicted[f"high_value_{h}"], mask=high)
             columns[f"churn_{h}"] = pa.array(predicted[f"churn_{h}"])
             columns[f"increment_{h}"] = pa.array(predicted[f"increment_{h}"], mask=top)
-        told = tell(explanation.centred, features, self.peers, ladder.currency)
+        told = np.array(tell(explanation.centred, features, self.peers, ladder.currency), dtype=object)
+        told[top] = "[]"  # there is nothing to speak for or against
         columns["reasons"] = pa.array(told, pa.string())
         return columns
 

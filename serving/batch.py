@@ -102,7 +102,7 @@ def score(
         document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
         explained = None
         if kept is not None:
-            explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
+            explained = Explained(kept, scorer.card["currency"], tonight.explained)
         return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained)
 
 

@@ -216,7 +216,8 @@ def _seal(name: str, body: bytes) -> bytes:
 
 
 def _csv_cells(item: dict[str, Any]) -> list[Any]:
-    reasons = [reason["text"] for reason in item["reasons"][:3]]
+    sides = {"up": "for", "down": "against"}
+    reasons = [f"{sides[reason['direction']]}: {reason['text']}" for reason in item["reasons"][:3]]
     cells = [item[name] for name in CSV_COLUMNS] + [item["horizon"], item["currency"]]
     return [*cells, *reasons, *[""] * (3 - len(reasons))]
 

@@ -17,6 +17,12 @@ from serving.release import Release
 from serving.schemas import LeadQuery
 
 PAGE_LIMIT = 25
+ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`; of the top tier the page says enough
+    "first_release": "This is the first release, so there is nothing to compare with.",
+    "new_account": "It was not in the release before.",
+    "rule": "One of the two releases was made by a rule, which cannot be taken apart.",
+    "not_kept": "The release before kept nothing to compare with.",
+}
 SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
 
 
@@ -73,7 +79,7 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
-    return _page("account.html", desk, release, item=found)
+    return _page("account.html", desk, release, item=found, absent=ABSENT)
 
 
 def docs_page(request: Request, desk: AtDesk) -> Response:

@@ -50,15 +50,18 @@ class Problem(Closed):
     request_id: str
 
 
-class Reason(BaseModel):
-    """`direction`: pushes the score up or down. `share`: of the explained score, in [0, 1]."""
+class Reason(Closed):
+    """One family of features, in the words of the feature that weighs most in it. `direction`: it raises or lowers the
+    log-odds of expanding beside those of peers. `value`, `peer`: of the feature, and the median of training snapshots
+    of the same age; null: not known, and for a category. `share`: of the summed sizes of all families, in [0, 1]."""
 
     text: str
     feature: str
     family: str
     direction: Literal["up", "down"]
-    value: float | str | None = None
-    share: float | None = None
+    value: float | str | None
+    peer: float | None
+    share: float
 
 
 class Horizon(Closed):
@@ -139,21 +142,24 @@ class Change(Closed):
 
 class WhyChanged(Closed):
     """Against the release of `since`: the change of the explained log-odds, which `changes` add up to, and of the
-    probability at `horizon` days (null at the top tier, or where the last release spoke of another horizon)."""
+    probability and the expected increment at `horizon` days (null where the account was at the top tier, or the last
+    release spoke of another horizon)."""
 
     since: date
     log_odds: float
     horizon: int
     probability: float | None
+    expected_increment: float | None
     changes: list[Change]
 
 
 class AccountAnswer(Lead):
-    """`why_changed_absent` says why there is no `why_changed`: nothing to compare with, or a rule, which has no
-    log-odds; `not_kept` means that the earlier release was written by a version that kept none."""
+    """`why_changed_absent` says why there is no `why_changed`: nothing to compare with, a rule, which has no log-odds,
+    or the top tier, where nothing is left to expand to; `not_kept` means that the earlier release was written by a
+    version that kept none, or for other features."""
 
     why_changed: WhyChanged | None
-    why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept"] | None
+    why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
     release: str
     bundle_id: str
     stale: bool

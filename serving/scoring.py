@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from models.errors import BundleOutdated, BundleRefused
 from serving import release
-from serving.why import NEW_FEATURES_TEXT, NOT_ASKED_TEXT, keep
+from serving.why import NEW_FEATURES_TEXT, NOT_ASKED_TEXT, OUTLOOK, keep
 from warehouse import progress
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def said(scorer: Scorer, features: pa.Table) -> tuple[pa.Table, pa.Table | None]
     if explanation is None:
         return scores, None
     horizon = int(scorer.card["default_horizon"])
-    probability = scores[f"probability_{horizon}"].to_numpy(zero_copy_only=False)
-    return scores, keep(features, explanation, probability, horizon)
+    outlook = {name: scores[f"{name}_{horizon}"].to_numpy(zero_copy_only=False) for name in OUTLOOK}
+    return scores, keep(features, explanation, outlook, horizon)
 
 
 def told(scorer: Scorer, features: pa.Table) -> pa.Table:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+SHOWN = 0.005  # in log-odds; less reads as 0.00
+
 
 def lead_lines(item: dict[str, Any]) -> list[str]:
     """One lead, as `leads.find` gives it: who and how likely by when, how much money, then one line a reason."""
@@ -20,12 +22,16 @@ def lead_lines(item: dict[str, Any]) -> list[str]:
 
 def change_lines(item: dict[str, Any]) -> list[str]:
     """Why the score of an account moved since the release, a line a term; empty where none is told."""
-    why = item["why_changed"]
+    why, was = item["why_changed"], item["previous_tier"]
     if why is None:
         return []
     chance = "" if why["probability"] is None else f", probability {100 * why['probability']:+.1f} points"
-    head = f"      since {why['since']}: log-odds {why['log_odds']:+.2f}{chance}"
-    return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in why["changes"])]
+    more, currency = why["expected_increment"], item["currency"]
+    money = "" if more is None else f", expected {more:+,.0f} {currency} in {why['horizon']} d"
+    tier = f", tier {was} -> {item['tier']}" if was is not None and was != item["tier"] else ""
+    head = f"      since {why['since']}: log-odds {why['log_odds']:+.2f}{chance}{money}{tier}"
+    told = [term for term in why["changes"] if abs(term["change"]) >= SHOWN]
+    return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in told)]
 
 
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:

@@ -3,6 +3,8 @@
 The quantity is the one that reasons explain, the log-odds of expanding in their interval. Under one bundle its change
 is the sum of the families' changes. Under a new bundle the last one explains tonight's features too, so that what the
 account did and what the new model sees otherwise stand apart; where it cannot read them, all is the new model's.
+
+A family is told by the feature that moved it most, not by the one that weighs most.
 """
 
 from __future__ import annotations
@@ -17,19 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from features.catalogue import CATALOGUE
-from models.peers import Peers, age_band
-from models.reasons import FAMILIES, Explanation, by_family, sentence, shown, voices
+from features.catalogue import CATALOGUE, CATEGORIES
+from models.reasons import FAMILIES, MEMBER, Explanation, by_family, change
 
 NEW_MODEL, REST = "new model", "rest"
 MOST_TOLD = 5  # families told by name; what is left is one term, so that all terms add up
 SMALLEST_SHARE = 0.05  # of the summed absolute changes; a family below it goes to the rest
+SMALLEST = 0.01  # in log-odds, some hundredth of the odds; a family below it goes to the rest
 DIGITS = 9  # of a change in log-odds; the terms add up to 1e-8
-FIRST_RELEASE, NEW_ACCOUNT, RULE, NOT_KEPT = "first_release", "new_account", "rule", "not_kept"
+FIRST_RELEASE, NEW_ACCOUNT, RULE, NOT_KEPT, TOP = "first_release", "new_account", "rule", "not_kept", "top_tier"
 NEW_MODEL_TEXT = "a new model weighs the same history differently"
 NOT_ASKED_TEXT = "a new model; the last could not be loaded to tell apart what the account did"
 NEW_FEATURES_TEXT = "a new model, which reads other features than the last: what the account did cannot be told apart"
-FEATURES = {feature.name: feature for feature in CATALOGUE}
+NUMBERS = [place for place, feature in enumerate(CATALOGUE) if not feature.category]
+COLUMN = {feature: place for place, feature in enumerate(NUMBERS)}  # of a numeric feature in `values`
+OUTLOOK = ("probability", "increment")  # at the default horizon
+FEATURE_COLUMNS = ("contributions", "values", *(f"value_{name}" for name in CATEGORIES))
 
 
 class Why(NamedTuple):
@@ -46,7 +51,6 @@ class Explained:
     accounts and features explained by the bundle in a folder; if that bundle cannot, what is told in its place."""
 
     contributions: pa.Table
-    peers: Peers
     currency: str
     by_bundle: Callable[[Path], pa.Table | str]
 
@@ -63,38 +67,45 @@ class Earlier:
 
 
 def keep(
-    features: pa.Table, explanation: Explanation, probability: np.ndarray | None = None, horizon: int = 0
+    features: pa.Table, explanation: Explanation, outlook: dict[str, np.ndarray] | None = None, horizon: int = 0
 ) -> pa.Table:
-    """What a release keeps for the next one: account_id, log_odds, probability (at `horizon` days; NaN becomes null),
-    horizon, and by family its sum, the feature it speaks through and that feature's value (null for a category)."""
-    sums, speaker = by_family(explanation.contributions), voices(explanation.centred)
-    n = len(sums)
+    """What a release keeps for the next one: account_id, log_odds, probability and increment (at `horizon` days; NaN
+    becomes null), horizon, by family its sum, and, in catalogue order and to seven digits, the contribution of each
+    feature and the value of each numeric one; those of categories as words."""
+    n = len(explanation.log_odds)
+    outlook = outlook or {name: np.full(n, np.nan) for name in OUTLOOK}
     columns: dict[str, Any] = {
         "account_id": features["account_id"],
         "log_odds": explanation.log_odds,
-        "probability": pa.array(np.full(n, np.nan) if probability is None else probability, from_pandas=True),
+        **{name: pa.array(outlook[name], from_pandas=True) for name in OUTLOOK},
         "horizon": pa.array(np.full(n, horizon), pa.int32()),
+        **dict(zip(FAMILIES, by_family(explanation.contributions).T, strict=True)),
+        "contributions": _rows(explanation.contributions),
+        "values": _rows(np.column_stack([_numbers(features, i) for i in NUMBERS])),
+        **{f"value_{name}": features[name].combine_chunks().dictionary_encode() for name in CATEGORIES},
     }
-    names = np.array([feature.name for feature in CATALOGUE])
-    for f, family in enumerate(FAMILIES):
-        values = np.full(n, np.nan)
-        for place in np.unique(speaker[:, f]):
-            if not CATALOGUE[place].category:
-                at = np.flatnonzero(speaker[:, f] == place)
-                values[at] = features[CATALOGUE[place].name].to_numpy(zero_copy_only=False)[at]
-        columns[family] = sums[:, f]
-        columns[f"{family}_feature"] = pa.array(names[speaker[:, f]].tolist(), pa.string()).dictionary_encode()
-        columns[f"{family}_value"] = pa.array(values, from_pandas=True)
     return pa.table(columns)
 
 
+def _numbers(features: pa.Table, place: int) -> np.ndarray:
+    return np.asarray(features[CATALOGUE[place].name].to_numpy(zero_copy_only=False), dtype=np.float64)
+
+
+def _rows(matrix: np.ndarray) -> pa.Array:
+    """A list of float32 a row."""
+    n, width = matrix.shape
+    offsets = pa.array(np.arange(0, (n + 1) * width, width), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(matrix.astype(np.float32).ravel()))
+
+
 def columns_kept(names: list[str]) -> bool:
-    """Whether a table of these columns was kept for the families of today."""
-    return {"account_id", "log_odds", "probability", "horizon", *FAMILIES} <= set(names)
+    """Whether a table of these columns was kept for the families and features of today."""
+    return {"account_id", "log_odds", *OUTLOOK, "horizon", *FAMILIES, *FEATURE_COLUMNS} <= set(names)
 
 
 def explain_change(scores: pa.Table, tonight: Explained | None, earlier: Earlier | None) -> dict[str, Why]:
-    """By account of `scores`, why its log-odds are not those of `earlier`."""
+    """By account of `scores`, why its log-odds are not those of `earlier`; not of those at the top of the ladder, who
+    have nothing left to expand to."""
     accounts = scores["account_id"].to_pylist()
     if earlier is None:
         return dict.fromkeys(accounts, Why(None, FIRST_RELEASE, None))
@@ -102,9 +113,11 @@ def explain_change(scores: pa.Table, tonight: Explained | None, earlier: Earlier
         return dict.fromkeys(accounts, Why(None, RULE, None))
     if earlier.contributions is None:
         return dict.fromkeys(accounts, Why(None, NOT_KEPT, None))
-    changes = _Changes(tonight, earlier)
-    bands = dict(zip(accounts, age_band(scores).tolist(), strict=True))
-    return {account: changes.told(account, bands[account]) for account in accounts}
+    changes, next_tier = _Changes(tonight, earlier), scores["next_tier"].to_pylist()
+    return {
+        account: Why(None, TOP, None) if above is None else changes.told(account)
+        for account, above in zip(accounts, next_tier, strict=True)
+    }
 
 
 class _Changes:
@@ -112,55 +125,59 @@ class _Changes:
 
     def __init__(self, tonight: Explained, earlier: Earlier) -> None:
         assert earlier.contributions is not None
-        self._tonight, self._since = tonight, earlier.as_of
+        self._currency, self._since = tonight.currency, earlier.as_of
         under_last = tonight.contributions if earlier.same_bundle else tonight.by_bundle(earlier.bundle)
         self._model_text = under_last if isinstance(under_last, str) else NEW_MODEL_TEXT
-        now = _Kept(tonight.contributions)
-        self._now, self._before = now, _Kept(earlier.contributions)
-        common = [account for account in now.place if account in self._before.place]
+        now, before = _Kept(tonight.contributions), _Kept(earlier.contributions)
+        common = [account for account in now.place if account in before.place]
         self._row = {account: i for i, account in enumerate(common)}
-        here = np.array([now.place[account] for account in common], dtype=np.int64)
-        there = np.array([self._before.place[account] for account in common], dtype=np.int64)
-        self._log_odds = now.log_odds[here] - self._before.log_odds[there]
+        here, there = (np.array([one.place[account] for account in common], dtype=np.int64) for one in (now, before))
+        self._log_odds = now.log_odds[here] - before.log_odds[there]
         families = np.zeros((len(common), len(FAMILIES)))
+        self._moved = np.zeros((len(common), len(CATALOGUE)), np.float32)
         if not isinstance(under_last, str):
             same = _Kept(under_last)
             place = np.array([same.place[account] for account in common], dtype=np.int64)
-            families = same.sums[place] - self._before.sums[there]
-            self._now = same  # the last bundle's voices, so that a feature is held against itself
+            families = same.sums[place] - before.sums[there]
+            self._moved = same.contributions[place] - before.contributions[there]
         model = self._log_odds - families.sum(axis=1)
         if earlier.same_bundle:
             model[:] = 0.0  # but for rounding: one bundle has one constant
         self._terms = np.column_stack([families, model])
-        self._probability = _probability_change(now, here, self._before, there)
-        self._horizon = now.horizon
+        unlike = 0.0 if now.horizon == before.horizon else np.nan  # chances at two horizons are not held together
+        self._outlook = {name: now.outlook[name][here] - before.outlook[name][there] + unlike for name in OUTLOOK}
+        self._horizon, self._now, self._before, self._here, self._there = now.horizon, now, before, here, there
 
-    def told(self, account: str, band: int) -> Why:
+    def told(self, account: str) -> Why:
         i = self._row.get(account)
         if i is None:
             return Why(None, NEW_ACCOUNT, None)
-        told = self._list(account, self._terms[i], band)
+        told = self._list(i)
         said = {
             "since": self._since.isoformat(),
             "log_odds": round(float(self._log_odds[i]), DIGITS),
             "horizon": self._horizon,
-            "probability": None if np.isnan(self._probability[i]) else round(float(self._probability[i]), DIGITS),
+            "probability": _rounded(self._outlook["probability"][i]),
+            "expected_increment": _rounded(self._outlook["increment"][i]),
             "changes": told,
         }
         return Why(json.dumps(said, ensure_ascii=False, allow_nan=False), None, told[0]["text"] if told else None)
 
-    def _list(self, account: str, terms: np.ndarray, band: int) -> list[dict[str, Any]]:
+    def _list(self, i: int) -> list[dict[str, Any]]:
         """Terms from the largest; those too small to be told by name are one term at the end."""
+        terms = self._terms[i]
         size = np.abs(terms)
         total = float(size.sum())
         if total < 10.0**-DIGITS:
             return []
-        order = [int(t) for t in np.argsort(-size, kind="stable")[:MOST_TOLD] if size[t] >= SMALLEST_SHARE * total]
+        least = np.full(len(terms), max(SMALLEST_SHARE * total, SMALLEST))
+        least[-1] = SMALLEST_SHARE * total  # that the model is another one is told, however little it changes
+        order = [int(t) for t in np.argsort(-size, kind="stable")[:MOST_TOLD] if size[t] >= least[t]]
         told = [
             {
                 "family": NEW_MODEL if t == len(FAMILIES) else FAMILIES[t],
                 "change": round(float(terms[t]), DIGITS),
-                "text": self._model_text if t == len(FAMILIES) else self._text(account, FAMILIES[t], band),
+                "text": self._model_text if t == len(FAMILIES) else self._text(i, t),
             }
             for t in order
         ]
@@ -169,39 +186,44 @@ class _Changes:
             told.append({"family": REST, "change": round(rest, DIGITS), "text": "smaller changes together"})
         return told
 
-    def _text(self, account: str, family: str, band: int) -> str:
-        """The feature that the family speaks through tonight, beside its value then if it spoke through it then too."""
-        name, value = self._now.voice(account, family)
-        before, old = self._before.voice(account, family)
-        feature, currency = FEATURES[name], self._tonight.currency
-        if before == name and value is not None and old is not None and value != old:
-            phrase = feature.high if value > old else feature.low
-            was = shown(old, feature.unit, currency, bare=True)
-            return f"{phrase}: {shown(value, feature.unit, currency)} (was {was} on {self._since})"
-        if feature.category:
-            return feature.high
-        return sentence(feature, value, self._tonight.peers.medians[name][band], currency)
+    def _text(self, i: int, family: int) -> str:
+        """The feature whose contribution moved most in the family's direction, its value now and then; one whose own
+        value is another, where there is one that moved so."""
+        members = np.flatnonzero(MEMBER[:, family])
+        push = np.sign(self._terms[i, family]) * self._moved[i, members]
+        here, there = int(self._here[i]), int(self._there[i])
+        values = [(self._now.value(here, int(f)), self._before.value(there, int(f))) for f in members]
+        other = np.array([now != then for now, then in values]) & (push > 0)
+        first = int(np.argmax(np.where(other, push, -np.inf) if other.any() else push))
+        return change(CATALOGUE[members[first]], *values[first], self._since, self._currency)
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), DIGITS)
 
 
 class _Kept:
-    """Contributions of one release by account."""
+    """What one release kept, by the place of the account in it."""
 
     def __init__(self, table: pa.Table) -> None:
         self.place = {account: i for i, account in enumerate(table["account_id"].to_pylist())}
         self.log_odds = np.asarray(table["log_odds"])
         self.sums = np.column_stack([np.asarray(table[family]) for family in FAMILIES])
-        self.probability = np.asarray(table["probability"].to_numpy(zero_copy_only=False), dtype=np.float64)
+        self.outlook = {
+            name: np.asarray(table[name].to_numpy(zero_copy_only=False), dtype=np.float64) for name in OUTLOOK
+        }
         self.horizon = int(table["horizon"][0].as_py()) if table.num_rows else 0
-        self._features = {family: table[f"{family}_feature"].to_pylist() for family in FAMILIES}
-        self._values = {family: table[f"{family}_value"].to_pylist() for family in FAMILIES}
+        self.contributions = _matrix(table["contributions"], len(CATALOGUE))
+        self._values = _matrix(table["values"], len(NUMBERS))
+        self._words = {name: table[f"value_{name}"].to_pylist() for name in CATEGORIES}
 
-    def voice(self, account: str, family: str) -> tuple[str, float | None]:
-        i = self.place[account]
-        return self._features[family][i], self._values[family][i]
+    def value(self, row: int, feature: int) -> float | str | None:
+        """Of a place in the catalogue."""
+        if (words := self._words.get(CATALOGUE[feature].name)) is not None:
+            return words[row]  # type: ignore[no-any-return]
+        value = float(self._values[row, COLUMN[feature]])
+        return None if np.isnan(value) else value
 
 
-def _probability_change(now: _Kept, here: np.ndarray, before: _Kept, there: np.ndarray) -> np.ndarray:
-    """NaN where either has no probability, or they speak of different horizons."""
-    if now.horizon != before.horizon:
-        return np.full(len(here), np.nan)
-    return np.asarray(now.probability[here] - before.probability[there])
+def _matrix(lists: pa.ChunkedArray, width: int) -> np.ndarray:
+    return np.asarray(lists.combine_chunks().flatten().to_numpy(zero_copy_only=False)).reshape(-1, width)

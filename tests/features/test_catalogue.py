@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def made(name: str, sql: str) -> Feature:
-    return Feature(name, sql, "events", "last 14 days", "depth", "much", "little")
+    return Feature(name, sql, "events", "last 14 days", "depth", "more", "less", noun="it")
 
 
 def test_the_page_of_features_is_what_the_catalogue_says() -> None:

@@ -34,7 +34,7 @@ def night(workspace: Path, bundle: Path, features: pa.Table, as_of: date) -> rel
         "band_floors": params.bands,
         "capacity": params.capacity,
     }
-    explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
+    explained = Explained(kept, scorer.card["currency"], tonight.explained)
     folder = release.write(workspace / "releases", table, bundle, run, explained=explained)
     return release.open_release(folder)
 

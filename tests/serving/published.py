@@ -59,12 +59,13 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
     top = np.arange(n) == n - 1
     chance = np.clip(draw.beta(1, 9, n), 0.001, 0.9)
     reasons = [
-        {"text": "11 active users in 28 days, was 4", "feature": "users_28d", "family": "engagement", "direction": "up",
-         "value": 11.0, "share": 0.4},
-        {"text": "Three specialist functions switched on", "feature": "special", "family": "usage", "direction": "up",
-         "value": 3.0, "share": 0.3},
-        {"text": "No invoice for 60 days", "feature": "days_since", "family": "revenue", "direction": "down",
-         "value": 60.0, "share": 0.1},
+        {"text": "more active users in the last 28 days: 11 users (its peers: 4)", "feature": "users_28d",
+         "family": "users", "direction": "up", "value": 11.0, "peer": 4.0, "share": 0.4},
+        {"text": "more specialist functions used lately: 3 functions (its peers: 0)",
+         "feature": "specialist_breadth_28d", "family": "breadth", "direction": "up", "value": 3.0, "peer": 0.0,
+         "share": 0.3},
+        {"text": "longer since the last invoice: 60 days (its peers: 12)", "feature": "days_since_last_invoice",
+         "family": "recency", "direction": "down", "value": 60.0, "peer": 12.0, "share": 0.1},
     ]  # fmt: skip
     tier = np.where(top, len(TIERS) - 1, draw.integers(0, len(TIERS) - 1, n))
     rule = method == "rule"

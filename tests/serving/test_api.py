@@ -211,7 +211,8 @@ def test_csv_holds_every_match_and_no_formula(service: Service) -> None:
     accounts = {row["account_id"] for row in rows}
     assert "'" + FORMULA in accounts
     assert HOSTILE in accounts
-    assert rows[0]["reason_1"].startswith("'11") or rows[0]["reason_1"].startswith("11")
+    assert rows[0]["reason_1"] == "for: more active users in the last 28 days: 11 users (its peers: 4)"
+    assert rows[0]["reason_3"].startswith("against: longer since")
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1"])
@@ -312,7 +313,7 @@ def test_the_page_works_from_its_url_alone(service: Service) -> None:
     page = service.get("/", params={"band": "A", "q": "", "owner": ""}).text
     assert page.count('<th scope="row">') == min(25, len(items(service, band="A")))
     assert "about 1 in" in page
-    assert "11 active users in 28 days, was 4" in page
+    assert "more active users in the last 28 days: 11 users (its peers: 4)" in page
     wrong = service.get("/", params={"band": "Z"})
     assert (wrong.status_code, "This list cannot be shown" in wrong.text) == (422, True)
     assert "No account matches" in service.get("/", params={"q": "none such"}).text

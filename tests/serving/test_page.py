@@ -86,7 +86,7 @@ def test_a_link_with_the_key_signs_in_and_shows_leads_with_reasons(page: Page, a
     assert service.reader not in page.url
     assert page.locator("table.leads tbody tr").count() == 25
     first = page.locator("table.leads tbody tr").first.inner_text()
-    assert "11 active users in 28 days, was 4" in first
+    assert "more active users in the last 28 days: 11 users (its peers: 4)" in first
     assert "%" in first
     assert "120" in page.locator(".facts").inner_text()
     cookie = page.context.cookies()[0]

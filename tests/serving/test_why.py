@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.catalogue import CATALOGUE
+from models.calibration import Calibration
 from models.errors import BundleOutdated, BundleRefused
+from models.reasons import FAMILIES, MEMBER
 from models.scorer import Scorer
 from serving import leads, release
+from serving.pages import ENVIRONMENT
 from serving.schemas import AccountAnswer, LeadsAnswer
 from serving.terminal import change_lines
 from tests.models.made_features import AS_OF, feature_rows, fitted
@@ -61,13 +67,73 @@ def test_under_one_bundle_the_families_add_up_to_the_change_and_a_usage_jump_com
         assert "new model" not in {term["family"] for term in why["changes"]}
     moved = told(today, JUMPED)["why_changed"]
     assert (moved["changes"][0]["family"], moved["changes"][0]["change"] > 0) == ("users", True)
-    assert moved["changes"][0]["text"].startswith("many active users in the last 28 days: 19 users (was 1 on")
+    assert moved["changes"][0]["text"].startswith("active users in the last 28 days: 19 users (was 1 on")
     assert moved["probability"] == pytest.approx(
         told(today, JUMPED)["probability"] - told(yesterday, JUMPED)["probability"], abs=1e-8
     )
     assert told(today, "a00020")["why_changed"]["changes"] == []  # nothing about it moved
     changes = {row["account_id"]: row for row in read_table(today.folder / "changes.parquet").to_pylist()}
     assert changes[JUMPED]["why"] == moved["changes"][0]["text"]
+
+
+def test_a_family_is_told_by_the_feature_that_moved_it_not_by_the_one_that_weighs_most(
+    workspace: Path, bundles: tuple[Path, Path]
+) -> None:
+    before = feature_rows(ACCOUNTS, seed=3)
+    yesterday = night(workspace, bundles[0], before, AS_OF)
+    after = before
+    for number, account in enumerate(before["account_id"].to_pylist()[:40]):
+        after = with_values(after, account, users_28d=float(number % 20), users_7d=float(number % 7), tenure_days=90.0)
+    today = night(workspace, bundles[0], after, TODAY)
+    new, old = (read_table(one.folder / "contributions.parquet") for one in (today, yesterday))
+    moved = np.array(new["contributions"].to_pylist()) - np.array(old["contributions"].to_pylist())
+    nouns = [f"{feature.noun}: " for feature in CATALOGUE]
+    named = 0
+    for row, account in enumerate(new["account_id"].to_pylist()):
+        why = told(today, account)["why_changed"]
+        for term in why["changes"] if why else []:
+            if term["family"] in FAMILIES:
+                [place] = [i for i, noun in enumerate(nouns) if term["text"].startswith(noun)]
+                assert CATALOGUE[place].family == term["family"]
+                push = np.sign(term["change"]) * moved[row]
+                changed = [
+                    i
+                    for i in np.flatnonzero(MEMBER[:, FAMILIES.index(term["family"])])
+                    if before[CATALOGUE[i].name][row] != after[CATALOGUE[i].name][row] and push[i] > 0
+                ]
+                assert place in changed
+                assert push[place] == max(push[i] for i in changed)
+                named += 1
+    assert named > 20
+
+
+def test_who_is_at_the_top_tier_has_neither_reasons_nor_a_change(workspace: Path, bundles: tuple[Path, Path]) -> None:
+    rows = with_values(feature_rows(ACCOUNTS, seed=3), JUMPED, tier=0.0)
+    night(workspace, bundles[0], rows, AS_OF)
+    top = len(Scorer.load(bundles[0]).definitions.tiers.ladder) - 1.0
+    risen = told(night(workspace, bundles[0], with_values(rows, JUMPED, tier=top), TODAY), JUMPED)
+    assert (risen["next_tier"], risen["reasons"], risen["why_changed"]) == (None, [], None)
+    assert risen["why_changed_absent"] == "top_tier"
+    after = TODAY + timedelta(days=1)
+    fallen = told(night(workspace, bundles[0], with_values(rows, JUMPED, tier=0.0), after), JUMPED)
+    assert fallen["reasons"]
+    assert fallen["why_changed"]["probability"] is None  # it had none at the top
+    assert "tier" in change_lines(fallen)[0]
+
+
+def test_a_calibration_set_anew_moves_the_chance_and_nothing_that_the_account_did(
+    workspace: Path, bundles: tuple[Path, Path], tmp_path: Path
+) -> None:
+    rows = feature_rows(ACCOUNTS, seed=3)
+    night(workspace, bundles[0], rows, AS_OF)
+    again = replace(Scorer.load(bundles[0]), calibration={"expansion": Calibration(0.8, 1.1, 0.4)})
+    again.save(tmp_path / "bundle")
+    today = night(workspace, tmp_path / "bundle", rows, TODAY)
+    found = told(today, "a00003")
+    assert found["why_changed"]["changes"] == []
+    assert abs(found["why_changed"]["probability"]) > 0.001
+    page = ENVIRONMENT.get_template("macros.html").module.change_list(found)
+    assert "the chances of all accounts were set anew" in " ".join(str(page).split())
 
 
 def test_a_new_bundle_is_told_as_such_apart_from_what_the_account_did(
@@ -175,4 +241,4 @@ def test_a_terminal_shows_the_change_and_its_terms(workspace: Path, bundles: tup
     head, first, *_ = change_lines(told(today, JUMPED))
     assert head.startswith(f"      since {AS_OF}: log-odds +")
     assert "points" in head
-    assert " users: many active users" in first
+    assert " users: active users" in first
