@@ -22,6 +22,7 @@ from features.snapshots import everyone
 from features.upkeep import update
 from features.vendor import vendor_at
 from serving import release
+from serving.drift import Watched, score_column
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
 from serving.scoring import Here, Tonight
@@ -99,7 +100,8 @@ def score(
         explained = None
         if kept is not None:
             explained = Explained(kept, scorer.peers, scorer.card["currency"], tonight.explained)
-        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained)
+        watched = Watched(tonight.rows, score_column(scorer.card))
+        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained, watched)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:

@@ -29,6 +29,10 @@ class Tonight(Protocol):
     def explained(self, bundle: Path) -> pa.Table | str:
         """The same rows as `keep` tells them of the bundle in another folder; if it cannot, why, as `explaining`."""
 
+    def rows(self) -> pa.Table:
+        """The features themselves in any order, for `serving.drift` to watch: of every account, or of a sample where
+        all would not fit into this process."""
+
 
 @dataclass(frozen=True)
 class Here:
@@ -42,6 +46,9 @@ class Here:
     def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
         return scorer if isinstance(scorer, str) else told(scorer, self.features)
+
+    def rows(self) -> pa.Table:
+        return self.features
 
 
 def said(scorer: Scorer, features: pa.Table) -> tuple[pa.Table, pa.Table | None]:

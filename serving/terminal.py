@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+PLAIN = 0.05  # PSI that chance may give without a word of it
+
 
 def lead_lines(item: dict[str, Any]) -> list[str]:
     """One lead, as `leads.find` gives it: who and how likely by when, how much money, then one line a reason."""
@@ -26,6 +28,20 @@ def change_lines(item: dict[str, Any]) -> list[str]:
     chance = "" if why["probability"] is None else f", probability {100 * why['probability']:+.1f} points"
     head = f"      since {why['since']}: log-odds {why['log_odds']:+.2f}{chance}"
     return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in why["changes"])]
+
+
+def drift_lines(drift: dict[str, Any] | None) -> list[str]:
+    """What a release says of its drift: the verdict with its figures, and why if it is not stable."""
+    if drift is None:
+        return ["drift: nothing to compare with yet"]
+    days, top = drift["days"], drift["top"]
+    head = f"drift: {drift['verdict']} since {drift['compared_with'][:10]} ({days} day{'s' * (days != 1)}): "
+    if drift["score_psi"] is not None:
+        head += f"score PSI {drift['score_psi']:.2f}, "
+        if drift["score_psi_by_chance"] > PLAIN:
+            head += f"{drift['score_psi_by_chance']:.2f} of it by chance among so few, "
+    head += f"{top['kept']} of the top {top['n']} kept"
+    return [head] if drift["verdict"] == "stable" else [head, drift["why"]]
 
 
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
