@@ -6,8 +6,10 @@ share of accounts then and a tonight (Siddiqi, Credit Risk Scorecards, 2006): up
 many of the first `capacity` accounts are still among them: in a week 70 to 90 %; a jump means a fault of the data.
 
 Drift is told and stops nothing. An alarm publishes all the same: what is live must stay fresh, and people decide.
-Features alone never make an alarm: where every account is young, tenure and whatever adds up over a life always drift.
-Nor does anything between two bundles: another model ranks otherwise by right.
+Features alone never make an alarm: where every account is young, tenure and whatever adds up over a life always drift,
+and where invoices fall on the first of the month, so do the days since the last one. What drifted when the earlier
+release was compared itself is taken to be of that kind. Nor is there an alarm between two bundles: another model ranks
+otherwise by right.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ TOP_KEPT = (0.7, 0.9)  # share of the top that a week leaves in place
 WEEK = 7  # days
 TOP_JUDGED = (4, 10)  # days in which a top may keep no more than, and must keep no less than, a week would leave
 LUCK = 1e-4  # chance of a PSI as large where nothing changed, below which it is not luck; there are some 150 features
-ERRORS = 2  # standard errors by which the share kept must lie out of bounds: of 60 accounts, 12 points
+ERRORS = (1, 2)  # standard errors by which it must lie out of these bounds; the upper one, a hint, is often touched
 MOST_VALUES = 20  # of a category counted one by one; the rarer ones are pooled
 NARROW = 1e-9  # of a value: what lies as near to it is equal; engines differ in the last digits
 MOST_TOLD = 5  # features told by name
@@ -49,11 +51,13 @@ class Watched:
 
 
 class Before(NamedTuple):
-    """An earlier release: its name, its distributions.json, its accounts in order of rank."""
+    """An earlier release: its name, its distributions.json, its accounts in order of rank, and the features that had
+    moved when it was compared itself, none if it was not."""
 
     release: str
     document: dict[str, Any]
     ranked: list[str]
+    drifted: frozenset[str] = frozenset()
 
 
 class _Change(NamedTuple):
@@ -120,7 +124,8 @@ def compare(
     score = None
     if document["score"]["name"] == tonight["score"]["name"]:
         score = _change("score", document["score"], scores[tonight["score"]["name"]])
-    common = [name for name in document["features"] if name in tonight["features"]]
+    now = tonight["features"]
+    common = [name for name, bins in document["features"].items() if name in now and now[name].keys() == bins.keys()]
     changes = [_change(name, document["features"][name], features[name]) for name in common]
     changes.sort(key=lambda change: (change.chance - change.psi, change.name))
     ranked = scores["account_id"].to_pylist()
@@ -129,7 +134,8 @@ def compare(
     kept = len(set(ranked[:n]) & set(before.ranked[:n]))
     top = _top(n, kept, days) if 2 * n <= both else 0
     same_bundle = document["bundle_id"] == tonight["bundle_id"]
-    word, why = _verdict(score, changes, top, f"{kept} of the top {n}", same_bundle)
+    anew = [change for change in changes if change.word == 2 and change.name not in before.drifted]
+    word, why = _verdict(score, anew, top, f"{kept} of the top {n}", same_bundle)
     return {
         "compared_with": before.release,
         "days": days,
@@ -137,6 +143,7 @@ def compare(
         "score_psi": None if score is None else round(score.psi, 4),
         "score_psi_by_chance": None if score is None else round(score.chance, 4),
         "features": [{"name": c.name, "psi": round(c.psi, 4), "word": WORDS[c.word]} for c in changes[:MOST_TOLD]],
+        "drifted": [change.name for change in changes if change.word],
         "moved": sum(change.word >= 1 for change in changes),
         "alarms": sum(change.word == 2 for change in changes),
         "top": {"n": n, "kept": kept, "share": round(kept / n, 4) if n else None},
@@ -146,7 +153,7 @@ def compare(
 
 
 def psi(before: Sequence[int], tonight: Sequence[int]) -> tuple[float, float, int]:
-    """PSI of two counts of the same bins; 1/n + 1/m of their sums; and the number of bins not empty in both, less one.
+    """PSI of two counts of the same bins; 1/n + 1/m of their sums; and the number of bins that either fills, less one.
     Where nothing changed PSI is about chi-squared, of so many degrees of freedom, times the second."""
     was, now = np.array(before, float), np.array(tonight, float)
     some = was + now > 0
@@ -165,34 +172,31 @@ def _change(name: str, bins: dict[str, Any], column: pa.ChunkedArray) -> _Change
 def _top(n: int, kept: int, days: int) -> int:
     """-1 if fewer of the top `n` were kept than `days` explain, 1 if more, else 0."""
     low, high = (bound * n for bound in TOP_KEPT)
-    slack = [ERRORS * (n * bound * (1 - bound)) ** 0.5 for bound in TOP_KEPT]
+    slack = [errors * (n * bound * (1 - bound)) ** 0.5 for errors, bound in zip(ERRORS, TOP_KEPT, strict=True)]
     if days <= TOP_JUDGED[1] and kept < low - slack[0]:
         return -1
     return int(days >= TOP_JUDGED[0] and kept > high + slack[1])
 
 
-def _verdict(score: _Change | None, changes: list[_Change], top: int, kept: str, same_bundle: bool) -> tuple[int, str]:
-    """The place in WORDS, and why in one sentence."""
-    word, said = 0, []
+def _verdict(score: _Change | None, anew: list[_Change], top: int, kept: str, same_bundle: bool) -> tuple[int, str]:
+    """The place in WORDS, and why in one sentence. `anew`: features above ALARM that had not moved before."""
+    said = []
     if score is not None and score.word:
-        word = score.word
-        said.append(f"score PSI {score.psi:.2f} is above {(STABLE, ALARM)[word - 1]}")
+        said.append(f"score PSI {score.psi:.2f} is above {(STABLE, ALARM)[score.word - 1]}")
     if top < 0:
-        word = 2
         said.append(f"only {kept} were kept, of which a week leaves {TOP_KEPT[0]:.0%} to {TOP_KEPT[1]:.0%}")
+    far = top < 0 or (score is not None and score.word == 2)
     if said and not same_bundle:
-        word = 1
         said.append("another bundle scores since then, which alone can do that")
-    elif word == 2:
-        said.append("look at `expansion check` and quarantine/ before calling")
-    others = [change for change in changes if change.word == 2]
-    if others:
-        said.append(f"features above {ALARM}: {len(others)}, first {others[0].name} (PSI {others[0].psi:.2f})")
     if top > 0:
         said.append(f"{kept} were kept, of which a week leaves {TOP_KEPT[1]:.0%} at most: does the feed still come?")
+    if anew:
+        said.append(f"features above {ALARM}, not known to drift: {len(anew)}, first {anew[0].name} {anew[0].psi:.2f}")
     if not said:
-        return 0, "nothing moved beyond what the days between and chance bring"
-    return max(word, 1), "; ".join(said)
+        return 0, "nothing moved but what chance, the days between and earlier nights explain"
+    if far and same_bundle:
+        return 2, "; ".join([*said, "look at `expansion check` and quarantine/ before calling"])
+    return 1, "; ".join(said)
 
 
 def _profiled(column: pa.ChunkedArray) -> dict[str, Any]:

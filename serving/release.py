@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 CURRENT, PREVIOUS = "current", "previous"
 TOLD = ("capacity", "band_floors", "grade", "headline")  # of run.json, shown beside the scores
 BUILDING = ".building-"
-DAY = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]"
 TRIED = 14  # releases verified at most to find one to compare with: after a rule's year, its nights fit no model's
 PEERS, SEASON = "peers.parquet", "season.parquet"
 
@@ -334,13 +333,14 @@ def _earlier(releases: Path, as_of: date) -> Path | None:
 
 def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.Before | None:
     """The first intact release that can be compared with, of the best by `drift.in_order`; None: there is none."""
-    kept = [path.parent.name for path in releases.glob(f"{DAY}-*/{DISTRIBUTIONS}")]
+    kept = [path.parent.name for path in releases.glob(f"????-??-??-*/{DISTRIBUTIONS}")]
     for name in drift.in_order(kept, as_of, tonight["bundle_id"])[:TRIED]:
         if _intact(releases / name):
             document = json.loads((releases / name / DISTRIBUTIONS).read_text(encoding="utf-8"))
             if drift.comparable(document, tonight):
                 ranked = read_table(releases / name / "scores.parquet", ["account_id"])["account_id"].to_pylist()
-                return drift.Before(name, document, ranked)
+                compared = json.loads((releases / name / "run.json").read_text(encoding="utf-8"))["drift"] or {}
+                return drift.Before(name, document, ranked, frozenset(compared.get("drifted", ())))
     return None
 
 
