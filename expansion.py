@@ -309,9 +309,10 @@ def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = Fa
 
 @app.command()
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
-    """What is live and what is registered, both verified file by file, and whether they are one bundle."""
+    """What is live and what is registered, both verified file by file, whether they are one bundle, and its drift."""
     from models import registry
     from serving import release
+    from serving.terminal import drift_lines
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
@@ -322,7 +323,9 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "aliases": registry.aliases(space),
         "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
     }
-    _show(said, as_json, [f"{name}: {value}" for name, value in said.items()])
+    drift = live.run.get("drift")
+    lines = [f"{name}: {value}" for name, value in said.items()]
+    _show(said | {"drift": drift}, as_json, lines + drift_lines(drift))
 
 
 @app.command()

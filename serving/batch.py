@@ -22,6 +22,7 @@ from features.snapshots import everyone
 from features.upkeep import update
 from features.vendor import vendor_at
 from serving import release
+from serving.drift import Watched, score_column
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.leads import band_of
 from serving.recompute import refuse_unlike, sampled
@@ -94,7 +95,7 @@ def score(
                 tonight = spread = cluster.enter_context(on_spark(master, workspace, scorer.definitions, as_of))
                 vendor = spread.vendor
             few = sampled(spine, as_of)
-            refuse_unlike(tonight.rows(few["account_id"]), workspace, few, scorer.definitions, vendor)
+            refuse_unlike(tonight.of(few["account_id"]), workspace, few, scorer.definitions, vendor)
             scores, kept = tonight.scored(scorer, bundle)
             about = _account_columns(con, scores["account_id"])
         refuse_non_finite(scores)
@@ -103,7 +104,8 @@ def score(
         explained = None
         if kept is not None:
             explained = Explained(kept, scorer.card["currency"], tonight.explained)
-        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained)
+        watched = Watched(tonight.rows, score_column(scorer.card))
+        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained, watched)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:

@@ -26,6 +26,7 @@ from warehouse.store import Workspace
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+WATCHED = 100_000  # accounts whose features are brought home to be watched: a tenth of a GB, and PSI needs no more
 KEPT = "kept."  # before the names of what is kept, where it travels beside the scores
 Says = Callable[[Scorer, pa.Table], pa.Table]
 
@@ -65,12 +66,17 @@ class Spread:
         scores = table.drop_columns(kept)
         return scores, _encoded(table.select(kept).rename_columns([name.removeprefix(KEPT) for name in kept]))
 
-    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+    def of(self, accounts: pa.ChunkedArray) -> pa.Table:
         return brought_home(self.frame.filter(self.frame["account_id"].isin(accounts.to_pylist())))
 
     def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
         return scorer if isinstance(scorer, str) else _encoded(self._mapped(scorer, bundle, _kept))
+
+    def rows(self) -> pa.Table:
+        from pyspark.sql.functions import xxhash64
+
+        return self.frame.orderBy(xxhash64("account_id"), "account_id").limit(WATCHED).toArrow()
 
     def _mapped(self, scorer: Scorer, bundle: Path, says: Says) -> pa.Table:
         """What `says` of every row, by the bundle that the executors load, sorted by account_id."""

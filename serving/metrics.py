@@ -12,6 +12,10 @@ from prometheus_client.registry import Collector
 
 from serving.watcher import ReleaseWatcher
 
+DRIFT = {
+    "score_psi": "PSI of the live release's scores since about a week before.",
+    "top_kept": "Share of the accounts called first about a week before that still are.",
+}
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -59,5 +63,11 @@ class _ReleaseCollector(Collector):
         yield GaugeMetricFamily("expansion_release_as_of_seconds", "Unix time of the live release's as_of.", opened)
         accounts = 0 if release is None else release.run["accounts"]
         yield GaugeMetricFamily("expansion_release_accounts", "Accounts in the live release.", accounts)
+        drift = None if release is None else release.run.get("drift")
+        if drift is not None:
+            told = {"score_psi": drift["score_psi"], "top_kept": drift["top"]["share"]}
+            for name, value in told.items():
+                if value is not None:
+                    yield GaugeMetricFamily(f"expansion_release_{name}", DRIFT[name], value)
         refused = float(self._watcher.error is not None)
         yield GaugeMetricFamily("expansion_release_refused", "1 while `current` cannot be served.", refused)

@@ -13,6 +13,7 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
+from serving.terminal import drift_lines
 from warehouse import progress
 from warehouse.engine import connect
 from warehouse.params import section
@@ -41,7 +42,7 @@ def publish(
         champion: gives the bundle to score with; null means that there is none, and the labelled rule serves.
 
     Returns:
-        release (its name), as_of, accounts, method.
+        release (its name), as_of, accounts, method, drift (the verdict; null: nothing to compare with yet).
 
     Raises:
         UsageError: as_of is a day that has not opened yet.
@@ -56,8 +57,13 @@ def publish(
         bundle, about = champion() or _rule(document, Path(spare))
         say(f"as of {day}")
         live = score(workspace, bundle, day, {"commit": commit, **about}, settings, force, master)
-    said = json.loads((live / "run.json").read_text(encoding="utf-8"))
-    return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}}
+        said = json.loads((live / "run.json").read_text(encoding="utf-8"))
+        drift = said.get("drift")  # absent in a release of a version that watched none, found there again
+        say(f"as of {day}; {'; '.join(drift_lines(drift))}")
+    verdict = None if drift is None else drift["verdict"]
+    if verdict == "alarm":
+        progress.note(f"drift alarm, published all the same: {drift['why']}")
+    return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}, "drift": verdict}
 
 
 def _rule(document: dict[str, Any], folder: Path) -> Judged:

@@ -2,7 +2,7 @@
 
     releases/2026-03-02-1f0c9a3b7d21-8e44d0c2b917/    as_of, bundle, scores
         bundle/  scores.parquet  peers.parquet  season.parquet  scores.sqlite  changes.parquet
-        contributions.parquet (a model's)  run.json  manifest.json (last)
+        contributions.parquet (a model's)  distributions.json  run.json  manifest.json (last)
     releases/current  -> the one that is served
     releases/previous -> the one before it
 
@@ -31,13 +31,15 @@ import pyarrow as pa
 from features.peers import NO_PEERS
 from features.season import NO_SEASON
 from features.vendor import Vendor
+from serving import drift
 from serving.changes import compare
 from serving.database import open_database, write_database
+from serving.drift import DISTRIBUTIONS, Watched
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
 from serving.manifest import check_manifest, file_sha256, write_manifest
 from serving.why import Earlier, Explained, columns_kept, explain_change
-from warehouse.store import read_table, write_table
+from warehouse.store import read_table, write_json, write_table
 
 if TYPE_CHECKING:
     from models.scorer import Scorer
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 CURRENT, PREVIOUS = "current", "previous"
 TOLD = ("capacity", "band_floors", "grade", "headline")  # of run.json, shown beside the scores
 BUILDING = ".building-"
+TRIED = 14  # releases verified at most to find one to compare with: after a rule's year, its nights fit no model's
 PEERS, SEASON = "peers.parquet", "season.parquet"
 
 
@@ -84,11 +87,13 @@ def write(
     force: bool = False,
     vendor: Vendor | None = None,
     explained: Explained | None = None,
+    watched: Watched | None = None,
 ) -> Path:
     """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them, and
     with what the `vendor` of them all tells, beside which single histories are set when they are scored by request.
 
-    `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`. `explained` is null for a rule. Returns the
+    `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`, and for `watched` also `method`, `capacity`.
+    `explained` is null for a rule. `watched` null: how tonight is distributed is neither kept nor compared. Returns the
     folder that is current now. If an intact release of the same content is there already, it stays as it is.
 
     Raises:
@@ -110,7 +115,7 @@ def write(
         failpoint("scores_written")
         name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
         if not _intact(releases / name):
-            _finish(work, scores, run, explained, _earlier(releases, as_of), name)
+            _finish(work, name, scores, run, explained, watched)
             _move_in(work, releases / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -231,10 +236,11 @@ def sweep(releases: Path) -> None:
 
 
 def _finish(
-    work: Path, scores: pa.Table, run: dict[str, Any], explained: Explained | None, earlier: Path | None, name: str
+    work: Path, name: str, scores: pa.Table, run: dict[str, Any], explained: Explained | None, watched: Watched | None
 ) -> None:
-    """Everything after the scores: changes, database, run, and the manifest last; synced and verified."""
+    """Everything after the scores: changes, database, drift, run, and the manifest last; synced and verified."""
     as_of = date.fromisoformat(run["as_of"])
+    earlier = _earlier(work.parent, as_of)
     if explained is not None:
         write_table(explained.contributions, work / "contributions.parquet")
     why = explain_change(scores, explained, _as_explained(earlier, run["bundle_id"]))
@@ -244,6 +250,7 @@ def _finish(
     write_database(scores, history, work / "scores.sqlite")
     failpoint("database_written")
     document = {**run, "moved": moved.num_rows, "compared_with": None if earlier is None else earlier.name}
+    document["drift"] = None if watched is None else _drift(work, scores, run, watched)
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
     (work / "run.json").write_text(text + "\n", encoding="utf-8")
     failpoint("run_written")
@@ -254,6 +261,15 @@ def _finish(
     failpoint("synced")
     verify(work)
     failpoint("verified")
+
+
+def _drift(work: Path, scores: pa.Table, run: dict[str, Any], watched: Watched) -> dict[str, Any] | None:
+    """Keeps how tonight is distributed, and compares it; null: there is nothing to compare with yet."""
+    features = watched.rows()
+    tonight = drift.profile(features, scores, watched.score, run)
+    write_json(tonight, work / DISTRIBUTIONS)
+    before = _week_before(work.parent, run["as_of"], tonight)
+    return None if before is None else drift.compare(before, tonight, features, scores, run["capacity"])
 
 
 def _move_in(work: Path, folder: Path) -> None:
@@ -313,6 +329,19 @@ def _earlier(releases: Path, as_of: date) -> Path | None:
         candidates += [releases / compared] if compared else []
     candidates += sorted(releases.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
     return next((folder for folder in candidates if folder.name[:10] < str(as_of) and _intact(folder)), None)
+
+
+def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.Before | None:
+    """The first intact release that can be compared with, of the best by `drift.in_order`; None: there is none."""
+    kept = [path.parent.name for path in releases.glob(f"????-??-??-*/{DISTRIBUTIONS}")]
+    for name in drift.in_order(kept, as_of, tonight["bundle_id"])[:TRIED]:
+        if _intact(releases / name):
+            document = json.loads((releases / name / DISTRIBUTIONS).read_text(encoding="utf-8"))
+            if drift.comparable(document, tonight):
+                ranked = read_table(releases / name / "scores.parquet", ["account_id"])["account_id"].to_pylist()
+                compared = json.loads((releases / name / "run.json").read_text(encoding="utf-8"))["drift"] or {}
+                return drift.Before(name, document, ranked, frozenset(compared.get("drifted", ())))
+    return None
 
 
 def _rows_by_account(folder: Path | None) -> dict[str, Any] | None:

@@ -27,11 +27,15 @@ class Tonight(Protocol):
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         """What `said` returns, in order of account_id. `scorer` was loaded from the folder `bundle`."""
 
-    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+    def of(self, accounts: pa.ChunkedArray) -> pa.Table:
         """The feature rows of some accounts, sorted by account_id."""
 
     def explained(self, bundle: Path) -> pa.Table | str:
         """The same rows as `keep` tells them of the bundle in another folder; if it cannot, why, as `explaining`."""
+
+    def rows(self) -> pa.Table:
+        """The features themselves in any order, for `serving.drift` to watch: of every account, or of a sample where
+        all would not fit into this process."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,15 @@ class Here:
     def scored(self, scorer: Scorer, bundle: Path) -> tuple[pa.Table, pa.Table | None]:
         return said(scorer, self.features)
 
-    def rows(self, accounts: pa.ChunkedArray) -> pa.Table:
+    def of(self, accounts: pa.ChunkedArray) -> pa.Table:
         return self.features.filter(pc.is_in(self.features["account_id"], accounts))
 
     def explained(self, bundle: Path) -> pa.Table | str:
         scorer = explaining(bundle)
         return scorer if isinstance(scorer, str) else told(scorer, self.features)
+
+    def rows(self) -> pa.Table:
+        return self.features
 
 
 def said(scorer: Scorer, features: pa.Table) -> tuple[pa.Table, pa.Table | None]:

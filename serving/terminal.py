@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 SHOWN = 0.005  # in log-odds; less reads as 0.00
+PLAIN = 0.05  # PSI that chance may give without a word of it
 
 
 def lead_lines(item: dict[str, Any]) -> list[str]:
@@ -32,6 +33,20 @@ def change_lines(item: dict[str, Any]) -> list[str]:
     head = f"      since {why['since']}: log-odds {why['log_odds']:+.2f}{chance}{money}{tier}"
     told = [term for term in why["changes"] if abs(term["change"]) >= SHOWN]
     return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in told)]
+
+
+def drift_lines(drift: dict[str, Any] | None) -> list[str]:
+    """What a release says of its drift: the verdict with its figures, and why if it is not stable."""
+    if drift is None:
+        return ["drift: nothing to compare with yet"]
+    days, top = drift["days"], drift["top"]
+    head = f"drift: {drift['verdict']} since {drift['compared_with'][:10]} ({days} day{'s' * (days != 1)}): "
+    if drift["score_psi"] is not None:
+        head += f"score PSI {drift['score_psi']:.2f}, "
+        if drift["score_psi_by_chance"] > PLAIN:
+            head += f"{drift['score_psi_by_chance']:.2f} of it by chance among so few, "
+    head += f"{top['kept']} of the top {top['n']} kept"
+    return [head] if drift["verdict"] == "stable" else [head, drift["why"]]
 
 
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:

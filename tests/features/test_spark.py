@@ -203,6 +203,9 @@ def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(
         mine, theirs = (pq.read_table(live / f"{name}.parquet") for live in (here, there))
         assert mine.num_rows >= rows
         assert mine.equals(theirs), name
+    kept = [json.loads((live / "distributions.json").read_text(encoding="utf-8"))["features"] for live in (here, there)]
+    counts = [{name: column["counts"] for name, column in one.items()} for one in kept]
+    assert counts[0] == counts[1]
     told = [{row["account_id"]: json.loads(row["why_changed"]) for row in explained(live)} for live in (here, there)]
     assert told[0].keys() == told[1].keys()
     assert len(told[0]) > 300

@@ -132,8 +132,8 @@ def test_a_calibration_set_anew_moves_the_chance_and_nothing_that_the_account_di
     found = told(today, "a00003")
     assert found["why_changed"]["changes"] == []
     assert abs(found["why_changed"]["probability"]) > 0.001
-    page = ENVIRONMENT.get_template("macros.html").module.change_list(found)
-    assert "the chances of all accounts were set anew" in " ".join(str(page).split())
+    page = ENVIRONMENT.from_string('{% import "macros.html" as m %}{{ m.change_list(item) }}').render(item=found)
+    assert "the chances of all accounts were set anew" in " ".join(page.split())
 
 
 def test_a_new_bundle_is_told_as_such_apart_from_what_the_account_did(
