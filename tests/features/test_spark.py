@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -59,7 +60,8 @@ def spark() -> Iterator[Any]:
 
 
 def differences(one: pa.Table, other: pa.Table) -> list[tuple[Any, ...]]:
-    """Cells that are further apart than 1e-9, relative; both tables sorted by account and date."""
+    """Cells that are further apart than 1e-9, relative, or 1e-6 in a list, which holds seven digits; both tables sorted by
+    account and date."""
     assert one.column_names == other.column_names
     assert one["account_id"].to_pylist() == other["account_id"].to_pylist()
     found = []
@@ -67,6 +69,8 @@ def differences(one: pa.Table, other: pa.Table) -> list[tuple[Any, ...]]:
         for row, (mine, theirs) in enumerate(zip(one[name].to_pylist(), other[name].to_pylist(), strict=True)):
             close = isinstance(mine, float) and isinstance(theirs, float)
             same = math.isclose(mine, theirs, rel_tol=1e-9, abs_tol=1e-9) if close else mine == theirs
+            if isinstance(mine, list):
+                same = len(mine) == len(theirs) and np.allclose(mine, theirs, rtol=1e-6, atol=1e-6, equal_nan=True)
             if not same:
                 found.append((name, row, mine, theirs))
     return found
