@@ -60,8 +60,8 @@ def spark() -> Iterator[Any]:
 
 
 def differences(one: pa.Table, other: pa.Table) -> list[tuple[Any, ...]]:
-    """Cells that are further apart than 1e-9, relative, or 1e-6 in a list, which holds seven digits; both tables sorted by
-    account and date."""
+    """Cells that are further apart than 1e-9, relative, or 1e-6 in a list, which holds seven digits; both tables sorted
+    by account and date."""
     assert one.column_names == other.column_names
     assert one["account_id"].to_pylist() == other["account_id"].to_pylist()
     found = []
