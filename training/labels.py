@@ -2,10 +2,10 @@
 
 One account through this file. As of 2025-03-01 it pays 60 per 30 days (tier `starter`, next floor 150). It crosses 150
 on 2025-04-10 and stays above it for 31 days or more: expansion on day 40, so a label of 1 at horizons 90 to 360.
-Had it fallen back by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only at the end
-of day d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day label is
-complete, its 180-day label is null, never 0. Where invoices lag 31 days behind, August's may be missing, and it is
-observed for 123 days only; where the last invoice is of 2025-07-31, though data go on, likewise.
+Had it fallen back, or closed, by 2025-05-10 the move would not count. Whether a crossing on day d is held is known only
+at the end of day d + held_days; with data to 2025-09-01 (excluded) the snapshot is observed for 154 days: its 90-day
+label is complete, its 180-day label is null, never 0. Where invoices lag 31 days behind, August's may be missing, and
+it is observed for 123 days only; where the last invoice is of 2025-07-31, though data go on, likewise.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def make_labels(
                CAST(tier AS INTEGER) + 1 AS expansion_tier, {high} AS high_value_tier, tier < {high} AS below_high
         FROM snapshot_rows""")
     con.unregister("snapshot_rows")
-    _spells(con, definitions, params.held_days)
+    _spells(con, definitions, params.held_days, until)
     top = len(definitions.tiers.ladder)
     moves = "\n".join(_first_move(target, params.held_days) for target in TARGETS)
     money = ",\n".join(_money(h, params.held_days) for h in params.horizons)
@@ -109,16 +109,22 @@ def make_labels(
         ORDER BY s.account_id, s.as_of""").to_arrow_table()
 
 
-def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days: int) -> None:
+def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days: int, until: date) -> None:
     """Table `spells`: account_id, tier, first_day, last_day (excluded) of every stay at or above a tier's floor that
-    lasts longer than `held_days`."""
+    lasts longer than `held_days`. A closed account is served nothing from the day it closed on, whatever was paid in
+    advance or billed afterwards: it neither moves up nor holds a move."""
     floors = ", ".join(f"({i}, {t.floor!r})" for i, t in enumerate(definitions.tiers.ladder) if i > 0)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE spells AS
-        WITH steps AS (
+        WITH served AS (
+            SELECT k.account_id, k.first_day, least(k.last_day, coalesce(c.day, k.last_day)) AS last_day, k.rate
+            FROM known k LEFT JOIN (
+                SELECT account_id, CAST(closed_at AS DATE) AS day FROM accounts WHERE closed_at < DATE '{until}'
+            ) AS c ON c.account_id = k.account_id WHERE c.day IS NULL OR k.first_day < c.day
+        ), steps AS (
             SELECT account_id, day, sum(step) AS step FROM (
-                SELECT account_id, first_day AS day, rate AS step FROM known
-                UNION ALL SELECT account_id, last_day, -rate FROM known) GROUP BY ALL
+                SELECT account_id, first_day AS day, rate AS step FROM served
+                UNION ALL SELECT account_id, last_day, -rate FROM served) GROUP BY ALL
         ), levels AS (
             SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, round(sum(step) OVER w, 6) AS level
             FROM steps WINDOW w AS (PARTITION BY account_id ORDER BY day)

@@ -30,9 +30,12 @@ def outcome_of(
     spread, ladder = definitions.tiers.spread_days, definitions.tiers.ladder
     days = [as_of - FAR + timedelta(days=k) for k in range(2 * FAR.days)]
     level = {day: rate_on(day, known, spread) for day in days}
+    closed = owner.get("closed_at")
+    closed = None if closed is not None and closed >= at(until) else closed
 
     def above(target: int, day: date) -> bool:
-        return target < len(ladder) and level[day] >= Fraction(ladder[target].floor)
+        there = closed is None or day < closed.date()
+        return there and target < len(ladder) and level[day] >= Fraction(ladder[target].floor)
 
     def crosses(target: int, day: date) -> bool:
         """Moves up on `day` and is still there on each of the following held_days days."""
@@ -66,8 +69,7 @@ def outcome_of(
         "high_value_at_risk": tier < high and not moved_before(high),
         "churn_day": None,
     }
-    closed = owner.get("closed_at")
-    if closed is not None and at(as_of) <= closed < at(until):
+    if closed is not None and at(as_of) <= closed:
         out["churn_day"] = (closed.date() - as_of).days
     for h in params.horizons:
         end = as_of + timedelta(days=h)

@@ -93,6 +93,30 @@ CASES = (
     Case("closes on the day", None, 0, closed_at="2025-03-01T08:00", churn=0),
     Case("closed the day before", None, 0, closed_at="2025-02-28T23:59:59"),
     Case("closes when nobody can know yet", None, 0, closed_at="2025-09-01"),
+    Case(
+        "pays a year in advance and closes five days later", None, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-04-15T08:00", churn=45,
+    ),
+    Case(
+        "closes on the last day a move must be held", None, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-05-10T23:00", churn=70,
+    ),
+    Case(
+        "closes the day after it", 40, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-05-11T01:00", churn=71,
+    ),
+    Case(
+        "closes, and is sent a last bill", None, 266.666667,
+        (invoice("2025-04-20", 600),), booked=600, closed_at="2025-04-01T08:00", churn=31,
+    ),
+    Case(
+        "moved and closed before either was known", None, 300,
+        (pays(100, "2025-02-20", booked="2025-03-05"),), booked=100 * 315 / 30, closed_at="2025-03-10", churn=9,
+    ),
+    Case(
+        "pays in advance and closes when nobody can know yet", 40, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-09-01",
+    ),
     Case("crossed, but booked when nobody can know yet", None, 0, (pays(90, "2025-04-10", booked="2025-09-01"),)),
 )  # fmt: skip
 
