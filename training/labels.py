@@ -67,9 +67,9 @@ def make_labels(
         - expansion_at_risk, high_value_at_risk: false at or above the target tier at as_of, or where facts known
           later show that the account had moved before as_of
         - churn_day: days to closure; null if none
-        - increment_{h}, booked_{h}: revenue served less run-rate carried forward, and revenue booked, in
-          [as_of, as_of + h), signed money; increment null unless as_of + h + maturing_days <= until, booked unless
-          as_of + h + invoice_lag_days <= until
+        - increment_{h}, booked_{h}: revenue served less run-rate (or 0, if refunds left it below) carried forward, and
+          revenue booked, in [as_of, as_of + h), signed money; increment null unless as_of + h + maturing_days <= until,
+          booked unless as_of + h + invoice_lag_days <= until
         sorted by account and date.
     """
     roll_up_revenue(con, definitions)
@@ -111,25 +111,29 @@ def make_labels(
 
 def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days: int, until: date) -> None:
     """Table `spells`: account_id, tier, first_day, last_day (excluded) of every stay at or above a tier's floor that
-    lasts longer than `held_days`. A closed account is served nothing from the day it closed on, whatever was paid in
-    advance or billed afterwards: it neither moves up nor holds a move."""
+    lasts longer than `held_days` and opens on a day on which something paid for starts to be served: a refund or credit
+    that ends lifts the run-rate too, and nobody bought anything (docs/adr/0043). A closed account is served nothing
+    from the day it closed on, whatever was paid in advance or billed afterwards: it neither moves up nor holds a
+    move."""
     floors = ", ".join(f"({i}, {t.floor!r})" for i, t in enumerate(definitions.tiers.ladder) if i > 0)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE spells AS
         WITH served AS (
-            SELECT k.account_id, k.first_day, least(k.last_day, coalesce(c.day, k.last_day)) AS last_day, k.rate
+            SELECT k.account_id, k.first_day, least(k.last_day, coalesce(c.day, k.last_day)) AS last_day, k.rate,
+                   k.amount > 0 AS paid
             FROM known k LEFT JOIN (
                 SELECT account_id, CAST(closed_at AS DATE) AS day FROM accounts WHERE closed_at < DATE '{until}'
             ) AS c ON c.account_id = k.account_id WHERE c.day IS NULL OR k.first_day < c.day
         ), steps AS (
-            SELECT account_id, day, sum(step) AS step FROM (
-                SELECT account_id, first_day AS day, rate AS step FROM served
-                UNION ALL SELECT account_id, last_day, -rate FROM served) GROUP BY ALL
+            SELECT account_id, day, sum(step) AS step, bool_or(starts) AS starts FROM (
+                SELECT account_id, first_day AS day, rate AS step, paid AS starts FROM served
+                UNION ALL SELECT account_id, last_day, -rate, false FROM served) GROUP BY account_id, day
         ), levels AS (
-            SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, round(sum(step) OVER w, 6) AS level
+            SELECT account_id, day AS first_day, lead(day) OVER w AS last_day, round(sum(step) OVER w, 6) AS level,
+                   starts
             FROM steps WINDOW w AS (PARTITION BY account_id ORDER BY day)
         ), above AS (
-            SELECT account_id, tier, first_day, last_day,
+            SELECT account_id, tier, first_day, last_day, starts,
                    lag(last_day) OVER (PARTITION BY account_id, tier ORDER BY first_day)
                      IS DISTINCT FROM first_day AS opens
             FROM levels JOIN (VALUES {floors}) AS f(tier, floor) ON level >= floor WHERE last_day IS NOT NULL
@@ -138,7 +142,7 @@ def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days:
         )
         SELECT account_id, tier, min(first_day) AS first_day, max(last_day) AS last_day
         FROM numbered GROUP BY account_id, tier, spell
-        HAVING date_diff('day', min(first_day), max(last_day)) > {held_days}""")
+        HAVING date_diff('day', min(first_day), max(last_day)) > {held_days} AND bool_or(opens AND starts)""")
 
 
 def _first_move(target: str, held_days: int) -> str:
@@ -160,7 +164,7 @@ def _money(horizon: int, held_days: int) -> str:
     mature = f"any_value(s.observed_days) >= {horizon}"
     return f"""
             CASE WHEN {mature} THEN CAST(coalesce(sum(k.rate * {overlap}), 0) AS DOUBLE) / 30
-                 - any_value(s.run_rate) * {horizon} / 30 END AS increment_{horizon},
+                 - greatest(any_value(s.run_rate), 0) * {horizon} / 30 END AS increment_{horizon},
             CASE WHEN any_value(s.observed_days) + {held_days} >= {horizon} THEN
                  CAST(coalesce(sum(k.amount) FILTER (k.day >= s.as_of AND k.day < {end}), 0) AS DOUBLE)
                  END AS booked_{horizon}"""

@@ -38,7 +38,9 @@ def outcome_of(
         return there and target < len(ladder) and level[day] >= Fraction(ladder[target].floor)
 
     def crosses(target: int, day: date) -> bool:
-        """Moves up on `day` and is still there on each of the following held_days days."""
+        """Moves up on `day`, by something paid for, and is still there on each of the following held_days days."""
+        if not any(row["amount"] > 0 and service(row, spread)[0] == day for row in known):
+            return False
         stays = all(above(target, day + timedelta(days=k)) for k in range(params.held_days + 1))
         return stays and not above(target, day - timedelta(days=1))
 
@@ -79,7 +81,7 @@ def outcome_of(
         )
         arrived = end + timedelta(days=params.invoice_lag_days)
         told = arrived + timedelta(days=params.held_days) <= until
-        out[f"increment_{h}"] = float(served - run_rate * h / 30) if told else None
+        out[f"increment_{h}"] = float(served - max(run_rate, Fraction(0)) * h / 30) if told else None
         booked = sum((row["amount"] for row in known if at(as_of) <= row["booked_at"] < at(end)), start=0)
         out[f"booked_{h}"] = float(booked) if arrived <= until else None
     return out

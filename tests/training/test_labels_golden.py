@@ -28,6 +28,11 @@ def pays(run_rate: int, start: str, end: str = YEAR_END, booked: str | None = No
     return invoice(booked or start, amount, period_start=start, period_end=end)
 
 
+def credit(booked: str, amount: int) -> Row:
+    """A refund without a period, so spread over the 90 days from its booking."""
+    return invoice(booked, amount, kind="refund")
+
+
 @dataclass(frozen=True)
 class Case:
     """One account. `moves`, `high`: day of the held move, None, or "off" for an account that is not at risk."""
@@ -93,6 +98,22 @@ CASES = (
     Case("closes on the day", None, 0, closed_at="2025-03-01T08:00", churn=0),
     Case("closed the day before", None, 0, closed_at="2025-02-28T23:59:59"),
     Case("closes when nobody can know yet", None, 0, closed_at="2025-09-01"),
+    Case(
+        "pays 160, and the refund of January ends on 9 April", None, 51 * 100 / 30,
+        base=(pays(160, "2025-01-01"), credit("2025-01-09", -300)),
+    ),
+    Case(
+        "is refunded, and takes more on the day on which that ends", 39, 221,
+        (pays(30, "2025-04-09"),), booked=30 * 267 / 30, base=(pays(130, "2025-01-01"), credit("2025-01-09", -300)),
+    ),
+    Case(
+        "is refunded more than it pays, until 8 April", None, -38.0 * 100 / 30,
+        base=(credit("2025-01-08", -300),),
+    ),
+    Case(
+        "pays for the first time in the shadow of a refund", None, 80 - 38.0 * 100 / 30,
+        (pays(30, "2025-03-11"),), booked=30 * 296 / 30, base=(credit("2025-01-08", -300),),
+    ),
     Case(
         "pays a year in advance and closes five days later", None, 150,
         (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-04-15T08:00", churn=45,
