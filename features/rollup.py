@@ -90,13 +90,20 @@ def days_query(words: int, events: str = "events") -> str:
 
 def revenue_query(spread_days: int) -> str:
     """SQL for revenue_days: account_id, day, known_day, amount, first_day, last_day (excluded), rate (money per 30
-    days)."""
+    days).
+
+    An end in the last minute of a day means the midnight after it: such a vendor writes the last moment served, and a
+    day that is lost each month would break every stay on a tier. Not where the start lies in that minute too, which is
+    the time of day of a sale.
+    """
+    start, end = (f"CAST({clock} + INTERVAL 1 MINUTE AS DATE)" for clock in ("period_start", "period_end"))
+    ends = f"CASE WHEN {start} = CAST(period_start AS DATE) THEN {end} ELSE CAST(period_end AS DATE) END"
     return f"""
         SELECT account_id, day, day AS known_day, amount, first_day, last_day,
                CAST(CAST(amount AS DOUBLE) * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
         FROM (SELECT account_id, CAST(booked_at AS DATE) AS day, amount, CAST(period_start AS DATE) AS first_day,
                      greatest(
-                         coalesce(CAST(period_end AS DATE), CAST(period_start + INTERVAL {spread_days} DAY AS DATE)),
+                         coalesce({ends}, CAST(period_start + INTERVAL {spread_days} DAY AS DATE)),
                          CAST(period_start + INTERVAL 1 DAY AS DATE)) AS last_day
               FROM revenue) AS r"""
 

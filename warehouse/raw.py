@@ -112,7 +112,12 @@ REVENUE = RawTable(
         Column("currency", "text", "ISO code; null means `tiers.currency`"),
         Column("booked_at", "timestamp", "when it was booked, hence known", required=True),
         Column("period_start", "timestamp", "first day served, included", default="booked_at"),
-        Column("period_end", "timestamp", "last day served, excluded; null: `tiers.spread_days` from period_start"),
+        Column(
+            "period_end",
+            "timestamp",
+            "last day served, excluded; 23:59 of a day or later counts as the midnight after it, unless period_start "
+            "lies in that minute too; null: `tiers.spread_days` from period_start",
+        ),
         Column(
             "kind",
             "text",

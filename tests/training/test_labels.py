@@ -197,6 +197,24 @@ def monthly(months: int, more: Sequence[Any] = ()) -> History:
     return History([account()], [event(at(date(2024, 1, 1)) + k * 7 * DAY) for k in range(35)], [*paid, *more])
 
 
+def test_a_move_of_who_is_billed_to_the_last_second_of_each_month_is_held_over_the_months() -> None:
+    """60 a month, and 600 from April on."""
+    firsts = [date(2024, month, 1) for month in range(1, 10)]
+
+    def told(gap: timedelta) -> Any:
+        paid = [
+            invoice(at(first), 60 if first.month < 4 else 600, period_end=at(end) - gap)
+            for first, end in pairwise(firsts)
+        ]
+        [row] = labels_of(
+            History([account()], (), paid), [book(date(2024, 3, 1), 1, 60.0)], PARAMS, firsts[-1]
+        ).to_pylist()
+        return row["expansion_day"], row["increment_90"]
+
+    assert told(timedelta(seconds=1)) == told(timedelta(0))
+    assert told(timedelta(seconds=1))[0] == 31
+
+
 def test_billing_data_that_stop_in_may_make_no_false_no_of_the_summer() -> None:
     """On 20 May the account takes ten times as much, but the feed of invoices broke on 2 May: nobody knows."""
     as_of, grown = date(2024, 3, 1), invoice("2024-05-20", 1200, period_end="2024-07-20")
