@@ -109,7 +109,9 @@ REVENUE = RawTable(
         Column("revenue_id", "text", "id of the invoice or invoice line"),
         Column("account_id", "text", "account that pays", required=True),
         Column("amount", "money", "signed; credits and refunds are negative", required=True),
-        Column("currency", "text", "ISO code; null means `tiers.currency`"),
+        Column(
+            "currency", "text", "ISO code; null means `tiers.currency`, any other stops features, training and scoring"
+        ),
         Column("booked_at", "timestamp", "when it was booked, hence known", required=True),
         Column("period_start", "timestamp", "first day served, included", default="booked_at"),
         Column(

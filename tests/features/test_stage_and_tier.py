@@ -13,7 +13,7 @@ from features.catalogue import Definitions, fingerprint
 from features.journey import STAGES
 from features.revenue import Tiers
 from tests.features.histories import DAY, DEFINITIONS, History, Row, account, at, event, invoice, spine, warehouse
-from warehouse.errors import ParamsError
+from warehouse.errors import ContractBroken, ParamsError
 
 AS_OF = date(2024, 3, 1)
 MIDNIGHT = at(AS_OF)
@@ -80,6 +80,18 @@ def test_service_before_it_was_booked_shows_only_once_booked() -> None:
     late = invoice("2024-02-20", 60, period_start="2024-01-01", period_end="2024-03-31")
     rows = features_at(History([account()], [], [late]), date(2024, 2, 20), date(2024, 2, 21))
     assert [row["run_rate"] for row in rows] == [0, 20]
+
+
+def test_revenue_in_another_currency_than_the_ladder_is_refused_and_one_that_is_not_told_is_taken() -> None:
+    def told(*currencies: str | None) -> Any:
+        paid = [invoice("2024-02-01", 9000, currency=one, period_end="2024-04-01") for one in currencies]
+        return features_at(History([account()], [], paid), AS_OF)[0]["tier"]
+
+    assert told(None) == told("USD") == 4
+    with pytest.raises(ContractBroken, match=r'"currency": 2 rows are in JPY, but tiers.currency is USD') as refused:
+        told("JPY", "USD", "JPY", None)
+    assert refused.value.exit_code == 3
+    assert "Set tiers.currency: JPY" in str(refused.value)
 
 
 @pytest.mark.parametrize(
