@@ -20,6 +20,7 @@ from features.catalogue import Definitions
 from features.rollup import roll_up_revenue
 from features.snapshots import Population, data_end
 from warehouse import progress
+from warehouse.accounting import ingested_on
 from warehouse.asof import outcomes_after
 from warehouse.command import asked
 from warehouse.engine import connect
@@ -30,11 +31,15 @@ from warehouse.store import Workspace, open_warehouse, read_table, write_table
 RHYTHM = 90  # newest days with an invoice that tell how long this vendor's revenue is silent at most
 
 
-def outcomes_end(con: duckdb.DuckDBPyConnection) -> date:
+def outcomes_end(con: duckdb.DuckDBPyConnection, ingested: date | None = None) -> date:
     """The midnight up to which outcomes can be told: the data end, or the midnight after the last invoice where revenue
     has been silent for longer since than lately between two of them. Then the feed has stopped, and every "no move" of
-    that time would be made up (docs/adr/0029)."""
-    end = data_end(con)
+    that time would be made up (docs/adr/0029).
+
+    ingested: the day (UTC) on which the data were read. It had not passed then, so nothing is told of it, however many
+        facts of its first minutes there are; null where nobody knows.
+    """
+    end = min(data_end(con), ingested or date.max)
     [(last, longest)] = con.execute(f"""
         SELECT max(day) + 1, max(days) FROM (
             SELECT day, date_diff('day', lag(day) OVER (ORDER BY day), day) AS days
@@ -175,7 +180,7 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
     with progress.stage("labels") as say, connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
         books = read_table(workspace.artifacts / "features.parquet", ["account_id", "as_of", "tier", "run_rate"])
-        table = make_labels(con, books, definitions, params, outcomes_end(con))
+        table = make_labels(con, books, definitions, params, outcomes_end(con, ingested_on(workspace.warehouse)))
         write_table(table, workspace.artifacts / "labels.parquet")
         moved = sum(1 for day in table["expansion_day"].to_pylist() if day is not None)
         told = labelled(table, "expansion", params.default_horizon).line()

@@ -123,9 +123,11 @@ def without_usage(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute("DROP VIEW temp.main.events")
 
 
-def read_books(con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams) -> Books:
-    """Raises DataError where the warehouse holds no account."""
-    end, told = data_end(con), outcomes_end(con)
+def read_books(
+    con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams, ingested: date | None = None
+) -> Books:
+    """ingested: see `outcomes_end`. Raises DataError where the warehouse holds no account."""
+    end, told = data_end(con), outcomes_end(con, ingested)
     spine, population = take_snapshots(con, snapshots)
     with without_usage(con):
         table = build_features(con, spine, definitions)

@@ -29,6 +29,7 @@ from training.splits import origins
 from training.trials import Choice
 from training.tune import Found, refuse_outside, search
 from warehouse import progress
+from warehouse.accounting import ingested_on
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
@@ -57,7 +58,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     days = sorted(features["as_of"].unique().to_pylist())
     with connect(workspace.warehouse) as con, progress.stage("train") as say:
         open_warehouse(con, workspace.warehouse)
-        until = outcomes_end(con)
+        until = outcomes_end(con, ingested_on(workspace.warehouse))
         lead = labels.default_horizon
         plan = origins(days, labels.horizons, labels.maturing_days, until, params.origins, lead)
         run = Run(definitions, labels, params, features, until)

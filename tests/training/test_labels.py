@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,16 @@ from hypothesis import strategies as st
 
 from features.build import build_features
 from features.snapshots import Population
+from tests import builders as raw
 from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, event, invoice, invoices, warehouse
 from tests.features.oracle import known_revenue, rate_on, tier_of
 from tests.training.label_oracle import outcome_of
 from training.dataset import Dataset
-from training.labels import RHYTHM, LabelParams, labelled, make_labels, outcomes_end
+from training.labels import RHYTHM, LabelParams, labelled, labels_stage, make_labels, outcomes_end
+from warehouse.accounting import ingested_on
+from warehouse.engine import connect
+from warehouse.ingest import IngestParams, ingest
+from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 AS_OFS = (date(2023, 12, 1), date(2024, 2, 1), date(2024, 3, 1))
 PARAMS = LabelParams(horizons=(30, 90), default_horizon=90, held_days=30)
@@ -42,11 +48,14 @@ def books_of(history: History) -> list[dict[str, Any]]:
 
 
 def labels_of(history: History, books: list[dict[str, Any]], params: LabelParams, until: date) -> pa.Table:
+    with warehouse(history) as con:
+        return make_labels(con, books_table(books), DEFINITIONS, params, until)
+
+
+def books_table(books: list[dict[str, Any]]) -> pa.Table:
     said = {name: [row[name] for row in books] for name in BOOKS}
     said["run_rate"], said["tier"] = [float(rate) for rate in said["run_rate"]], [float(t) for t in said["tier"]]
-    snapshots = pa.table({name: pa.array(values, BOOKS[name]) for name, values in said.items()})
-    with warehouse(history) as con:
-        return make_labels(con, snapshots, DEFINITIONS, params, until)
+    return pa.table({name: pa.array(values, BOOKS[name]) for name, values in said.items()})
 
 
 @st.composite
@@ -230,6 +239,35 @@ def test_billing_data_that_stop_in_may_make_no_false_no_of_the_summer() -> None:
     assert np.isnan(label)
     assert told(monthly(months=8, more=[grown])) == (date(2024, 8, 27), True, 1.0)  # once they are delivered
     assert told(monthly(months=8)) == (date(2024, 8, 27), True, 0.0)  # and had it not grown, the no is a true one
+
+
+def test_a_day_that_had_not_passed_when_the_data_were_read_is_not_told(tmp_path: Path) -> None:
+    """Read at five past midnight of 29 June, with an event of that very day: outcomes end with the 28th, so 90 days of
+    1 March are observed (and 30 more are held), not 91."""
+    last = "2024-06-29T00:02:00Z"
+    grown = raw.invoice("a1", "2024-05-30T00:00:00Z", 1200, period_end="2024-07-20")
+    folder = raw.write_raw(tmp_path / "raw", [raw.account()], [raw.event("a1", last)], [grown])
+
+    def told(now: datetime) -> tuple[date, Any, bool]:
+        workspace = Workspace(tmp_path / f"workspace {now:%d %H}")
+        ingest(folder, workspace, IngestParams(), now)
+        write_table(books_table([book(date(2024, 3, 1))]), workspace.artifacts / "features.parquet")
+        labels_stage(workspace, DEFINITIONS, PARAMS)
+        [row] = read_table(workspace.artifacts / "labels.parquet").to_pylist()
+        with connect(workspace.warehouse) as con:
+            open_warehouse(con, workspace.warehouse)
+            end = outcomes_end(con, ingested_on(workspace.warehouse))
+        return end, row["observed_days"], row["increment_90"] is not None
+
+    assert told(datetime(2024, 6, 29, 0, 5)) == (date(2024, 6, 29), 90, True)
+    assert told(datetime(2024, 6, 29, 23, 59)) == (date(2024, 6, 29), 90, True)
+    assert told(datetime(2024, 6, 30, 0, 5)) == (date(2024, 6, 30), 91, True)
+
+
+def test_books_that_do_not_say_when_they_were_read_are_told_to_the_data_end(tmp_path: Path) -> None:
+    assert ingested_on(tmp_path) is None
+    (tmp_path / "accounting.json").write_text("{}")
+    assert ingested_on(tmp_path) is None
 
 
 @pytest.mark.parametrize(
