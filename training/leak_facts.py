@@ -84,11 +84,16 @@ def with_other_states(facts: Facts) -> Facts:
 
 
 def with_accounts_told_again(facts: Facts) -> Facts:
-    """A later file tells every account again, with another value in each column that has no date; the warehouse settles
-    the two tellings."""
+    """A later file tells every account again, with another value in each column that has no date, and with another
+    sign-up; the warehouse settles the two tellings."""
     table = TABLES["accounts"]
-    others = {"text": "concat('another ', {0})", "integer": "coalesce({0}, 0) + 1000"}
-    undated = [column for column in table.columns if column.type in others and not column.required]
+    others = {
+        "text": "concat('another ', {0})",
+        "integer": "coalesce({0}, 0) + 1000",
+        "timestamp": "{0} - INTERVAL 30 DAY",  # earlier: who has not signed up at as_of has no features to compare
+    }
+    kept = (table.key, ENDS[table.name])  # an end is dated, so a later file may tell of it
+    undated = [column for column in table.columns if column.type in others and column.name not in kept]
     told = ", ".join(f"{others[column.type].format(column.name)} AS {column.name}" for column in undated)
     again = f"SELECT * REPLACE ({told}), 'later' AS _file FROM given"
     with connect() as con:

@@ -87,7 +87,7 @@ def latest_states(sample: Sample, built: pa.Table) -> Probe:
 def accounts_told_again(sample: Sample, built: pa.Table) -> Probe:
     """What an account is said to be later, such as its size once it has grown, was not known at its sign-up."""
     found = differing(built, sample.features(with_accounts_told_again(sample.facts)))
-    return _unchanged("retold_accounts", found, "a later file tells another industry, country, size and channel")
+    return _unchanged("retold_accounts", found, "a later file tells another sign-up, industry, country, size, channel")
 
 
 def later_touches(sample: Sample, built: pa.Table) -> Probe:
