@@ -13,10 +13,12 @@ from __future__ import annotations
 from datetime import date
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.catalogue import Definitions
+from features.revenue import Tiers
 from features.rollup import roll_up_revenue
 from features.snapshots import Population, data_end
 from warehouse import progress
@@ -28,6 +30,8 @@ from warehouse.params import section
 from warehouse.periods import TARGETS, LabelParams
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
+ON_TOP, REACHED, MOVED = "on the highest tier", "at the target already", "moved before as_of as told later"
+WAITING = "not complete yet"
 RHYTHM = 90  # newest days with an invoice that tell how long this vendor's revenue is silent at most
 
 
@@ -48,12 +52,19 @@ def outcomes_end(con: duckdb.DuckDBPyConnection, ingested: date | None = None) -
     return last if longest is not None and (end - last).days > longest else end
 
 
-def labelled(labels: pa.Table, target: str, horizon: int) -> Population:
-    """Snapshots with a label of the target at the horizon, and those without by reason: one that is neither at risk nor
-    complete counts as not at risk."""
+def labelled(labels: pa.Table, tier: pa.ChunkedArray, tiers: Tiers, target: str, horizon: int) -> Population:
+    """Snapshots with a label of the target at the horizon, and those without by reason. One that is not at risk counts
+    by why it is not, complete or not: known at as_of to be on the highest tier, or (of high value) at the target; or
+    not known then, but told later, to have moved before.
+
+    tier: (n,) index of the tier of each snapshot, as known at as_of.
+    """
     at_risk = labels.filter(labels[f"{target}_at_risk"])
     taken = at_risk.filter(pc.greater_equal(at_risk["observed_days"], horizon)).num_rows
-    out = {"not at risk": len(labels) - len(at_risk), "not complete yet": len(at_risk) - taken}
+    gone = np.asarray(tier.filter(pc.invert(labels[f"{target}_at_risk"])), dtype=np.float64)
+    top = int((gone >= len(tiers.ladder) - 1).sum())
+    reached = int((gone >= tiers.high_value_index).sum()) - top if target == "high_value" else 0
+    out = {ON_TOP: top, REACHED: reached, MOVED: len(gone) - top - reached, WAITING: len(at_risk) - taken}
     return Population(taken, out)
 
 
@@ -183,7 +194,7 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
         table = make_labels(con, books, definitions, params, outcomes_end(con, ingested_on(workspace.warehouse)))
         write_table(table, workspace.artifacts / "labels.parquet")
         moved = sum(1 for day in table["expansion_day"].to_pylist() if day is not None)
-        told = labelled(table, "expansion", params.default_horizon).line()
+        told = labelled(table, books["tier"], definitions.tiers, "expansion", params.default_horizon).line()
         say(f"{moved:,} snapshots see a move to the next tier; at {params.default_horizon} days {told}")
 
 

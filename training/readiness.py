@@ -175,7 +175,8 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
             reach = None if split else first_test(days, h, labels, snapshots)
             short = (reach - end).days if reach and reach > end else None
             quarters = _by_quarter(full, target, h, quarter)
-            counts, left_out = _counted(full, target, h), labelled(full.labels, target, h).out
+            tier, tiers = full.features["tier"], run.definitions.tiers
+            counts, left_out = _counted(full, target, h), labelled(full.labels, tier, tiers, target, h).out
             out.append(Outlook(target, h, *counts, left_out, quarters, split, reach if short else None, short))
     return tuple(out)
 

@@ -84,7 +84,11 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "currency": definitions.tiers.currency,
         "default_horizon": labels.default_horizon,
         "horizons": list(labels.horizons),
-        "population": {"in": population["in"], "out": population["out"], "labels": _labelled(full, labels)},
+        "population": {
+            "in": population["in"],
+            "out": population["out"],
+            "labels": _labelled(full, definitions, labels),
+        },
         "origins": [{"as_of": origin.as_of.isoformat(), "horizons": list(origin.horizons)} for origin in plan],
         "positives": positives,
         **_told(fitted, choice, found),
@@ -160,13 +164,13 @@ def _require_positives(full: Dataset, labels: LabelParams, params: TrainParams) 
     return {f"{t}_{h}": int(np.nansum(full.outcome(t, h))) for t in TARGETS for h in labels.horizons}
 
 
-def _labelled(full: Dataset, labels: LabelParams) -> list[dict[str, Any]]:
+def _labelled(full: Dataset, definitions: Definitions, labels: LabelParams) -> list[dict[str, Any]]:
     """Snapshots with a label, and without by reason, of every target and horizon."""
     return [
         {"target": target, "horizon": h, "in": told.taken, "out": told.out}
         for target in TARGETS
         for h in labels.horizons
-        for told in [labelled(full.labels, target, h)]
+        for told in [labelled(full.labels, full.features["tier"], definitions.tiers, target, h)]
     ]
 
 

@@ -17,6 +17,7 @@ from training.check_page import page
 from training.check_report import CheckReport, check
 from training.check_sheets import labelled_sheet, rows_sheet
 from training.check_terminal import show
+from training.labels import MOVED, ON_TOP, REACHED, WAITING
 from warehouse.errors import ContractBroken, ParamsError
 
 NOW = datetime(2024, 8, 1, tzinfo=UTC)
@@ -178,7 +179,7 @@ def test_billing_data_that_stop_before_usage_are_told_of(tmp_path: Path) -> None
 def test_every_snapshot_has_a_label_or_a_reason_in_the_report(tmp_path: Path) -> None:
     report = report_of(folder(tmp_path))
     sheet = labelled_sheet(report)
-    assert sheet.header == ("target", "horizon", "labelled", "not at risk", "not complete yet")
+    assert sheet.header == ("target", "horizon", "labelled", ON_TOP, REACHED, MOVED, WAITING)
     assert len(sheet.rows) == 8
     for row in sheet.rows:
         assert sum(int(cell.replace(",", "")) for cell in row[2:]) == report.readiness.snapshots

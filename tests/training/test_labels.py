@@ -22,7 +22,18 @@ from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, a
 from tests.features.oracle import known_revenue, rate_on, tier_of
 from tests.training.label_oracle import outcome_of
 from training.dataset import Dataset
-from training.labels import RHYTHM, LabelParams, labelled, labels_stage, make_labels, outcomes_end
+from training.labels import (
+    MOVED,
+    ON_TOP,
+    REACHED,
+    RHYTHM,
+    WAITING,
+    LabelParams,
+    labelled,
+    labels_stage,
+    make_labels,
+    outcomes_end,
+)
 from warehouse.accounting import ingested_on
 from warehouse.engine import connect
 from warehouse.ingest import IngestParams, ingest
@@ -292,15 +303,23 @@ def test_revenue_has_stopped_when_it_is_silent_for_longer_than_lately(said: str,
 
 
 def test_the_population_of_a_target_is_counted_in_and_out_by_reason() -> None:
-    """As of 1 March, 90 days, known to 29 June: told; on the highest tier; and, of June, still waiting."""
+    """As of 1 March, 90 days, known to 29 June: told; on the highest tier; of high value; moved the day before, which
+    an invoice of 5 March tells; and, of June, still waiting."""
     top, high = len(DEFINITIONS.tiers.ladder) - 1, DEFINITIONS.tiers.high_value_index
     books = [book(date(2024, 3, 1)), book(date(2024, 3, 1), top), book(date(2024, 3, 1), high)]
-    books += [book(date(2024, 6, 1)), book(date(2024, 6, 1), high)]
+    books += [book(date(2024, 6, 1)), book(date(2024, 6, 1), high), book(date(2024, 3, 1))]
     names = [f"a{number}" for number in range(len(books))]
     rows = [row | {"account_id": name} for name, row in zip(names, books, strict=True)]
-    table = labels_of(History([account(name) for name in names]), rows, PARAMS, date(2024, 6, 29))
-    assert labelled(table, "expansion", 90) == Population(2, {"not at risk": 1, "not complete yet": 2})
-    assert labelled(table, "high_value", 90) == Population(1, {"not at risk": 3, "not complete yet": 1})
+    late = invoice("2024-03-05", 9000, names[-1], period_start="2024-02-29", period_end="2024-08-29")
+    history = History([account(name) for name in names], (), [late])
+    table, tiers = labels_of(history, rows, PARAMS, date(2024, 6, 29)), DEFINITIONS.tiers
+    tier = pa.chunked_array([pa.array([row["tier"] for row in rows], pa.float64())])
+
+    def told_of(target: str) -> Population:
+        return labelled(table, tier, tiers, target, 90)
+
+    assert told_of("expansion") == Population(2, {ON_TOP: 1, REACHED: 0, MOVED: 1, WAITING: 2})
+    assert told_of("high_value") == Population(1, {ON_TOP: 1, REACHED: 2, MOVED: 1, WAITING: 1})
     for target in ("expansion", "high_value"):
         told = Dataset(table, table).outcome(target, 90)
-        assert labelled(table, target, 90).taken == np.count_nonzero(~np.isnan(told))
+        assert told_of(target).taken == np.count_nonzero(~np.isnan(told))
