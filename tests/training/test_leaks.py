@@ -77,6 +77,8 @@ def test_honest_features_pass_every_probe_and_every_probe_says_what_it_found(wor
         ("future_rows", planted.FUTURE_ROWS, "events_28d"),
         ("late_events", planted.LATE_ROWS, "events_28d"),
         ("undated_field", planted.UNDATED_FIELD, "employees"),
+        ("undated_field", planted.UNDATED_ROLE, "employees"),
+        ("undated_field", planted.UNDATED_FLAG, "employees"),
         ("post_label_touches", planted.POST_LABEL_TOUCHES, "events_28d"),
         ("row_order", planted.ROW_ORDER, "tenure_days"),
     ],
