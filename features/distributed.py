@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.build import HISTORY, feature_stages
 from features.catalogue import Definitions
-from features.rollup import Vocabulary, days_query, fold_relations, revenue_query
+from features.rollup import Vocabulary, days_query, fold_relations, foreign_query, refuse_foreign, revenue_query
 from features.snapshots import everyone_query
 from warehouse.engine import Stage
 from warehouse.spark import open_parquet, register, run_spark_stages
@@ -35,7 +35,13 @@ def features_on_spark(
 
 
 def plan(session: SparkSession, spine: str, definitions: Definitions) -> list[Stage]:
-    """All stages from the views of the four raw tables to `features`. spine: SQL of account_id, as_of."""
+    """All stages from the views of the four raw tables to `features`. spine: SQL of account_id, as_of.
+
+    Raises:
+        ContractBroken: revenue in another currency than that of the ladder.
+    """
+    foreign = session.sql(foreign_query(definitions)).toArrow().to_pylist()
+    refuse_foreign([(row["currency"], row["n"]) for row in foreign], definitions)
     found = session.sql("SELECT DISTINCT event_name FROM events").toArrow()["event_name"].to_pylist()
     vocabulary = Vocabulary().plus(found)
     layout = vocabulary.layout(definitions)

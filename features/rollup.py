@@ -7,7 +7,7 @@ Event names become bits: a set of names is a few words of 63 bits, and counting 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -17,7 +17,8 @@ import pyarrow as pa
 from features.catalogue import CATALOGUE, Definitions, life_of
 from features.windows import KINDS, Layout
 from warehouse import asof
-from warehouse.engine import Stage
+from warehouse.engine import Stage, quote
+from warehouse.errors import ContractBroken
 
 RATE = "DECIMAL(28, 10)"  # money per 30 days of one revenue row, exact to a ten-billionth
 WORD = 63  # bits of a word that leave its sign alone
@@ -90,15 +91,43 @@ def days_query(words: int, events: str = "events") -> str:
 
 def revenue_query(spread_days: int) -> str:
     """SQL for revenue_days: account_id, day, known_day, amount, first_day, last_day (excluded), rate (money per 30
-    days)."""
+    days).
+
+    An end in the last minute of a day means the midnight after it: such a vendor writes the last moment served, and a
+    day that is lost each month would break every stay on a tier. Not where the start lies in that minute too, which is
+    the time of day of a sale.
+    """
+    start, end = (f"CAST({clock} + INTERVAL 1 MINUTE AS DATE)" for clock in ("period_start", "period_end"))
+    ends = f"CASE WHEN {start} = CAST(period_start AS DATE) THEN {end} ELSE CAST(period_end AS DATE) END"
     return f"""
         SELECT account_id, day, day AS known_day, amount, first_day, last_day,
                CAST(CAST(amount AS DOUBLE) * 30 / date_diff('day', first_day, last_day) AS {RATE}) AS rate
         FROM (SELECT account_id, CAST(booked_at AS DATE) AS day, amount, CAST(period_start AS DATE) AS first_day,
                      greatest(
-                         coalesce(CAST(period_end AS DATE), CAST(period_start + INTERVAL {spread_days} DAY AS DATE)),
+                         coalesce({ends}, CAST(period_start + INTERVAL {spread_days} DAY AS DATE)),
                          CAST(period_start + INTERVAL 1 DAY AS DATE)) AS last_day
               FROM revenue) AS r"""
+
+
+def foreign_query(definitions: Definitions) -> str:
+    """SQL for currency and count of the revenue rows that are not in the currency of the ladder. Null is that one."""
+    own = quote(definitions.tiers.currency.upper())  # as ingest writes currencies
+    return f"SELECT currency, count(*) AS n FROM revenue WHERE currency <> {own} GROUP BY currency ORDER BY currency"
+
+
+def refuse_foreign(found: Sequence[tuple[str, int]], definitions: Definitions) -> None:
+    """Raises ContractBroken where `foreign_query` found a row: floors in one money would be held against another, and
+    every account would stand on a tier that is not its own."""
+    own = definitions.tiers.currency
+    if found:
+        raise ContractBroken(
+            [
+                f'revenue: column "currency": {rows:,} rows are in {currency}, but tiers.currency is {own} (rule '
+                f"tiers_currency). Set tiers.currency: {currency} and the floors of tiers.ladder in it, or "
+                f"ingest.currency: {own} and deliver fx_rates."
+                for currency, rows in found
+            ]
+        )
 
 
 def roll_up(con: duckdb.DuckDBPyConnection, definitions: Definitions, known_by: date | None = None) -> Layout:
@@ -119,7 +148,12 @@ def roll_up(con: duckdb.DuckDBPyConnection, definitions: Definitions, known_by: 
 
 
 def roll_up_revenue(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> None:
-    """Creates revenue_days from the view revenue."""
+    """Creates revenue_days from the view revenue.
+
+    Raises:
+        ContractBroken: revenue in another currency than that of the ladder.
+    """
+    refuse_foreign(con.execute(foreign_query(definitions)).fetchall(), definitions)
     con.execute(f"CREATE OR REPLACE TEMP TABLE revenue_days AS {revenue_query(definitions.tiers.spread_days)}")
 
 

@@ -109,7 +109,7 @@ def check(raw: Path, document: Mapping[str, Any], now: datetime, held_needed: in
                 found = profile(con)
                 say(f"{found.names:,} event names")
             with progress.stage("what there is to learn from") as say:
-                books = read_books(con, definitions, grid)
+                books = read_books(con, definitions, grid, accounting.ingested_on)
                 ready = readiness(con, books, definitions, grid, labels, fitting, held_needed)
                 say(f"{ready.snapshots:,} snapshots, {ready.verdict}")
     meanings = {name: kind for kind, names in definitions.features.kinds().items() for name in names}
@@ -159,9 +159,10 @@ def _notes(report: CheckReport, grid: SnapshotParams) -> list[str]:
             "internal. Test accounts use much and never pay, so these are scored, but neither taught nor judged by. "
             "Mark them."
         )
-    if (told := report.readiness.outcomes_end) < report.data_end:
+    passed = min(report.data_end, report.accounting.ingested_on or report.data_end)  # the day of the run has not
+    if (told := report.readiness.outcomes_end) < passed:
         out.append(
-            f"Revenue ends {(report.data_end - told).days:,} days before the other facts, a longer silence than lately "
+            f"Revenue ends {(passed - told).days:,} days before the other facts, a longer silence than lately "
             f"between two invoices: outcomes are told up to {told} only. If billing data were lost, deliver them again."
         )
     if not report.profile.concentration:

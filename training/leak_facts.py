@@ -21,8 +21,17 @@ from warehouse.raw import TABLES, RawTable
 
 Facts = Mapping[str, pa.Table]  # raw table -> typed rows
 Build = Callable[[duckdb.DuckDBPyConnection, pa.Table, Definitions], pa.Table]  # features.build.build_features
-LATEST_STATES = ("plan", "owner")  # of accounts: updated in place, without a date
 ENDS = {"accounts": "closed_at", "account_users": "valid_to"}  # a later end of a row that was known before
+LATEST_STATES = {
+    table: tuple(c.name for c in TABLES[table].columns if c.type != "timestamp" and not c.required and not c.told_once)
+    for table in ENDS  # rows that last, so whatever else they say is updated in place, without a date
+}
+OTHER = {
+    "text": "concat('another ', coalesce({0}, ''))",
+    "integer": "coalesce({0}, 0) + 1000",
+    # who is internal is counted nowhere and stays so; of the others, no and nobody-has-said must read the same
+    "flag": "CASE WHEN {0} THEN true WHEN {0} IS NULL THEN false END",
+}
 CANARY_EVENTS = 30  # of the month after as_of, planted for an account
 
 
@@ -75,20 +84,27 @@ def with_late_events(facts: Facts, day: date, seed: int) -> Facts:
 
 
 def with_other_states(facts: Facts) -> Facts:
-    """Every account says something else in the columns that hold a latest state."""
-    accounts = facts["accounts"]
-    for column in LATEST_STATES:
-        said = [f"another {value}" for value in accounts[column].to_pylist()]
-        accounts = accounts.set_column(accounts.column_names.index(column), column, pa.array(said, pa.string()))
-    return {**facts, "accounts": accounts}
+    """Every account, and every user of one, says something else in the columns that hold a latest state."""
+    bent = dict(facts)
+    for table, columns in LATEST_STATES.items():
+        said = ", ".join(f"{OTHER[TABLES[table].column(c).type].format(c)} AS {c}" for c in columns)
+        with connect() as con:
+            con.register("given", facts[table])
+            bent[table] = con.sql(f"SELECT * REPLACE ({said}) FROM given").to_arrow_table()
+    return bent
 
 
 def with_accounts_told_again(facts: Facts) -> Facts:
-    """A later file tells every account again, with another value in each column that has no date; the warehouse settles
-    the two tellings."""
+    """A later file tells every account again, with another value in each column that has no date, and with another
+    sign-up; the warehouse settles the two tellings."""
     table = TABLES["accounts"]
-    others = {"text": "concat('another ', {0})", "integer": "coalesce({0}, 0) + 1000"}
-    undated = [column for column in table.columns if column.type in others and not column.required]
+    others = {
+        "text": "concat('another ', {0})",
+        "integer": "coalesce({0}, 0) + 1000",
+        "timestamp": "{0} - INTERVAL 30 DAY",  # earlier: who has not signed up at as_of has no features to compare
+    }
+    kept = (table.key, ENDS[table.name])  # an end is dated, so a later file may tell of it
+    undated = [column for column in table.columns if column.type in others and column.name not in kept]
     told = ", ".join(f"{others[column.type].format(column.name)} AS {column.name}" for column in undated)
     again = f"SELECT * REPLACE ({told}), 'later' AS _file FROM given"
     with connect() as con:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from features.catalogue import Definitions
 from training.leak_facts import (
+    LATEST_STATES,
     Build,
     Facts,
     cut_views,
@@ -81,13 +82,14 @@ def late_events(sample: Sample, built: pa.Table) -> Probe:
 def latest_states(sample: Sample, built: pa.Table) -> Probe:
     """Columns without a date say what is so today, so no feature may read them."""
     found = differing(built, sample.features(with_other_states(sample.facts)))
-    return _unchanged("undated_field", found, "plan and owner, which are latest states without a date, say otherwise")
+    names = ", ".join(f"{table}.{column}" for table, columns in LATEST_STATES.items() for column in columns)
+    return _unchanged("undated_field", found, f"{names}, which are latest states without a date, say otherwise")
 
 
 def accounts_told_again(sample: Sample, built: pa.Table) -> Probe:
     """What an account is said to be later, such as its size once it has grown, was not known at its sign-up."""
     found = differing(built, sample.features(with_accounts_told_again(sample.facts)))
-    return _unchanged("retold_accounts", found, "a later file tells another industry, country, size and channel")
+    return _unchanged("retold_accounts", found, "a later file tells another sign-up, industry, country, size, channel")
 
 
 def later_touches(sample: Sample, built: pa.Table) -> Probe:

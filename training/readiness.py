@@ -123,9 +123,11 @@ def without_usage(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
         con.execute("DROP VIEW temp.main.events")
 
 
-def read_books(con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams) -> Books:
-    """Raises DataError where the warehouse holds no account."""
-    end, told = data_end(con), outcomes_end(con)
+def read_books(
+    con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams, ingested: date | None = None
+) -> Books:
+    """ingested: see `outcomes_end`. Raises DataError where the warehouse holds no account."""
+    end, told = data_end(con), outcomes_end(con, ingested)
     spine, population = take_snapshots(con, snapshots)
     with without_usage(con):
         table = build_features(con, spine, definitions)
@@ -173,7 +175,8 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
             reach = None if split else first_test(days, h, labels, snapshots)
             short = (reach - end).days if reach and reach > end else None
             quarters = _by_quarter(full, target, h, quarter)
-            counts, left_out = _counted(full, target, h), labelled(full.labels, target, h).out
+            tier, tiers = full.features["tier"], run.definitions.tiers
+            counts, left_out = _counted(full, target, h), labelled(full.labels, tier, tiers, target, h).out
             out.append(Outlook(target, h, *counts, left_out, quarters, split, reach if short else None, short))
     return tuple(out)
 

@@ -20,6 +20,7 @@ from training.checks import Check
 from training.dataset import Dataset
 from training.fit import Fitted, assemble, expanded_accounts, fit_all
 from training.labels import LabelParams, make_labels
+from training.plan_check import refuse_later
 from training.trials import TREES_FROM, Choice, Trial, choose, matured
 from training.tune import SearchParams, searched
 from warehouse.params import Section
@@ -51,7 +52,14 @@ class Run:
 
     def fit(self, data: Dataset, until: date, outcomes: Dataset | None = None) -> tuple[Fitted, Choice]:
         """The recipe on what was known at `until`. `outcomes`: of all accounts, for earlier origins to be held against,
-        where `data` are those of a part; null: `data`."""
+        where `data` are those of a part; null: `data`.
+
+        Raises:
+            PlanBroken: outcomes of `data` or `outcomes` were told from facts of `until` or later.
+        """
+        for given in (data, outcomes):
+            if given is not None:
+                refuse_later(given.labels, self.labels.maturing_days, until)
         expanded = expanded_accounts(data)
         params, trees = self.params, expanded >= TREES_FROM
         fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)

@@ -29,6 +29,7 @@ from training.splits import origins
 from training.trials import Choice
 from training.tune import Found, refuse_outside, search
 from warehouse import progress
+from warehouse.accounting import ingested_on
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
@@ -57,7 +58,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     days = sorted(features["as_of"].unique().to_pylist())
     with connect(workspace.warehouse) as con, progress.stage("train") as say:
         open_warehouse(con, workspace.warehouse)
-        until = outcomes_end(con)
+        until = outcomes_end(con, ingested_on(workspace.warehouse))
         lead = labels.default_horizon
         plan = origins(days, labels.horizons, labels.maturing_days, until, params.origins, lead)
         run = Run(definitions, labels, params, features, until)
@@ -83,7 +84,11 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "currency": definitions.tiers.currency,
         "default_horizon": labels.default_horizon,
         "horizons": list(labels.horizons),
-        "population": {"in": population["in"], "out": population["out"], "labels": _labelled(full, labels)},
+        "population": {
+            "in": population["in"],
+            "out": population["out"],
+            "labels": _labelled(full, definitions, labels),
+        },
         "origins": [{"as_of": origin.as_of.isoformat(), "horizons": list(origin.horizons)} for origin in plan],
         "positives": positives,
         **_told(fitted, choice, found),
@@ -159,13 +164,13 @@ def _require_positives(full: Dataset, labels: LabelParams, params: TrainParams) 
     return {f"{t}_{h}": int(np.nansum(full.outcome(t, h))) for t in TARGETS for h in labels.horizons}
 
 
-def _labelled(full: Dataset, labels: LabelParams) -> list[dict[str, Any]]:
+def _labelled(full: Dataset, definitions: Definitions, labels: LabelParams) -> list[dict[str, Any]]:
     """Snapshots with a label, and without by reason, of every target and horizon."""
     return [
         {"target": target, "horizon": h, "in": told.taken, "out": told.out}
         for target in TARGETS
         for h in labels.horizons
-        for told in [labelled(full.labels, target, h)]
+        for told in [labelled(full.labels, full.features["tier"], definitions.tiers, target, h)]
     ]
 
 

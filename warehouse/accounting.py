@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -143,7 +145,8 @@ class Accounting:
     midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`: parts written anew by
     table,
     the others being carried over. `audit`: by table, what this delivery changed of what was known; empty for a whole
-    ingest. `sums`: money by currency and fate, as delivered and in the own currency."""
+    ingest. `sums`: money by currency and fate, as delivered and in the own currency. `ingested_on`: the day (UTC) of
+    the run that read it, of which the data may hold a part alone; null in books written before it was kept."""
 
     files: tuple[FileCount, ...]
     counts: dict[str, int]
@@ -154,6 +157,7 @@ class Accounting:
     written: dict[str, list[str]] = field(default_factory=dict)
     audit: dict[str, Audit] = field(default_factory=dict)
     sums: tuple[Sum, ...] = ()
+    ingested_on: date | None = None
 
     def read(self, table: str) -> int:
         return sum(count.read for count in self.files if count.table == table)
@@ -181,13 +185,14 @@ class Accounting:
             for table in self.counts
         }
         document = asdict(self) | {"schema_version": 1, "tables": tables}
-        document["data_end"] = self.data_end.isoformat() if self.data_end else None
+        for day in ("data_end", "ingested_on"):
+            document[day] = document[day].isoformat() if document[day] else None
         return document
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Accounting:
         """What `to_json` wrote."""
-        end = document["data_end"]
+        end, day = document["data_end"], document.get("ingested_on")
         return cls(
             tuple(FileCount(**one) for one in document["files"]),
             document["counts"],
@@ -198,6 +203,7 @@ class Accounting:
             document["written"],
             {table: Audit(**one) for table, one in document["audit"].items()},
             tuple(Sum(**one) for one in document["sums"]),
+            date.fromisoformat(day) if day else None,
         )
 
     def lines(self) -> list[str]:
@@ -221,6 +227,13 @@ class Accounting:
                 out.append(f"{count.file}: {count.quarantined['malformed']:,} malformed lines of {count.read:,}")
         out += [f"{table}: ignored columns {', '.join(names)}" for table, names in self.extra_columns.items()]
         return out
+
+
+def ingested_on(warehouse: Path) -> date | None:
+    """The day (UTC) on which the data of the live warehouse were read; null where its books do not say."""
+    path = warehouse / "accounting.json"
+    day = json.loads(path.read_text(encoding="utf-8")).get("ingested_on") if path.is_file() else None
+    return date.fromisoformat(day) if day else None
 
 
 def problems(tallies: list[Tally], read: Mapping[str, int], limits: Limits) -> list[str]:

@@ -160,7 +160,8 @@ def ingest(
         accounting = _account(sources + rates, built, workspace, params)
         for table, those in paths.items():
             delivery.refuse_moving(those, stamps[table])
-        accounting = replace(accounting, problems=(*accounting.problems, *empty_tables(sources, accounting, params)))
+        found = (*accounting.problems, *empty_tables(sources, accounting, params))
+        accounting = replace(accounting, problems=found, ingested_on=utc(now).date())
         _publish_quarantine(building, workspace, accounting)
         if accounting.problems and (stop or not accounting.counts["accounts"]):
             raise ContractBroken(list(accounting.problems))

@@ -70,7 +70,7 @@ ACCOUNTS = RawTable(
     "accounts",
     (
         Column("account_id", "text", "the vendor's id of the account; a string for ever", required=True),
-        Column("created_at", "timestamp", "sign-up", required=True),
+        Column("created_at", "timestamp", "sign-up", required=True, told_once=True),
         Column("closed_at", "timestamp", "closed for good; null while open"),
         Column("plan", "text", "plan today; a latest state, so never a feature"),
         Column("industry", "text", "as told at sign-up", told_once=True),
@@ -109,10 +109,17 @@ REVENUE = RawTable(
         Column("revenue_id", "text", "id of the invoice or invoice line"),
         Column("account_id", "text", "account that pays", required=True),
         Column("amount", "money", "signed; credits and refunds are negative", required=True),
-        Column("currency", "text", "ISO code; null means `tiers.currency`"),
+        Column(
+            "currency", "text", "ISO code; null means `tiers.currency`, any other stops features, training and scoring"
+        ),
         Column("booked_at", "timestamp", "when it was booked, hence known", required=True),
         Column("period_start", "timestamp", "first day served, included", default="booked_at"),
-        Column("period_end", "timestamp", "last day served, excluded; null: `tiers.spread_days` from period_start"),
+        Column(
+            "period_end",
+            "timestamp",
+            "last day served, excluded; 23:59 of a day or later counts as the midnight after it, unless period_start "
+            "lies in that minute too; null: `tiers.spread_days` from period_start",
+        ),
         Column(
             "kind",
             "text",
@@ -246,9 +253,10 @@ Per file, `read = accepted + duplicate + quarantined`. The first rule that a row
 
 A row equal to an accepted one in its key and content is a duplicate: counted, not kept. When it was received does not
 count as content. An account that a later file (by name) tells again is as the later file says, and the earlier telling
-is a duplicate; but `industry`, `country`, `employees` and `channel` stay as the earliest file told them, null included:
-features of all dates read them, and a later telling would know the future of the earlier ones. A file that is rewritten
-takes its telling along, so deliver news in a further file; what a rewritten file tells otherwise is counted (`retold`).
+is a duplicate; but `created_at`, `industry`, `country`, `employees` and `channel` stay as the earliest file told them,
+null included: features of all dates read them, and a later telling would know the future of the earlier ones. A file
+that is rewritten takes its telling along, so deliver news in a further file; what a rewritten file tells otherwise is
+counted (`retold`).
 
 A rule broken by more than `ingest.max_bad_ratio` of a table's rows (0.1 %; by rule `ingest.max_ratio`;
 `unknown_account` 2 %) stops the run with exit code 3 and leaves the live warehouse as it was. The new and replaced

@@ -193,10 +193,12 @@ def _events(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
 
 @st.composite
 def invoices(draw: st.DrawFn, ids: st.SearchStrategy[str]) -> Row:
-    """Advance, arrears and long-service rows, one-off purchases, credits, periods within one day."""
+    """Advance, arrears and long-service rows, one-off purchases, credits, periods within one day and to its last
+    second."""
     booked = draw(_moments())
     start = booked + draw(st.sampled_from([-30, -1, 0, 0, 0, 1, 20])) * DAY
-    served = draw(st.sampled_from([None, None, timedelta(hours=1), DAY, 29 * DAY, 30 * DAY, 31 * DAY, 365 * DAY]))
+    lengths = [timedelta(hours=1), DAY, 29 * DAY, 30 * DAY, 30 * DAY - timedelta(seconds=1), 31 * DAY, 365 * DAY]
+    served = draw(st.sampled_from([None, None, *lengths]))
     amount = draw(st.sampled_from(["20", "60", "10", "450", "-10", "-60", "0", "0.5", "59.99", "1800", "9000.5"]))
     end = None if served is None else start + served
     return invoice(booked, amount, draw(ids), period_start=start, period_end=end)

@@ -57,7 +57,13 @@ def service(row: Row, spread_days: int) -> tuple[date, date]:
     """First day served, and the first day no longer served."""
     first = row["period_start"].date()
     last = row["period_end"].date() if row["period_end"] else first + timedelta(days=spread_days)
+    if row["period_end"] and _last_minute(row["period_end"]) and not _last_minute(row["period_start"]):
+        last += timedelta(days=1)
     return first, max(last, first + timedelta(days=1))
+
+
+def _last_minute(moment: datetime) -> bool:
+    return (moment.hour, moment.minute) == (23, 59)
 
 
 def rate_on(day: date, revenue: list[Row], spread_days: int) -> Fraction:

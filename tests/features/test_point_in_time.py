@@ -197,7 +197,9 @@ def test_only_the_as_of_door_compares_the_day_a_fact_was_known() -> None:
     assert seen == {"warehouse/asof.py"}
 
 
-GROWN = {"industry": "customer", "country": "US", "employees": "5000", "channel": "sales"}
+GROWN = {"industry": "customer", "country": "US", "employees": "5000", "channel": "sales"} | {
+    "created_at": "2024-05-01T00:00:00Z"  # when they first paid
+}
 
 
 def test_what_a_later_file_says_of_those_who_grew_changes_no_feature_of_any_date(tmp_path: Path) -> None:

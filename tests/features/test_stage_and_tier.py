@@ -13,7 +13,7 @@ from features.catalogue import Definitions, fingerprint
 from features.journey import STAGES
 from features.revenue import Tiers
 from tests.features.histories import DAY, DEFINITIONS, History, Row, account, at, event, invoice, spine, warehouse
-from warehouse.errors import ParamsError
+from warehouse.errors import ContractBroken, ParamsError
 
 AS_OF = date(2024, 3, 1)
 MIDNIGHT = at(AS_OF)
@@ -46,6 +46,30 @@ def test_a_period_within_one_day_is_served_on_that_day_alone() -> None:
     assert [row["run_rate"] for row in rows] == [0, 300, 0]
 
 
+@pytest.mark.parametrize("end", ["23:59:00", "23:59:59", "23:59:59.999999"])
+def test_an_end_in_the_last_minute_of_a_day_is_the_midnight_after_it(end: str) -> None:
+    days = [AS_OF + k * DAY for k in (0, 1, 2)]
+    told = [
+        features_at(History([account()], [], [invoice("2024-02-01", 60, period_end=moment)]), *days)
+        for moment in ("2024-03-01", f"2024-02-29T{end}")
+    ]
+    assert told[0] == told[1]
+
+
+def test_a_sale_in_the_last_minute_of_a_day_is_served_to_the_day_it_ends_on() -> None:
+    """Monthly from 31 January, 23:59:30: 29 February is served by the second invoice alone."""
+    months = [("2024-01-31", "2024-02-29"), ("2024-02-29", "2024-03-31")]
+    paid = [invoice(f"{first}T23:59:30", 29, period_end=f"{end}T23:59:30") for first, end in months]
+    before, after = features_at(History([account()], [], paid), date(2024, 2, 29), AS_OF)
+    assert (before["run_rate"], after["run_rate"]) == (30, pytest.approx(29 * 30 / 31, abs=1e-6))
+
+
+def test_an_end_a_second_earlier_is_the_day_it_ends_on() -> None:
+    paid = invoice("2024-02-01", 28, period_end="2024-02-29T23:58:59")
+    rows = features_at(History([account()], [], [paid]), date(2024, 2, 29), AS_OF)
+    assert [row["run_rate"] for row in rows] == [30, 0]
+
+
 def test_service_paid_in_advance_shows_only_once_it_is_served() -> None:
     paid = invoice("2024-01-20", 29, period_start="2024-02-01", period_end="2024-03-01")
     rows = features_at(History([account()], [], [paid]), date(2024, 2, 1), date(2024, 2, 2))
@@ -56,6 +80,18 @@ def test_service_before_it_was_booked_shows_only_once_booked() -> None:
     late = invoice("2024-02-20", 60, period_start="2024-01-01", period_end="2024-03-31")
     rows = features_at(History([account()], [], [late]), date(2024, 2, 20), date(2024, 2, 21))
     assert [row["run_rate"] for row in rows] == [0, 20]
+
+
+def test_revenue_in_another_currency_than_the_ladder_is_refused_and_one_that_is_not_told_is_taken() -> None:
+    def told(*currencies: str | None) -> Any:
+        paid = [invoice("2024-02-01", 9000, currency=one, period_end="2024-04-01") for one in currencies]
+        return features_at(History([account()], [], paid), AS_OF)[0]["tier"]
+
+    assert told(None) == told("USD") == 4
+    with pytest.raises(ContractBroken, match=r'"currency": 2 rows are in JPY, but tiers.currency is USD') as refused:
+        told("JPY", "USD", "JPY", None)
+    assert refused.value.exit_code == 3
+    assert "Set tiers.currency: JPY" in str(refused.value)
 
 
 @pytest.mark.parametrize(

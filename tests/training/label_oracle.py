@@ -30,12 +30,17 @@ def outcome_of(
     spread, ladder = definitions.tiers.spread_days, definitions.tiers.ladder
     days = [as_of - FAR + timedelta(days=k) for k in range(2 * FAR.days)]
     level = {day: rate_on(day, known, spread) for day in days}
+    closed = owner.get("closed_at")
+    closed = None if closed is not None and closed >= at(until) else closed
 
     def above(target: int, day: date) -> bool:
-        return target < len(ladder) and level[day] >= Fraction(ladder[target].floor)
+        there = closed is None or day < closed.date()
+        return there and target < len(ladder) and level[day] >= Fraction(ladder[target].floor)
 
     def crosses(target: int, day: date) -> bool:
-        """Moves up on `day` and is still there on each of the following held_days days."""
+        """Moves up on `day`, by something paid for, and is still there on each of the following held_days days."""
+        if not any(row["amount"] > 0 and service(row, spread)[0] == day for row in known):
+            return False
         stays = all(above(target, day + timedelta(days=k)) for k in range(params.held_days + 1))
         return stays and not above(target, day - timedelta(days=1))
 
@@ -66,8 +71,7 @@ def outcome_of(
         "high_value_at_risk": tier < high and not moved_before(high),
         "churn_day": None,
     }
-    closed = owner.get("closed_at")
-    if closed is not None and at(as_of) <= closed < at(until):
+    if closed is not None and at(as_of) <= closed:
         out["churn_day"] = (closed.date() - as_of).days
     for h in params.horizons:
         end = as_of + timedelta(days=h)
@@ -77,7 +81,7 @@ def outcome_of(
         )
         arrived = end + timedelta(days=params.invoice_lag_days)
         told = arrived + timedelta(days=params.held_days) <= until
-        out[f"increment_{h}"] = float(served - run_rate * h / 30) if told else None
+        out[f"increment_{h}"] = float(served - max(run_rate, Fraction(0)) * h / 30) if told else None
         booked = sum((row["amount"] for row in known if at(as_of) <= row["booked_at"] < at(end)), start=0)
         out[f"booked_{h}"] = float(booked) if arrived <= until else None
     return out

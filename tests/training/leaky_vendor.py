@@ -106,6 +106,14 @@ LATE_ROWS = leaking("events_28d", _counted("events", "occurred_at < as_of"))  # 
 UNDATED_FIELD = leaking(
     "employees", "SELECT account_id, as_of, plan = 'paid' AS value FROM asked JOIN accounts USING (account_id)"
 )
+UNDATED_ROLE = leaking(
+    "employees",
+    """SELECT account_id, as_of, max(CAST(role = 'admin' AS INTEGER)) AS value
+       FROM asked JOIN account_users USING (account_id) GROUP BY ALL""",
+)
+UNDATED_FLAG = leaking(
+    "employees", "SELECT account_id, as_of, is_internal IS NULL AS value FROM asked JOIN accounts USING (account_id)"
+)
 POST_LABEL_TOUCHES = leaking("events_28d", _counted("touches", "occurred_at >= as_of"))
 ROW_ORDER = leaking(
     "tenure_days",
@@ -133,7 +141,8 @@ def _drawn(accounts: int, rng: np.random.Generator) -> dict[str, Rows]:
         sold = {"plan": "paid" if paid else "free", "owner": "Kim" if paid else None}
         told = {"country": str(rng.choice(["DE", "FR"])), "employees": int(rng.integers(1, 300)), **sold}
         rows["accounts"].append({"account_id": name, "created_at": born, "is_internal": False, **told})
-        rows["account_users"].append({"account_id": name, "user_id": f"{name}-u1", "valid_from": born})
+        user = {"account_id": name, "user_id": f"{name}-u1", "role": "admin" if paid else "member"}
+        rows["account_users"].append({**user, "valid_from": born})
         for when in _days(born, 9 if keen else 25, rng):
             heard = when + timedelta(days=int(rng.integers(0, 6)) if rng.random() < 0.1 else 0)
             rows["events"].append(_event(f"{number}-{len(rows['events'])}", name, when, heard, rng))

@@ -17,6 +17,7 @@ from training.check_page import page
 from training.check_report import CheckReport, check
 from training.check_sheets import labelled_sheet, rows_sheet
 from training.check_terminal import show
+from training.labels import MOVED, ON_TOP, REACHED, WAITING
 from warehouse.errors import ContractBroken, ParamsError
 
 NOW = datetime(2024, 8, 1, tzinfo=UTC)
@@ -31,16 +32,13 @@ HOSTILE = (
 )
 
 
-def folder(tmp_path: Path, events: list[Row] | None = None, accounts: int = 20) -> Path:
+def folder(tmp_path: Path, events: list[Row] | None = None, accounts: int = 20, currency: str = "USD") -> Path:
     """20 accounts of January, each with an event every Monday to July; every other one pays its number times 10."""
     mondays = [f"2024-{month:02}-{day:02}T09:00:00Z" for month in range(2, 8) for day in (1, 8, 15, 22)]
     names = [f"a{n}" for n in range(1, accounts + 1)]
     own = [event(name, moment) for name in names for moment in mondays]
-    revenue = [
-        invoice(name, "2024-05-01T00:00:00Z", 10 * n, period_start="2024-05-01", period_end="2024-08-01")
-        for n, name in enumerate(names)
-        if n % 2
-    ]
+    served = {"period_start": "2024-05-01", "period_end": "2024-08-01", "currency": currency}
+    revenue = [invoice(name, "2024-05-01T00:00:00Z", 10 * n, **served) for n, name in enumerate(names) if n % 2]
     return write_raw(tmp_path / "raw", [account(name) for name in names], own + (events or []), revenue)
 
 
@@ -181,7 +179,7 @@ def test_billing_data_that_stop_before_usage_are_told_of(tmp_path: Path) -> None
 def test_every_snapshot_has_a_label_or_a_reason_in_the_report(tmp_path: Path) -> None:
     report = report_of(folder(tmp_path))
     sheet = labelled_sheet(report)
-    assert sheet.header == ("target", "horizon", "labelled", "not at risk", "not complete yet")
+    assert sheet.header == ("target", "horizon", "labelled", ON_TOP, REACHED, MOVED, WAITING)
     assert len(sheet.rows) == 8
     for row in sheet.rows:
         assert sum(int(cell.replace(",", "")) for cell in row[2:]) == report.readiness.snapshots
@@ -252,7 +250,7 @@ def test_hostile_event_names_are_text_on_the_page(tmp_path: Path) -> None:
 def test_a_hostile_params_file_is_text_on_the_page_too(tmp_path: Path) -> None:
     ladder = [{"name": "trial", "floor": 0}, {"name": "<b onclick=x>", "floor": 20}]
     tiers = {"currency": "<i>", "ladder": ladder, "high_value": "<b onclick=x>"}
-    seen = Page(page(report_of(folder(tmp_path), tiers=tiers)))
+    seen = Page(page(report_of(folder(tmp_path, currency="<i>"), tiers=tiers)))
     assert not {"b", "i"} & set(seen.tags)
     assert "<b onclick=x>" in seen.text
 

@@ -133,13 +133,13 @@ def test_the_card_warns_of_thin_results_and_tells_how_to_reproduce_them(tmp_path
 
 
 def test_the_card_counts_who_has_a_label_and_who_has_none_and_why(tmp_path: Path) -> None:
-    out = {"not at risk": 1_100, "not complete yet": 90}
+    out = {"on the highest tier": 1_100, "not complete yet": 90}
     counts = [{"target": "expansion", "horizon": 180, "in": 310, "out": out}]
     workspace = trained(tmp_path, heldout_rows(), population={"in": 1_500, "out": {"internal": 3}, "labels": counts})
     evaluate(workspace, QUICK)
     card = (workspace.artifacts / "model_card.md").read_text()
     assert "Accounts and dates in: 1,500. Left out: 3 internal." in card
-    assert "| target | horizon | labelled | not at risk | not complete yet |" in card
+    assert "| target | horizon | labelled | on the highest tier | not complete yet |" in card
     assert "| expansion | 180 | 310 | 1,100 | 90 |" in card
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,27 @@ from hypothesis import strategies as st
 
 from features.build import build_features
 from features.snapshots import Population
+from tests import builders as raw
 from tests.features.histories import DAY, DEFINITIONS, TICK, History, account, at, event, invoice, invoices, warehouse
 from tests.features.oracle import known_revenue, rate_on, tier_of
 from tests.training.label_oracle import outcome_of
 from training.dataset import Dataset
-from training.labels import RHYTHM, LabelParams, labelled, make_labels, outcomes_end
+from training.labels import (
+    MOVED,
+    ON_TOP,
+    REACHED,
+    RHYTHM,
+    WAITING,
+    LabelParams,
+    labelled,
+    labels_stage,
+    make_labels,
+    outcomes_end,
+)
+from warehouse.accounting import ingested_on
+from warehouse.engine import connect
+from warehouse.ingest import IngestParams, ingest
+from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 AS_OFS = (date(2023, 12, 1), date(2024, 2, 1), date(2024, 3, 1))
 PARAMS = LabelParams(horizons=(30, 90), default_horizon=90, held_days=30)
@@ -42,11 +59,14 @@ def books_of(history: History) -> list[dict[str, Any]]:
 
 
 def labels_of(history: History, books: list[dict[str, Any]], params: LabelParams, until: date) -> pa.Table:
+    with warehouse(history) as con:
+        return make_labels(con, books_table(books), DEFINITIONS, params, until)
+
+
+def books_table(books: list[dict[str, Any]]) -> pa.Table:
     said = {name: [row[name] for row in books] for name in BOOKS}
     said["run_rate"], said["tier"] = [float(rate) for rate in said["run_rate"]], [float(t) for t in said["tier"]]
-    snapshots = pa.table({name: pa.array(values, BOOKS[name]) for name, values in said.items()})
-    with warehouse(history) as con:
-        return make_labels(con, snapshots, DEFINITIONS, params, until)
+    return pa.table({name: pa.array(values, BOOKS[name]) for name, values in said.items()})
 
 
 @st.composite
@@ -197,6 +217,24 @@ def monthly(months: int, more: Sequence[Any] = ()) -> History:
     return History([account()], [event(at(date(2024, 1, 1)) + k * 7 * DAY) for k in range(35)], [*paid, *more])
 
 
+def test_a_move_of_who_is_billed_to_the_last_second_of_each_month_is_held_over_the_months() -> None:
+    """60 a month, and 600 from April on."""
+    firsts = [date(2024, month, 1) for month in range(1, 10)]
+
+    def told(gap: timedelta) -> Any:
+        paid = [
+            invoice(at(first), 60 if first.month < 4 else 600, period_end=at(end) - gap)
+            for first, end in pairwise(firsts)
+        ]
+        [row] = labels_of(
+            History([account()], (), paid), [book(date(2024, 3, 1), 1, 60.0)], PARAMS, firsts[-1]
+        ).to_pylist()
+        return row["expansion_day"], row["increment_90"]
+
+    assert told(timedelta(seconds=1)) == told(timedelta(0))
+    assert told(timedelta(seconds=1))[0] == 31
+
+
 def test_billing_data_that_stop_in_may_make_no_false_no_of_the_summer() -> None:
     """On 20 May the account takes ten times as much, but the feed of invoices broke on 2 May: nobody knows."""
     as_of, grown = date(2024, 3, 1), invoice("2024-05-20", 1200, period_end="2024-07-20")
@@ -212,6 +250,35 @@ def test_billing_data_that_stop_in_may_make_no_false_no_of_the_summer() -> None:
     assert np.isnan(label)
     assert told(monthly(months=8, more=[grown])) == (date(2024, 8, 27), True, 1.0)  # once they are delivered
     assert told(monthly(months=8)) == (date(2024, 8, 27), True, 0.0)  # and had it not grown, the no is a true one
+
+
+def test_a_day_that_had_not_passed_when_the_data_were_read_is_not_told(tmp_path: Path) -> None:
+    """Read at five past midnight of 29 June, with an event of that very day: outcomes end with the 28th, so 90 days of
+    1 March are observed (and 30 more are held), not 91."""
+    last = "2024-06-29T00:02:00Z"
+    grown = raw.invoice("a1", "2024-05-30T00:00:00Z", 1200, period_end="2024-07-20")
+    folder = raw.write_raw(tmp_path / "raw", [raw.account()], [raw.event("a1", last)], [grown])
+
+    def told(now: datetime) -> tuple[date, Any, bool]:
+        workspace = Workspace(tmp_path / f"workspace {now:%d %H}")
+        ingest(folder, workspace, IngestParams(), now)
+        write_table(books_table([book(date(2024, 3, 1))]), workspace.artifacts / "features.parquet")
+        labels_stage(workspace, DEFINITIONS, PARAMS)
+        [row] = read_table(workspace.artifacts / "labels.parquet").to_pylist()
+        with connect(workspace.warehouse) as con:
+            open_warehouse(con, workspace.warehouse)
+            end = outcomes_end(con, ingested_on(workspace.warehouse))
+        return end, row["observed_days"], row["increment_90"] is not None
+
+    assert told(datetime(2024, 6, 29, 0, 5)) == (date(2024, 6, 29), 90, True)
+    assert told(datetime(2024, 6, 29, 23, 59)) == (date(2024, 6, 29), 90, True)
+    assert told(datetime(2024, 6, 30, 0, 5)) == (date(2024, 6, 30), 91, True)
+
+
+def test_books_that_do_not_say_when_they_were_read_are_told_to_the_data_end(tmp_path: Path) -> None:
+    assert ingested_on(tmp_path) is None
+    (tmp_path / "accounting.json").write_text("{}")
+    assert ingested_on(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -236,15 +303,23 @@ def test_revenue_has_stopped_when_it_is_silent_for_longer_than_lately(said: str,
 
 
 def test_the_population_of_a_target_is_counted_in_and_out_by_reason() -> None:
-    """As of 1 March, 90 days, known to 29 June: told; on the highest tier; and, of June, still waiting."""
+    """As of 1 March, 90 days, known to 29 June: told; on the highest tier; of high value; moved the day before, which
+    an invoice of 5 March tells; and, of June, still waiting."""
     top, high = len(DEFINITIONS.tiers.ladder) - 1, DEFINITIONS.tiers.high_value_index
     books = [book(date(2024, 3, 1)), book(date(2024, 3, 1), top), book(date(2024, 3, 1), high)]
-    books += [book(date(2024, 6, 1)), book(date(2024, 6, 1), high)]
+    books += [book(date(2024, 6, 1)), book(date(2024, 6, 1), high), book(date(2024, 3, 1))]
     names = [f"a{number}" for number in range(len(books))]
     rows = [row | {"account_id": name} for name, row in zip(names, books, strict=True)]
-    table = labels_of(History([account(name) for name in names]), rows, PARAMS, date(2024, 6, 29))
-    assert labelled(table, "expansion", 90) == Population(2, {"not at risk": 1, "not complete yet": 2})
-    assert labelled(table, "high_value", 90) == Population(1, {"not at risk": 3, "not complete yet": 1})
+    late = invoice("2024-03-05", 9000, names[-1], period_start="2024-02-29", period_end="2024-08-29")
+    history = History([account(name) for name in names], (), [late])
+    table, tiers = labels_of(history, rows, PARAMS, date(2024, 6, 29)), DEFINITIONS.tiers
+    tier = pa.chunked_array([pa.array([row["tier"] for row in rows], pa.float64())])
+
+    def told_of(target: str) -> Population:
+        return labelled(table, tier, tiers, target, 90)
+
+    assert told_of("expansion") == Population(2, {ON_TOP: 1, REACHED: 0, MOVED: 1, WAITING: 2})
+    assert told_of("high_value") == Population(1, {ON_TOP: 1, REACHED: 2, MOVED: 1, WAITING: 1})
     for target in ("expansion", "high_value"):
         told = Dataset(table, table).outcome(target, 90)
-        assert labelled(table, target, 90).taken == np.count_nonzero(~np.isnan(told))
+        assert told_of(target).taken == np.count_nonzero(~np.isnan(told))

@@ -28,6 +28,11 @@ def pays(run_rate: int, start: str, end: str = YEAR_END, booked: str | None = No
     return invoice(booked or start, amount, period_start=start, period_end=end)
 
 
+def credit(booked: str, amount: int) -> Row:
+    """A refund without a period, so spread over the 90 days from its booking."""
+    return invoice(booked, amount, kind="refund")
+
+
 @dataclass(frozen=True)
 class Case:
     """One account. `moves`, `high`: day of the held move, None, or "off" for an account that is not at risk."""
@@ -93,6 +98,46 @@ CASES = (
     Case("closes on the day", None, 0, closed_at="2025-03-01T08:00", churn=0),
     Case("closed the day before", None, 0, closed_at="2025-02-28T23:59:59"),
     Case("closes when nobody can know yet", None, 0, closed_at="2025-09-01"),
+    Case(
+        "pays 160, and the refund of January ends on 9 April", None, 51 * 100 / 30,
+        base=(pays(160, "2025-01-01"), credit("2025-01-09", -300)),
+    ),
+    Case(
+        "is refunded, and takes more on the day on which that ends", 39, 221,
+        (pays(30, "2025-04-09"),), booked=30 * 267 / 30, base=(pays(130, "2025-01-01"), credit("2025-01-09", -300)),
+    ),
+    Case(
+        "is refunded more than it pays, until 8 April", None, -38.0 * 100 / 30,
+        base=(credit("2025-01-08", -300),),
+    ),
+    Case(
+        "pays for the first time in the shadow of a refund", None, 80 - 38.0 * 100 / 30,
+        (pays(30, "2025-03-11"),), booked=30 * 296 / 30, base=(credit("2025-01-08", -300),),
+    ),
+    Case(
+        "pays a year in advance and closes five days later", None, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-04-15T08:00", churn=45,
+    ),
+    Case(
+        "closes on the last day a move must be held", None, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-05-10T23:00", churn=70,
+    ),
+    Case(
+        "closes the day after it", 40, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-05-11T01:00", churn=71,
+    ),
+    Case(
+        "closes, and is sent a last bill", None, 266.666667,
+        (invoice("2025-04-20", 600),), booked=600, closed_at="2025-04-01T08:00", churn=31,
+    ),
+    Case(
+        "moved and closed before either was known", None, 300,
+        (pays(100, "2025-02-20", booked="2025-03-05"),), booked=100 * 315 / 30, closed_at="2025-03-10", churn=9,
+    ),
+    Case(
+        "pays in advance and closes when nobody can know yet", 40, 150,
+        (pays(90, "2025-04-10"),), booked=90 * 266 / 30, closed_at="2025-09-01",
+    ),
     Case("crossed, but booked when nobody can know yet", None, 0, (pays(90, "2025-04-10", booked="2025-09-01"),)),
 )  # fmt: skip
 

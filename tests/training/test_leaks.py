@@ -77,6 +77,8 @@ def test_honest_features_pass_every_probe_and_every_probe_says_what_it_found(wor
         ("future_rows", planted.FUTURE_ROWS, "events_28d"),
         ("late_events", planted.LATE_ROWS, "events_28d"),
         ("undated_field", planted.UNDATED_FIELD, "employees"),
+        ("undated_field", planted.UNDATED_ROLE, "employees"),
+        ("undated_field", planted.UNDATED_FLAG, "employees"),
         ("post_label_touches", planted.POST_LABEL_TOUCHES, "events_28d"),
         ("row_order", planted.ROW_ORDER, "tenure_days"),
     ],
@@ -91,15 +93,16 @@ def test_a_feature_that_sees_what_it_may_not_is_caught_and_named(
     assert probes[probe]["value"] > 0
 
 
-def test_a_warehouse_that_takes_the_latest_size_of_an_account_is_caught(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("column", "feature"), [("employees", "employees"), ("created_at", "tenure_days")])
+def test_a_warehouse_that_takes_the_latest_size_or_sign_up_of_an_account_is_caught(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, column: str, feature: str
 ) -> None:
-    """The size told again after an account grew foretells that it grew."""
-    forgetful = [replace(column, told_once=False) for column in ACCOUNTS.columns]
+    """The size told again after an account grew foretells that it grew, and so does a sign-up moved to the purchase."""
+    forgetful = [replace(c, told_once=c.told_once and c.name != column) for c in ACCOUNTS.columns]
     monkeypatch.setitem(TABLES, "accounts", replace(ACCOUNTS, columns=tuple(forgetful)))
     probes = audited(workspace)
     assert failed(probes) == {"retold_accounts"}
-    assert "employees (100 rows)" in probes["retold_accounts"]["sentence"]
+    assert f"{feature} (100 rows)" in probes["retold_accounts"]["sentence"]
 
 
 def test_usage_of_the_coming_month_is_not_refused_by_a_builder_that_looks_ahead(workspace: Workspace) -> None:

@@ -27,7 +27,7 @@ from tests.warehouse.typed_views import Row, did, paid, signed_up, warehouse_of
 from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.floors import rounded_down, spend, suggest
-from training.labels import LabelParams, make_labels
+from training.labels import MOVED, ON_TOP, REACHED, WAITING, LabelParams, make_labels
 from training.readiness import Quarter, Readiness, Split, read_books, readiness, without_usage
 from training.recipe import TrainParams
 from training.splits import origins
@@ -187,7 +187,7 @@ def test_invoices_that_lag_move_the_test_to_an_earlier_date(vendor: duckdb.DuckD
 def test_every_snapshot_has_a_label_or_a_reason(vendor: duckdb.DuckDBPyConnection) -> None:
     found = ready(vendor)
     # at risk no more: the 40 at the nine dates from May on, the 35 at the three from November on
-    assert found.outlook("expansion", 90).left_out == {"not at risk": 465, "not complete yet": 1_200 - 465 - 600}
+    assert found.outlook("expansion", 90).left_out == {ON_TOP: 465, REACHED: 0, MOVED: 0, WAITING: 1_200 - 465 - 600}
     for one in found.outlooks:
         assert one.complete + sum(one.left_out.values()) == found.snapshots
 

@@ -31,12 +31,11 @@ from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
 from training.labels import LabelParams, labels_stage
-from training.recipe import Run, TrainParams
+from training.recipe import TrainParams
 from training.train import train
-from warehouse.engine import connect
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
-from warehouse.store import Workspace, open_warehouse, read_table, write_table
+from warehouse.store import Workspace, read_table, write_table
 
 DEFINITIONS = Definitions.from_params(read_params(Path(__file__).parents[2] / "params.yaml"))
 LABELS = LabelParams(horizons=(90, 180))
@@ -224,39 +223,6 @@ def test_no_training_label_reaches_past_the_first_test_score(plans: list[tuple[d
     for newest, span, test_as_of in plans:
         assert newest + timedelta(days=span) <= test_as_of
     assert {span for _, span, _ in plans} == {120, 210, 180}  # horizon and held days; the check has no held days
-
-
-def test_the_model_that_is_judged_forgets_what_it_could_not_have_known(
-    workspace: Workspace, heldout: pa.Table, tmp_path: Path, plans: object
-) -> None:
-    """Outcomes after the origin are wiped from the warehouse; what the model says at the origin stays the same."""
-    origin = min(row["as_of"] for row in heldout.to_pylist() if row["target"] == "expansion")
-    features = read_table(workspace.artifacts / "features.parquet")
-    run = Run(DEFINITIONS, LABELS, PARAMS, features, date(2026, 1, 1))
-    blind = tmp_path / "warehouse"
-    shutil.copytree(workspace.warehouse, blind)
-    for table, clock in (("revenue", "booked_at"), ("accounts", "created_at")):
-        rows = read_table(blind / table)
-        rows = rows.filter(pc.less(rows[clock].cast(pa.date32()), pa.scalar(origin)))
-        if table == "accounts":
-            closed = rows["closed_at"]
-            later = pc.greater_equal(closed.cast(pa.date32()), pa.scalar(origin))
-            rows = rows.set_column(
-                rows.column_names.index("closed_at"),
-                "closed_at",
-                pc.if_else(pc.fill_null(later, False), pa.scalar(None, closed.type), closed),
-            )
-        shutil.rmtree(blind / table)
-        write_table(rows, blind / table / "all.parquet")
-    known = []
-    for folder in (workspace.warehouse, blind):
-        with connect(folder) as con:
-            open_warehouse(con, folder)
-            known.append(run.known_at(con, origin))
-    assert known[0].features.equals(known[1].features)
-    assert known[0].labels.equals(known[1].labels)
-    assert known[0].labels["churn_day"].null_count < len(known[0])
-    assert max(day for day in known[0].features["as_of"].to_pylist()) < origin
 
 
 def test_where_invoices_stop_and_lag_nothing_is_learned_from_or_judged_by_what_cannot_be_told(

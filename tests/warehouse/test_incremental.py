@@ -213,7 +213,10 @@ def test_a_rewritten_file_that_tells_another_size_is_believed_counted_and_named(
     assert sizes(workspace) == {"a1": 4000, "a2": 9}
     assert accounting.audit == {"accounts": Audit(added=0, late=0, corrected=2, removed=0, retold=1)}
     assert "2 corrected (1 retold)" in "\n".join(accounting.lines())
-    assert "accounts: 1 rows tell another industry or country or employees or channel" in capsys.readouterr().err
+    assert (
+        "accounts: 1 rows tell another created_at or industry or country or employees or channel"
+        in capsys.readouterr().err
+    )
     same_as_whole(raw, workspace)
 
 
