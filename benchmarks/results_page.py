@@ -203,8 +203,13 @@ def _mixed(document: Document) -> str:
 def _made_with(document: Document) -> dict[str, list[str]]:
     """The names of the runs by the commit that made them."""
     made: dict[str, list[str]] = {}
+    seeds: dict[tuple[str, str], list[int]] = {}
     for run in document["runs"]:
-        made.setdefault(run.get("commit", UNKNOWN), []).append(f"{run['world']} {run['seed']}")
+        seeds.setdefault((run.get("commit", UNKNOWN), run["world"]), []).append(run["seed"])
+    for (commit, world), some in seeds.items():
+        in_a_row = len(some) > 2 and some == list(range(some[0], some[-1] + 1))
+        told = f"{some[0]} to {some[-1]}" if in_a_row else " and ".join(map(str, some))
+        made.setdefault(commit, []).append(f"{world} {told}")
     for one in document["real"]:
         if "results" in one:
             made.setdefault(one.get("commit", UNKNOWN), []).append(one["name"])

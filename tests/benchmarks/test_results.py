@@ -182,7 +182,10 @@ def test_runs_of_several_versions_or_of_none_that_was_kept_are_said_to_be() -> N
     assert "Not all runs are of one version" not in told(one, one)
     assert "Made with the code of commit `abc`." in told(one, one)
     assert "one version that was kept: plain 7 with `abc`; plain 8 with `def`." in told(one, other)
-    assert "plain 9 with `abc-dirty`." in told(lost, lost)
+    assert "plain 9 and 9 with `abc-dirty`." in told(lost, lost)
+    assert "plain 7 to 9 with `abc`; plain 4 with `def`." in told(
+        *(run(commit="abc", seed=seed) for seed in (7, 8, 9)), run(commit="def", seed=4)
+    )
     assert "with `unknown`." in told(run())
 
 
