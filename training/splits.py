@@ -64,7 +64,8 @@ def origins(
 
 def _opening(days: list[date]) -> set[date]:
     """The newest of the ascending `days` by each first of March, June, September and December that had come."""
-    firsts = (date(year, month, 1) for year in {day.year for day in days} for month in OPENING)
+    years = range(days[0].year, days[-1].year + 1) if days else ()
+    firsts = (date(year, month, 1) for year in years for month in OPENING)
     return {days[place - 1] for first in firsts if first <= days[-1] and (place := bisect_right(days, first))}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from training.dataset import Dataset
@@ -45,6 +45,7 @@ def test_every_horizon_is_judged_at_the_newest_date_whose_days_have_all_passed(
 
 
 @given(st.sets(_days, max_size=25), st.integers(1, 200), st.integers(1, 5), _days)
+@example({date(2023, 12, 2), date(2025, 1, 1)}, 1, 2, date(2025, 2, 1))  # a year without a date
 def test_earlier_origins_open_quarters_and_none_between_is_passed_over(
     days: set[date], horizon: int, most: int, until: date
 ) -> None:
