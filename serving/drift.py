@@ -5,7 +5,8 @@ bins. Two figures judge it. The Population Stability Index of a column, sum over
 share of accounts then and a tonight (Siddiqi, Credit Risk Scorecards, 2006): up to .1 stable, above .25 alarm. And how
 many of the first `capacity` accounts are still among them: in a week 70 to 90 %; a jump means a fault of the data.
 
-Drift is told and stops nothing. An alarm publishes all the same: what is live must stay fresh, and people decide.
+Drift is told and stops nothing. An alarm publishes all the same: what is live must stay fresh, and people decide, who
+read of it on every page.
 Features alone never make an alarm: where every account is young, tenure and whatever adds up over a life always drift,
 and where invoices fall on the first of the month, so do the days since the last one. What drifted when the earlier
 release was compared itself is taken to be of that kind. Nor is there an alarm between two bundles: another model ranks

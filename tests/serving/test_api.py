@@ -309,6 +309,16 @@ def test_a_rule_release_ranks_without_probabilities(workspace: Path) -> None:
     assert "Ranked by a rule" in service.get("/").text
 
 
+def test_a_list_that_changed_more_than_a_week_explains_says_so_on_every_page(service: Service) -> None:
+    live = service.surface.desk.watcher.get()
+    assert live is not None
+    told = {"compared_with": "2026-02-23-aaaaaaaaaaaa-bbbbbbbbbbbb", "why": "only 23 of the top 60 were kept"}
+    for verdict, shown in (("moved", False), ("alarm", True)):
+        live.run["drift"] = told | {"verdict": verdict}
+        for path in ("/", "/accounts/acct-00003"):
+            assert ("Since 2026-02-23: only 23 of the top 60 were kept." in service.get(path).text) == shown
+
+
 def test_the_page_works_from_its_url_alone(service: Service) -> None:
     page = service.get("/", params={"band": "A", "q": "", "owner": ""}).text
     assert page.count('<th scope="row">') == min(25, len(items(service, band="A")))
