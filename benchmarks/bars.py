@@ -189,14 +189,19 @@ def _level(plain: Sequence[Run], over_what: str, of: Callable[[Sequence[Run], st
     return _bar(f"positives expected over {over_what}", _each(plain, of), ".2f", *bounds, ".90 to 1.10", ".95 to 1.05")
 
 
-def over_seen(runs: Sequence[Run], day: str | None = None, candidate: str = "champion") -> float:
-    """Positives that the candidate expected over those seen at one date; null: at the newest of each run."""
-    rows = [
+def at_date(runs: Sequence[Run], day: str | None = None, candidate: str = "champion") -> list[Mapping[str, Any]]:
+    """The row of the candidate in each run at one date; null: at the newest of each run."""
+    return [
         row
         for run in runs
         for row in run["origins"]
-        if (row["as_of"], row["candidate"]) == (day or run["dates"][-1], candidate) and row["positives"]
+        if (row["as_of"], row["candidate"]) == (day or run["dates"][-1], candidate)
     ]
+
+
+def over_seen(runs: Sequence[Run], day: str | None = None, candidate: str = "champion") -> float:
+    """Positives that the candidate expected over those seen at one date; null: at the newest of each run."""
+    rows = [row for row in at_date(runs, day, candidate) if row["positives"]]
     seen = sum(row["positives"] for row in rows)
     return sum(row["expected_over_actual"] * row["positives"] for row in rows) / seen if seen else math.nan
 

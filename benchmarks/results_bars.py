@@ -14,6 +14,7 @@ from benchmarks.bars import (
     Bar,
     Run,
     among_all,
+    at_date,
     in_expectation,
     mean,
     of_world,
@@ -181,13 +182,13 @@ def _drift(document: Document, found: Sequence[Bar]) -> str:
 
 
 def _moved(runs: Sequence[Run], day: str) -> str:
-    rows = [row for run in runs for row in run["origins"] if (row["as_of"], row["candidate"]) == (day, CHAMPION)]
+    rows = at_date(runs, day)
     return f"{sum(row['positives'] for row in rows):,} of {sum(row['n'] for row in rows):,}"
 
 
 def _told_over_seen(runs: Sequence[Run], day: str, candidate: str) -> str:
     """Of one vendor with its interval, of several with their range."""
-    rows = [row for run in runs for row in run["origins"] if (row["as_of"], row["candidate"]) == (day, candidate)]
+    rows = at_date(runs, day, candidate)
     if len(rows) == 1:
         return around(rows[0], "expected_over_actual", ".2f")
     return spread(runs, lambda some: over_seen(some, day, candidate), ".2f")

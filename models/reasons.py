@@ -183,9 +183,8 @@ def change(feature: Feature, value: float | str | None, old: float | str | None,
     if isinstance(value, float) and isinstance(old, float):
         now, was = pair(value, old, feature, currency)
     else:
-        now, was = (
-            _null(feature) if one is None else said(one, feature, currency, i > 0) for i, one in enumerate((value, old))
-        )
+        now = _null(feature) if value is None else said(value, feature, currency)
+        was = _null(feature) if old is None else said(old, feature, currency, bare=True)
     return f"{feature.noun}: {now} (was {was} on {since})"
 
 

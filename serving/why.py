@@ -136,7 +136,7 @@ class _Changes:
         families = np.zeros((len(common), len(FAMILIES)))
         self._moved = np.zeros((len(common), len(CATALOGUE)), np.float32)
         if not isinstance(under_last, str):
-            same = _Kept(under_last)
+            same = now if earlier.same_bundle else _Kept(under_last)
             place = np.array([same.place[account] for account in common], dtype=np.int64)
             families = same.sums[place] - before.sums[there]
             self._moved = same.contributions[place] - before.contributions[there]

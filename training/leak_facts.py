@@ -99,8 +99,8 @@ def with_accounts_told_again(facts: Facts) -> Facts:
     sign-up; the warehouse settles the two tellings."""
     table = TABLES["accounts"]
     others = {
-        "text": "concat('another ', {0})",
-        "integer": "coalesce({0}, 0) + 1000",
+        "text": OTHER["text"],
+        "integer": OTHER["integer"],
         "timestamp": "{0} - INTERVAL 30 DAY",  # earlier: who has not signed up at as_of has no features to compare
     }
     kept = (table.key, ENDS[table.name])  # an end is dated, so a later file may tell of it
