@@ -56,4 +56,4 @@ def amount_from_json(said: dict[str, Any], boosters: Mapping[str, lgb.Booster]) 
         raise BundleRefused(
             f"model.json: amount is told by {', '.join(sorted(said))}, unlike this version. Train it again."
         )
-    return Amount(boosters.get("amount"), **said | {"step": tuple(said["step"])})
+    return Amount(boosters.get("amount"), **said | {name: tuple(said[name]) for name in ("step", "by_tier")})

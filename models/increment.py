@@ -5,7 +5,8 @@ anyone has moved to the upper ones. So trees learn no money but multiples of a u
 step that lies before it. How multiples rise (or fall) with the horizon is one rate for all accounts, so that the money
 of every horizon adds up. Trees learn in logs. The mean of a back-transformed log is too low, so it is multiplied by
 total actual over total expected (Duan 1983, as a ratio), told out of fold by account: in sample the trees have seen the
-amounts and the factor would come out too small. Measured in docs/adr/0027.
+amounts and the factor would come out too small. Measured in docs/adr/0027. What is left is told apart by tier, as far
+as its accounts are many: the few on the upper tiers move between steps of another height (docs/adr/0045).
 
 Tweedie is the challenger: one model of the gain itself, whoever it comes from.
 """
@@ -21,14 +22,15 @@ import numpy as np
 from models.boosting import THREADS, BoosterParams, fit_booster
 from models.hazard import thin
 
-STEP = ("run_rate", "headroom")  # features that the unit is made of
-TOLD = ("smear", "low", "high", "growth", "step")  # of an amount in JSON
+STEP = ("run_rate", "headroom", "tier")  # features that the unit is made of, and the one it is put right by
+TOLD = ("smear", "low", "high", "growth", "step", "by_tier")  # of an amount in JSON
 LEAST_ROWS = 30  # fewer, and every account is given the mean multiple of its unit
 WINSOR = 0.995  # multiples above this quantile of their horizon in training are set to it; evaluation's never are
 QUARTER = 90  # days, of the growth
 GROWTH_TRUST = 30  # accounts a quarter off the mean horizon that draw the growth half-way to 0
 BAND = (0.1, 0.9)  # quantiles of the multiplicative error told as the range of the amount
 FOLDS = 3  # by account, for the smearing
+TIER_TRUST = 10  # accounts of a tier whose own ratio is half believed, in logs; docs/adr/0045
 HALF_TRUST = 200  # accounts of a later window whose total is half believed: a few large ones make it; docs/adr/0016
 TWEEDIE_POWER = 1.5
 
@@ -38,7 +40,8 @@ class Amount:
     """E[increment | expand]. `booster`: log1p of multiples of the unit; without one all have the same. `smear`: total
     actual over total back-transformed. `low`, `high`: 10 % and 90 % quantiles of actual over expected, told out of fold
     by account over all horizons. `growth`: of the multiple with the horizon, in logs per 90 days. `step`: places of the
-    columns of `STEP`; empty: the unit is one of money a month."""
+    columns of `STEP`; empty: the unit is one of money a month. `by_tier`: factor of each tier, the trial first; a tier
+    beyond the last one told, or a null, has 1."""
 
     booster: lgb.Booster | None
     smear: float
@@ -46,11 +49,13 @@ class Amount:
     high: float
     growth: float = 0.0
     step: tuple[int, ...] = ()
+    by_tier: tuple[float, ...] = ()
 
     def expected(self, matrix: np.ndarray, horizon: int) -> np.ndarray:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
         multiple = _multiple(self.booster, matrix) if self.booster is not None else np.ones(len(matrix))
-        return np.asarray(self.smear * multiple * _unit(matrix, self.step, np.float64(horizon), self.growth))
+        unit = _unit(matrix, self.step, np.float64(horizon), self.growth)
+        return np.asarray(self.smear * _factor(self.by_tier, _tier(matrix, self.step)) * multiple * unit)
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the booster, which goes to a file of its own."""
@@ -112,9 +117,34 @@ def fit_amount(
         held, rest = np.flatnonzero(fold == number), np.flatnonzero(fold != number)
         if len(held) and len(rest):
             apart[held] = _multiple(fit(rest), matrix[rows[held]])
+    tier = _tier(matrix[rows], step)
+    by_tier = _by_tier(capped, apart, tier, whose)
+    apart *= _factor(by_tier, tier)
     smear = float(capped.sum() / max(apart.sum(), 1e-9))
     low, high = (float(q) for q in np.quantile(multiple / np.maximum(smear * apart, 1e-9), BAND))
-    return Amount(fit(np.arange(len(rows))), smear, low, high, growth, step)
+    return Amount(fit(np.arange(len(rows))), smear, low, high, growth, step, by_tier)
+
+
+def _by_tier(capped: np.ndarray, apart: np.ndarray, tier: np.ndarray, whose: np.ndarray) -> tuple[float, ...]:
+    """Actual over expected of each tier's rows, beside that of all, drawn to 1 the more the fewer its accounts."""
+    factors = []
+    for step in range(tier.max(initial=-1) + 1):
+        there = tier == step
+        count = len(np.unique(whose[there]))
+        came, said = capped[there].sum() * apart.sum(), apart[there].sum() * capped.sum()
+        told = came > 0 and said > 0
+        factors.append(float((came / said) ** (count / (count + TIER_TRUST))) if told else 1.0)
+    return tuple(factors)
+
+
+def _tier(matrix: np.ndarray, step: tuple[int, ...]) -> np.ndarray:
+    """(n,) place on the ladder, the trial 0; -1 where it is null or amounts are not on the ladder."""
+    return np.nan_to_num(matrix[:, step[2]], nan=-1.0).astype(int) if step else np.full(len(matrix), -1)
+
+
+def _factor(by_tier: tuple[float, ...], tier: np.ndarray) -> np.ndarray:
+    known = (tier >= 0) & (tier < len(by_tier))
+    return np.array([*by_tier, 1.0])[np.where(known, tier, -1)]
 
 
 def _capped(multiple: np.ndarray, horizon: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import lightgbm as lgb
 import numpy as np
@@ -116,13 +117,47 @@ def test_a_longer_horizon_learned_from_larger_amounts_says_more() -> None:
     assert amount.expected(matrix, 180).sum() == pytest.approx(2 * amount.expected(matrix, 90).sum(), rel=0.1)
 
 
+LADDER = (0.0, 30.0, 120.0, 500.0)  # run-rates of the tiers
+
+
 def _on_the_ladder(n: int, rates: tuple[float, ...], seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Accounts half-way to the next tier, which lies at five times their run-rate, from 20 a month on; what half a year
-    on it brings over their run-rate is 1.5 times the tier's floor at the median."""
+    on it brings over their run-rate is 1.5 times the tier's floor at the median. Lower rates are lower tiers."""
     rng = np.random.default_rng(seed)
     rate = rng.choice(rates, n)
     floor = np.where(rate > 0, 5 * rate, 20.0)
-    return np.column_stack([rate, floor - rate]), 6 * floor * rng.lognormal(np.log(1.5), 0.5, n)
+    matrix = np.column_stack([rate, floor - rate, np.searchsorted(LADDER, rate)])
+    return matrix, 6 * floor * rng.lognormal(np.log(1.5), 0.5, n)
+
+
+def _of_tiers(counts: dict[int, int], rise: dict[int, float], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Accounts by tier, the gains of some multiplied by a factor of their tier that no other column tells."""
+    parts = [(tier, _on_the_ladder(count, LADDER[tier : tier + 1], seed + tier)) for tier, count in counts.items()]
+    gain = np.concatenate([of * rise.get(tier, 1.0) for tier, (_, of) in parts])
+    return np.concatenate([matrix for _, (matrix, _) in parts]), gain
+
+
+def _held_out(counts: dict[int, int], rise: dict[int, float], tier: int) -> float:
+    """Expected over gained of many fresh accounts of a tier."""
+    matrix, gain = _of_tiers(counts, rise, seed=20)
+    amount = fit_amount(matrix, {180: (np.arange(len(gain)), gain)}, QUICK, 1, list(STEP), [])
+    fresh, came = _of_tiers({tier: 4_000}, rise, seed=30)
+    return float(amount.expected(fresh, 180).sum() / came.sum())
+
+
+def test_a_tier_of_few_accounts_that_gain_less_than_its_step_says_is_told_apart_from_the_many() -> None:
+    few, many = _held_out({0: 900, 1: 300, 3: 25}, {3: 0.4}, 3), _held_out({0: 900, 1: 300, 3: 25}, {3: 0.4}, 0)
+    assert 1 < few < 1.5, "as trees tell it, of leaves of twenty rows and more: 2.0"
+    assert many == pytest.approx(1.0, rel=0.1)
+    assert _held_out({0: 900, 1: 300, 3: 1}, {3: 0.4}, 3) > few, "one account is hardly believed"
+
+
+def test_a_tier_beyond_those_that_taught_has_no_factor() -> None:
+    matrix, gain = _of_tiers({0: 300, 1: 100}, {1: 3.0}, seed=40)
+    amount = fit_amount(matrix, {180: (np.arange(len(gain)), gain)}, QUICK, 1, list(STEP), [])
+    assert len(amount.by_tier) == 2
+    said = [replace(amount, by_tier=by).expected(_of_tiers({3: 5}, {}, seed=50)[0], 180) for by in (amount.by_tier, ())]
+    assert np.array_equal(*said)
 
 
 def _stepping(n: int, rates: tuple[float, ...], seed: int) -> Amount:
@@ -152,9 +187,9 @@ def test_text_and_json_bring_back_the_very_same_amount_and_one_told_otherwise_is
 
 def test_on_the_highest_tier_and_without_a_run_rate_money_is_still_told() -> None:
     amount = _stepping(400, (0.0, 30.0), seed=11)
-    top, unknown, nothing = (np.array([row]) for row in ([900.0, np.nan], [np.nan, 20.0], [np.nan, np.nan]))
+    top, unknown, nothing = (np.array([row]) for row in ([900.0, np.nan, 4], [np.nan, 20.0, 0], [np.nan] * 3))
     assert amount.expected(top, 180)[0] > 900
-    assert amount.expected(unknown, 180) == pytest.approx(amount.expected(np.array([[0.0, 20.0]]), 180), rel=0.2)
+    assert amount.expected(unknown, 180) == pytest.approx(amount.expected(np.array([[0.0, 20.0, 0]]), 180), rel=0.2)
     assert amount.expected(nothing, 180)[0] > 0
 
 
