@@ -296,6 +296,19 @@ def replay(
 
 
 @app.command()
+def realised(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
+    """What past releases promised, held against what came of it, as far as it can be told by now."""
+    from serving.kept import first_of_months
+    from training.realised import realised as run
+    from training.realised_report import write_report
+    from warehouse.params import workspace_params
+
+    space = _workspace(workspace)
+    said = run(space, workspace_params(space.root, params), *first_of_months(space.releases))
+    _show(said, as_json, write_report(said, space.artifacts))
+
+
+@app.command()
 def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Six sales measures by quarter: sign-ups, user base, adoption, consumption, revenue growth, lifetime value."""
     from features.catalogue import Definitions

@@ -137,7 +137,7 @@ async def the_model(release: Live, desk: AtDesk) -> Response:
     names = ("method", "accounts", "bands", "band_floors")
     card = {name: release.card[name] for name in ("horizons", "default_horizon", "currency")}
     run = {name: release.run[name] for name in names}
-    judged = {name: release.run.get(name) for name in ("grade", "headline")}
+    judged = {name: release.run.get(name) for name in ("grade", "headline", "realised")}
     return JSONResponse({**desk.source(release), **run, **card, **judged, "card": release.card})
 
 

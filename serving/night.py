@@ -56,7 +56,8 @@ def publish(
     with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, Path(spare))
         say(f"as of {day}")
-        live = score(workspace, bundle, day, {"commit": commit, **about}, settings, force, master)
+        about |= {"commit": commit, "realised": _realised(workspace)}
+        live = score(workspace, bundle, day, about, settings, force, master)
         said = json.loads((live / "run.json").read_text(encoding="utf-8"))
         drift = said.get("drift")  # absent in a release of a version that watched none, found there again
         say(f"as of {day}; {'; '.join(drift_lines(drift))}")
@@ -64,6 +65,19 @@ def publish(
     if verdict == "alarm":
         progress.note(f"drift alarm, published all the same: {drift['why']}")
     return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}, "drift": verdict}
+
+
+def _realised(workspace: Workspace) -> str | None:
+    """What came of earlier nights, as `expansion realised` told it last; null: not asked, or nothing is known yet."""
+    path = workspace.artifacts / "realised.json"
+    if not path.is_file():
+        return None
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))["headline"]
+    except (ValueError, KeyError, TypeError) as error:  # no list waits for it
+        progress.note(f"{path} cannot be read ({error!r}); the page does not tell it. Run `expansion realised` again.")
+        return None
+    return None if told is None else str(told)
 
 
 def _rule(document: dict[str, Any], folder: Path) -> Judged:

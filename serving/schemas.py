@@ -167,7 +167,8 @@ class AccountAnswer(Lead):
 
 class ModelAnswer(Source):
     """The card of the bundle and what the nightly run said of itself. `grade` and `headline`: how good the model was
-    found to be on held-out accounts; null where the run was given a bundle by hand."""
+    found to be on held-out accounts; null where the run was given a bundle by hand. `realised`: what came of an earlier
+    night, as `expansion realised` had told it by then; null where it had not."""
 
     method: Literal["model", "rule"]
     accounts: int
@@ -178,6 +179,7 @@ class ModelAnswer(Source):
     currency: str
     grade: str | None
     headline: str | None
+    realised: str | None
     card: dict[str, Any]
 
 

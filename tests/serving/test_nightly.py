@@ -15,10 +15,11 @@ import pytest
 from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
+from serving.night import publish
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
 from warehouse.params import ParamsError, section
-from warehouse.store import Workspace, read_table, write_table
+from warehouse.store import Workspace, read_table, write_json, write_table
 
 
 @pytest.fixture
@@ -168,3 +169,25 @@ def test_a_row_that_breaks_the_raw_contract_is_refused_in_its_words(vendor: Work
     answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_rows")
     assert "occurred_at" in answer.json()["message"]
+
+
+def test_what_came_of_earlier_nights_is_told_by_the_next_and_a_torn_file_stops_none(vendor: Workspace) -> None:
+    bundle = vendor.artifacts / "candidate"
+    rule_bundle(bundle)
+
+    def tonight(day: int) -> str | None:
+        when = AS_OF + timedelta(days=day)
+        publish(vendor, {}, when, lambda: (bundle, {"grade": None, "headline": None}), "abc", when)
+        service = open_at_night(vendor)
+        told: str | None = service.get("/v1/model").json()["realised"]
+        said = f"<b>What came of it?</b> {told}"
+        assert (said in service.get("/").text) == (told is not None)
+        return told
+
+    assert tonight(0) is None, "nobody has asked yet"
+    write_json({"headline": "Of the 60 accounts to call, 29 moved up."}, vendor.artifacts / "realised.json")
+    assert tonight(1) == "Of the 60 accounts to call, 29 moved up."
+    write_json({"headline": None}, vendor.artifacts / "realised.json")
+    assert tonight(2) is None, "it was asked, and nothing could be told"
+    (vendor.artifacts / "realised.json").write_text('{"headl')
+    assert tonight(3) is None
