@@ -266,16 +266,24 @@ def leads(
 
 
 @app.command()
-def explain(account: str, workspace: Root = HERE, as_json: Json = False) -> None:
+def explain(
+    account: str,
+    workspace: Root = HERE,
+    what_if: Annotated[bool, typer.Option("--what-if", help="also what the model would say if it did more")] = False,
+    as_json: Json = False,
+) -> None:
     """One account of the current release: probabilities by horizon, money, stage, every reason, and why it moved."""
-    from serving import leads, release
-    from serving.terminal import change_lines, lead_lines
+    from serving import leads, release, whatif
+    from serving.terminal import change_lines, lead_lines, what_if_lines
     from warehouse.errors import UsageError
 
-    found = leads.account(release.open_current(workspace / "releases"), account)
+    live = release.open_current(workspace / "releases")
+    found = leads.account(live, account)
     if found is None:
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
-    _show(found, as_json, lead_lines(found) + change_lines(found))
+    said = whatif.what_if(live, workspace / "warehouse", account) if what_if else None
+    asked = {"what_if": said} if what_if else {}
+    _show(found | asked, as_json, lead_lines(found) + change_lines(found) + what_if_lines(said))
 
 
 @app.command()

@@ -19,7 +19,7 @@ from starlette.exceptions import HTTPException
 
 from serving import leads, schemas
 from serving.desk import WEB, AtDesk, Desk, Live
-from serving.errors import ApiError, KeysRefused, first_problem
+from serving.errors import ApiError, HistoryMoved, KeysRefused, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard
 from serving.keys import KeyRing, list_keys
 from serving.live import score_accounts
@@ -28,6 +28,7 @@ from serving.pages import add_pages
 from serving.release import Release, open_release
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
+from serving.whatif import what_if
 
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -89,6 +90,8 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
 
 def _add_routes(app: FastAPI) -> None:
     app.get("/v1/leads", response_model=schemas.LeadsAnswer, tags=["scores"])(list_leads)
+    what_if_model = schemas.WhatIfAnswer  # before the route below, whose path would take it in
+    app.get("/v1/accounts/{account_id:path}/what-if", response_model=what_if_model, tags=["scores"])(one_what_if)
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
     app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
@@ -113,6 +116,17 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
     horizon = leads.horizon_of(release, query.horizon)
     about = {**desk.source(release), "sort": query.sort, "horizon": horizon, "total": page.total}
     return JSONResponse({**about, "items": page.items, "next_cursor": page.next_cursor})
+
+
+def one_what_if(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+    """What the model would say of an account had it done lately what a quarter of its peers do: no promise."""
+    named_so = leads.account(release, f"{account_id}/what-if", horizon)
+    if named_so is not None:  # ids are exact, also one that ends like this route
+        return JSONResponse({**named_so, **desk.source(release)})
+    found = what_if(release, desk.settings.workspace / "warehouse", account_id, horizon)
+    if found is None:
+        raise ApiError(404, "unknown_account", "The live release holds no such account.", "account_id")
+    return JSONResponse({**found, **desk.source(release)})
 
 
 async def one_account(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
@@ -197,6 +211,10 @@ def _add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, ApiError)
         return answer(request, error)
 
+    async def moved(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HistoryMoved)
+        return answer(request, ApiError(409, "history_moved", f"{str(error)[0].upper()}{str(error)[1:]}"))
+
     async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = CODES.get(error.status_code, "error")
@@ -211,5 +229,6 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(ApiError, refused)
+    app.add_exception_handler(HistoryMoved, moved)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(RequestValidationError, invalid)

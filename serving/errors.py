@@ -4,7 +4,8 @@ ExpansionError (warehouse.errors)
 ├── GateRefused (4)
 │   └── ReleaseRefused   a release is damaged, incomplete, older than the live one, or holds a score that is no number
 ├── DataError (3)
-│   └── NothingToScore   no account to score; the live release stays
+│   ├── NothingToScore   no account to score; the live release stays
+│   └── HistoryMoved     the warehouse is not, or no longer, that of the live release
 └── UsageError (2)
     ├── NoRelease        nothing has been published yet, or there is nothing to go back to
     └── KeysRefused      the key file is readable by others, a key is unknown, or keys are missing where needed
@@ -24,6 +25,10 @@ class ReleaseRefused(GateRefused):
 
 
 class NothingToScore(DataError):
+    pass
+
+
+class HistoryMoved(DataError):
     pass
 
 

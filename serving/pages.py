@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from serving import leads
 from serving.desk import WEB, AtDesk, Desk
-from serving.errors import ApiError, first_problem
+from serving.errors import ApiError, HistoryMoved, first_problem
 from serving.release import Release
 from serving.schemas import LeadQuery
+from serving.whatif import what_if
 
 PAGE_LIMIT = 25
 ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`; of the top tier the page says enough
@@ -22,6 +23,11 @@ ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`
     "new_account": "It was not in the release before.",
     "rule": "One of the two releases was made by a rule, which cannot be taken apart.",
     "not_kept": "The release before kept nothing to compare with.",
+}
+ACTIONS = {
+    "invite_users": "Invite users",
+    "switch_on_specialist": "Switch on specialist functions",
+    "finish_setup": "Finish setup",
 }
 SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
 
@@ -70,7 +76,7 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
 
 
 def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
-    """One account: by horizon, money, stage, tier and every reason."""
+    """One account: by horizon, money, stage, tier and every reason; what-if=1 in the URL asks for the what-if too."""
     if request.state.caller is None:
         return _page("sign_in.html", desk, None)
     release = desk.watcher.get()
@@ -79,7 +85,13 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
-    return _page("account.html", desk, release, item=found, absent=ABSENT)
+    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None}
+    if request.query_params.get("what-if"):
+        try:
+            asked["what_if"] = what_if(release, desk.settings.workspace / "warehouse", account_id)
+        except HistoryMoved as moved:
+            asked["what_if_refused"] = moved
+    return _page("account.html", desk, release, item=found, absent=ABSENT, actions=ACTIONS, **asked)
 
 
 def docs_page(request: Request, desk: AtDesk) -> Response:

@@ -165,6 +165,49 @@ class AccountAnswer(Lead):
     stale: bool
 
 
+class WhatIfAction(Closed):
+    """What one action would make the model say. `value`, `peer_p75`: of `feature` tonight, and what a quarter of the
+    peers have or exceed; `probability` and `expected_increment` at the answer's horizon, as published, and `_then` of
+    the history with the action in it. The label belongs to every number here."""
+
+    action: Literal["invite_users", "switch_on_specialist", "finish_setup"]
+    text: str
+    feature: str
+    value: float
+    peer_p75: float
+    probability: float
+    probability_then: float
+    expected_increment: float
+    expected_increment_then: float
+    verdict: str
+    label: str
+
+
+class NotOffered(Closed):
+    """`done`: the account is at its peers' p75 or above; `peers_do_not`: that is 0; `not_declared`: the vendor declared
+    no such event names; `few_peers`: too few to tell; `no_use`: the account has no day of use to put it on."""
+
+    action: Literal["invite_users", "switch_on_specialist", "finish_setup"]
+    reason: Literal["done", "peers_do_not", "not_declared", "few_peers", "no_use"]
+    text: str
+
+
+class WhatIfAnswer(Source):
+    """`actions`: the largest gain in expected increment first, one that lowers it as well. `peers`: how many accounts
+    of the same age band are in use. `what_if_absent` says why nothing was asked: a rule, which has no probability, the
+    top tier, or a release written by a version that kept no values."""
+
+    account_id: str
+    horizon: int
+    currency: str
+    probability: float | None
+    expected_increment: float | None
+    peers: int | None
+    actions: list[WhatIfAction]
+    not_offered: list[NotOffered]
+    what_if_absent: Literal["rule", "top_tier", "not_kept"] | None
+
+
 class ModelAnswer(Source):
     """The card of the bundle and what the nightly run said of itself. `grade` and `headline`: how good the model was
     found to be on held-out accounts; null where the run was given a bundle by hand. `realised`: what came of an earlier

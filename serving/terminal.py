@@ -35,6 +35,21 @@ def change_lines(item: dict[str, Any]) -> list[str]:
     return [head, *(f"        {term['change']:+.2f} {term['family']}: {term['text']}" for term in told)]
 
 
+def what_if_lines(said: dict[str, Any] | None) -> list[str]:
+    """What the model would say of an account (serving/whatif.py), an action a line, under the label; empty where it was
+    not asked."""
+    if said is None:
+        return []
+    if said["what_if_absent"]:
+        return [f"      what-if: none ({said['what_if_absent']})"]
+    lines = [f"      {said['actions'][0]['label']}:"] if said["actions"] else ["      what-if: nothing to offer"]
+    for action in said["actions"]:
+        now, then = action["expected_increment"], action["expected_increment_then"]
+        money = f"expected {now:+,.0f} -> {then:+,.0f} {said['currency']}"
+        lines += [f"        {action['action']}: {action['text']}", f"          {action['verdict']}, {money}"]
+    return lines + [f"        {action['action']} is not offered: {action['text']}" for action in said["not_offered"]]
+
+
 def drift_lines(drift: dict[str, Any] | None) -> list[str]:
     """What a release says of its drift: the verdict with its figures, and why if it is not stable."""
     if drift is None:

@@ -214,7 +214,7 @@ class _Kept:
         }
         self.horizon = int(table["horizon"][0].as_py()) if table.num_rows else 0
         self.contributions = _matrix(table["contributions"], len(CATALOGUE))
-        self._values = _matrix(table["values"], len(NUMBERS))
+        self._values = numbers_kept(table)
         self._words = {name: table[f"value_{name}"].to_pylist() for name in CATEGORIES}
 
     def value(self, row: int, feature: int) -> float | str | None:
@@ -223,6 +223,11 @@ class _Kept:
             return words[row]  # type: ignore[no-any-return]
         value = float(self._values[row, COLUMN[feature]])
         return None if np.isnan(value) else value
+
+
+def numbers_kept(table: pa.Table) -> np.ndarray:
+    """(n, len(NUMBERS)) float32 of what `keep` kept, columns as in NUMBERS; NaN is null."""
+    return _matrix(table["values"], len(NUMBERS))
 
 
 def _matrix(lists: pa.ChunkedArray, width: int) -> np.ndarray:

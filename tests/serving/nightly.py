@@ -59,7 +59,7 @@ def histories(accounts: int = 12) -> list[dict[str, Any]]:
     return out
 
 
-def warehouse_of(workspace: Path, sent: list[dict[str, Any]]) -> Workspace:
+def warehouse_of(workspace: Path, sent: list[dict[str, Any]], now: datetime = NOW) -> Workspace:
     """The histories written as CSV files and ingested, as a vendor's export would be."""
     raw = workspace / "raw"
     raw.mkdir(parents=True)
@@ -75,7 +75,7 @@ def warehouse_of(workspace: Path, sent: list[dict[str, Any]]) -> Workspace:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)
-    ingest(raw, Workspace(workspace), IngestParams(), NOW)
+    ingest(raw, Workspace(workspace), IngestParams(), now)
     return Workspace(workspace)
 
 

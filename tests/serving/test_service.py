@@ -40,6 +40,7 @@ vendor = warehouse_of(workspace, histories())
 score(vendor, rule_bundle(workspace / "bundle"), AS_OF, {}, ScoreParams())
 service = open_service(workspace, clock=NOW)
 assert service.get("/v1/leads").json()["total"] == 12
+assert service.get("/v1/accounts/003/what-if").json()["what_if_absent"] == "rule"
 body = {"as_of": AS_OF.isoformat(), "accounts": histories(2)}
 answer = service.client.post("/v1/score", json=body, headers={"x-api-key": service.scorer})
 assert answer.status_code == 200, answer.text
