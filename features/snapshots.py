@@ -82,12 +82,9 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
     con.register("grid", pa.table({"as_of": pa.array(days, pa.date32())}))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE candidates AS
-        SELECT a.account_id, g.as_of, CASE
-            WHEN a.is_internal THEN 'internal'
-            WHEN a.is_internal IS NULL AND ({_internal_told()}) THEN 'internal or not is unknown'
-            WHEN coalesce(CAST(a.closed_at AS DATE) < g.as_of, false) THEN 'closed'
+        SELECT a.account_id, g.as_of, coalesce({no_customer("a", "g")}, CASE
             WHEN date_diff('day', CAST(a.created_at AS DATE), g.as_of) < {params.min_age_days}
-              THEN 'younger than {params.min_age_days} days' END AS reason
+              THEN 'younger than {params.min_age_days} days' END) AS reason
         FROM accounts a JOIN grid g ON CAST(a.created_at AS DATE) < g.as_of""")
     out = con.execute(
         "SELECT reason, count(*) FROM candidates WHERE reason IS NOT NULL GROUP BY 1 ORDER BY 1"
@@ -97,6 +94,15 @@ def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tu
     ).to_arrow_table()
     con.unregister("grid")
     return spine, Population(spine.num_rows, dict(out))
+
+
+def no_customer(account: str, date: str) -> str:
+    """SQL over a row of accounts and one with an as_of: why the account was no customer then that could teach or be
+    judged by; null if it was one."""
+    return f"""CASE
+            WHEN {account}.is_internal THEN 'internal'
+            WHEN {account}.is_internal IS NULL AND ({_internal_told()}) THEN 'internal or not is unknown'
+            WHEN coalesce(CAST({account}.closed_at AS DATE) < {date}.as_of, false) THEN 'closed' END"""
 
 
 def _internal_told() -> str:

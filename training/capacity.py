@@ -1,7 +1,7 @@
 """What a team of a given size would have had: hits, misses and money of the first N accounts, and what a call is worth.
 
 Money is what was gained over the horizon by the accounts called. That a call *brings* a part of it is an assumption
-(`evaluate.uplift`), until random contacts have been logged.
+(`evaluate.uplift`); what came of contacts made by lot (training/uplift.py) stands beside it, and not in its place.
 """
 
 from __future__ import annotations

@@ -46,6 +46,7 @@ def card(evaluation: Document, train: Document, plots: Sequence[str]) -> str:
         pictured(tables.first_table(evaluation), "first"),
         pictured(tables.calibration(evaluation), "calibration"),
         pictured(tables.money(evaluation), "money"),
+        tables.uplift(evaluation),
         tables.sliced(evaluation),
         pictured(tables.stability(evaluation), "stability"),
         _what(evaluation, train),
@@ -153,8 +154,7 @@ def _limits(evaluation: Document) -> str:
     thin = sorted({(r["target"], r["horizon"]) for r in evaluation["results"] if r["positives"] < THIN})
     lines = [
         _seasons(evaluation),
-        "- Accounts that sales already worked may have grown for that reason; without random contacts the two "
-        "cannot be told apart.",
+        "- Accounts that sales already worked may have grown for that reason: no score tells the two apart.",
         "- An account younger than the youngest trained on is scored with low confidence.",
         "- Reasons are associations within the model, never causes.",
     ]

@@ -2,7 +2,8 @@
 
 Stage `evaluate`: reads `artifacts/heldout.parquet`, `heldout_accounts.parquet` and `train.json`; writes
 `artifacts/evaluation.json`, `predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes.
-Where a raw folder with a simulator's truth is given, the truth stands among the candidates as the ceiling.
+Where a raw folder with a simulator's truth is given, the truth stands among the candidates as the ceiling. What
+contacting brought is told from the slots in the warehouse (training/uplift.py) and changes nothing else that is said.
 """
 
 from __future__ import annotations
@@ -17,16 +18,20 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from features.catalogue import Definitions
 from training.bootstrap import FIRST, bootstrap
 from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.document import document, judged_first
 from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
+from training.labels import LabelParams
 from training.measured import Measured
 from training.money_order import MoneyOrder
 from training.rolling import Rolled, by_target, pooled
 from training.slices import ACCOUNTS, read_facts, slices
+from training.slots import Slots, read_slots
+from training.uplift import Assumed, read_out
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_json, write_table
@@ -41,8 +46,8 @@ PREDICTIONS = (
 
 class EvaluateParams(Section):
     """`bootstrap`: replicates of every interval. `called`: accounts called in the headline; `capacities`: those of the
-    capacity view. `contact_cost` (money), `margin` and `uplift` (share of a gain that a contact brings, an assumption
-    until contacts are random): what a call costs and may earn."""
+    capacity view. `contact_cost` (money), `margin` and `uplift` (share of a gain that a contact brings, an assumption):
+    what a call costs and may earn. `random_share`: of the slots, that the vendor's lot has contacted."""
 
     bootstrap: int = Field(default=500, ge=10)
     seed: int = 5
@@ -51,11 +56,15 @@ class EvaluateParams(Section):
     contact_cost: float = Field(default=20.0, ge=0)
     margin: float = Field(default=0.8, gt=0, le=1)
     uplift: float = Field(default=0.1, gt=0, le=1)
+    random_share: float = Field(default=0.5, gt=0, lt=1)
 
 
-def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = None) -> dict[str, Any]:
+def evaluate(
+    workspace: Workspace, params: EvaluateParams, truth: Path | None = None, slots: Slots | None = None
+) -> dict[str, Any]:
     """Runs the stage and returns what it wrote to evaluation.json. `truth`: the simulator's, where `truth_in` expects
-    it; without a file there, there is no ceiling.
+    it; without a file there, there is no ceiling. `slots`: those of the warehouse, for what contacting brought; without
+    them that is not estimable.
 
     Raises:
         HeldOutBroken: what the train stage left breaks its contract; nothing is written then.
@@ -74,6 +83,7 @@ def evaluate(workspace: Workspace, params: EvaluateParams, truth: Path | None = 
     rolled = [_rolled(parts, params, parts[-1] in headlines) for parts in groups]
     said = document(rolled, train, params.bootstrap, params.seed, params.called)
     said |= _at_headline(judged_first(rolled, train), artifacts, params)
+    said["uplift"] = _uplift(slots, judged_first(rolled, train), params, said["currency"])
     said |= ceiling_document([one.newest for one in rolled], [one.pooled for one in rolled])
     write_table(predictions(heldout), artifacts / "predictions.parquet")
     shown = [one for one in rolled if one.newest.rows in headlines]
@@ -130,6 +140,13 @@ def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) 
     }
 
 
+def _uplift(slots: Slots | None, first: Rolled | None, params: EvaluateParams, currency: str) -> dict[str, Any]:
+    """What contacting brought, beside what the capacity view assumes."""
+    rows = None if first is None else first.newest.rows
+    seen = None if rows is None else (float(rows.label.mean()), rows.horizon)
+    return read_out(slots, Assumed(params.uplift, params.random_share), currency, seen, params.bootstrap, params.seed)
+
+
 def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
     """What the champion said of each held-out row beside what happened; null where it says nothing."""
     schema = pa.schema([(name, COLUMNS[name]) for name in PREDICTIONS])
@@ -159,9 +176,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--raw", type=Path, help="folder of raw files; a simulator's truth there gives a ceiling")
     parser.add_argument("--params", type=Path)
     args = parser.parse_args(argv)
-    params = section(read_params(args.params), "evaluate", EvaluateParams)
+    said_params, workspace = read_params(args.params), Workspace(args.workspace)
+    params = section(said_params, "evaluate", EvaluateParams)
+    definitions, labels = Definitions.from_params(said_params), section(said_params, "labels", LabelParams)
     with stage("evaluate") as report:
-        said = evaluate(Workspace(args.workspace), params, truth_in(args.raw))
+        slots = read_slots(workspace, definitions, labels)
+        said = evaluate(workspace, params, truth_in(args.raw), slots)
         report(f"grade: {said['grade']['word']}")
     print(said["headline"], file=sys.stderr)
     return 0

@@ -17,6 +17,7 @@ from training.labels import LabelParams, labels_stage
 from training.leaks import LeakParams, audit
 from training.promote import register_candidate
 from training.recipe import TrainParams
+from training.slots import read_slots
 from training.train import train
 from warehouse import progress
 from warehouse.params import section
@@ -40,7 +41,7 @@ def train_and_register(
     prepare(workspace, document)
     train(workspace, definitions, labels, fitting)
     audit(workspace, definitions, labels, auditing)
-    evaluation = evaluate(workspace, judging, truth_in(raw))
+    evaluation = evaluate(workspace, judging, truth_in(raw), read_slots(workspace, definitions, labels))
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)
 

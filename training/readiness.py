@@ -8,8 +8,6 @@ and one after it: `not yet`, and the date from which there would be one is told.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -17,7 +15,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from features.build import build_features
+from features.books import books_at, without_usage
 from features.catalogue import Definitions
 from features.snapshots import Population, SnapshotParams, data_end, take_snapshots
 from models.baselines import FALLBACK_RULE
@@ -112,26 +110,14 @@ class Readiness:
         return next(one for one in self.outlooks if (one.target, one.horizon) == (target, horizon))
 
 
-@contextmanager
-def without_usage(con: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Within it `events` is empty: run-rate, tier and labels come from money alone, and rolling usage up costs most."""
-    [(database,)] = con.execute("SELECT current_database()").fetchall()
-    con.execute(f'CREATE OR REPLACE TEMP VIEW events AS SELECT * FROM "{database}".main.events LIMIT 0')
-    try:
-        yield
-    finally:
-        con.execute("DROP VIEW temp.main.events")
-
-
 def read_books(
     con: duckdb.DuckDBPyConnection, definitions: Definitions, snapshots: SnapshotParams, ingested: date | None = None
 ) -> Books:
     """ingested: see `outcomes_end`. Raises DataError where the warehouse holds no account."""
     end, told = data_end(con), outcomes_end(con, ingested)
     spine, population = take_snapshots(con, snapshots)
-    with without_usage(con):
-        table = build_features(con, spine, definitions)
-    return Books(table.select(["account_id", "as_of", "tier", "run_rate"]), population, end, told)
+    table = books_at(con, spine, definitions).select(["account_id", "as_of", "tier", "run_rate"])
+    return Books(table, population, end, told)
 
 
 def readiness(

@@ -141,7 +141,12 @@ TOUCHES = RawTable(
         Column("occurred_at", "timestamp", "when", required=True),
         Column("channel", "text", "by what means"),
         Column("owner", "text", "by whom"),
-        Column("kind", "text", "contacted, held_out or random", choices=("contacted", "held_out", "random")),
+        Column(
+            "kind",
+            "text",
+            "contacted: chosen by sales; random: contacted by lot; held_out: left alone by lot; null: contacted",
+            choices=("contacted", "held_out", "random"),
+        ),
     ),
     key=None,
     happened="occurred_at",

@@ -11,10 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from tests.training.judged import candidate_rows, heldout_rows, trained
+from tests import builders
+from tests.training.judged import NOW, candidate_rows, heldout_rows, trained
 from training import metrics
 from training.errors import HeldOutBroken
 from training.evaluate import EvaluateParams, evaluate, main
+from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace, read_table, write_table
 
 QUICK = EvaluateParams(bootstrap=60)
@@ -223,6 +225,8 @@ def test_without_train_json_the_remedy_is_named(tmp_path: Path) -> None:
 def test_the_stage_runs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     params = tmp_path / "params.yaml"
     params.write_text("evaluate: {bootstrap: 20}\n")
-    trained(tmp_path / "workspace")
+    workspace = trained(tmp_path / "workspace")
+    raw = builders.write_raw(tmp_path / "raw", [builders.account()], [builders.event()], [builders.invoice()])
+    ingest(raw, workspace, IngestParams(), NOW)
     assert main(["--workspace", str(tmp_path / "workspace"), "--params", str(params)]) == 0
     assert "Calling the top 10 %" in capsys.readouterr().err

@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.books import without_usage
 from features.build import build_features
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, take_snapshots
@@ -28,7 +29,7 @@ from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.floors import rounded_down, spend, suggest
 from training.labels import MOVED, ON_TOP, REACHED, WAITING, LabelParams, make_labels
-from training.readiness import Quarter, Readiness, Split, read_books, readiness, without_usage
+from training.readiness import Quarter, Readiness, Split, read_books, readiness
 from training.recipe import TrainParams
 from training.splits import origins
 from training.train import _require_positives
