@@ -87,7 +87,7 @@ def estimate(
         "plan": plan(rate, assumed.uplift),
     }
     if why is not None:
-        remedy = "" if rate is None else f" {_planned(rate, horizon, assumed.uplift)}"
+        remedy = "" if rate is None else _planned(rate, horizon, assumed.uplift)
         return out | {"sentence": f"What a contact brings is {NOT_ESTIMABLE}: {why}{remedy}"}
     out |= _differences(arms, replicates, seed)
     out["verdict"] = _verdict(out, assumed.uplift)
@@ -178,7 +178,7 @@ def _sentence(found: Mapping[str, Any], horizon: int, assumed: float, currency: 
         said += f", {found['gain_difference']:+,.2f} {currency} an account ({least:+,.2f} to {most:+,.2f})"
     said += "."
     if found["verdict"] == NOT_TOLD:
-        needed = accounts_needed(other["rate"], assumed)
+        needed = next(one["slots_an_arm"] for one in found["plan"] if one["uplift"] == assumed)
         said += " That cannot be told from nothing"
         said += f": seeing {assumed:.0%} (evaluate.uplift) would take {needed:,} slots an arm" if needed else ""
         if found["least_uplift"] is not None:
@@ -191,18 +191,20 @@ def _sentence(found: Mapping[str, Any], horizon: int, assumed: float, currency: 
 
 def _undrawn(contacted: int, assumed: Assumed, seen: tuple[float, int] | None) -> str:
     chosen = f"; all {contacted:,} contacts were chosen by sales" if contacted else ""
-    how = "" if seen is None or not seen[0] else f". {_planned(*seen, assumed.uplift)}"
+    how = "" if seen is None or not seen[0] else _planned(*seen, assumed.uplift)
     return (
         f"What a contact brings is {NOT_ESTIMABLE}: no account was contacted or left alone by lot (touches of kind "
-        f"{RANDOM} and {HELD_OUT}){chosen}{how or '.'}"
+        f"{RANDOM} and {HELD_OUT}){chosen}.{how}"
     )
 
 
 def _planned(base_rate: float, horizon: int, assumed: float) -> str:
-    """What it would take, in a sentence."""
+    """What it would take, as a further sentence; empty where nearly all move and no number would do."""
     told = [one for one in plan(base_rate, assumed) if one["slots_an_arm"]]
+    if not told:
+        return ""
     listed = ", ".join(f"{one['slots_an_arm']:,} for one of {one['uplift']:.0%}" for one in told)
     return (
-        f"Where {base_rate:.1%} move up within {horizon} days, slots an arm to see an uplift with {POWER:.0%} power: "
+        f" Where {base_rate:.1%} move up within {horizon} days, slots an arm to see an uplift with {POWER:.0%} power: "
         f"{listed}."
     )
