@@ -79,12 +79,16 @@ def realised(
         write_table(table, workspace.artifacts / ROWS)
         of_night = {promise.as_of: promise for promise in promises}
         judged = [(of_night[rows.as_of], rows) for rows in read_heldout(workspace.artifacts / ROWS)]
+        results = []
+        for number, (promise, rows) in enumerate(judged):
+            say(f"{promise.name} at {rows.horizon} days ({number + 1} of {len(judged)})")
+            results += _results(promise, measure(rows, _as_called(params, promise)))
         said = {
             "schema_version": SCHEMA_VERSION,
             "known_until": until.isoformat(),
             "releases": nights,
             "skipped": [{"release": name, "why": why} for name, why in sorted(skipped.items())],
-            "results": [row for one, rows in judged for row in _results(one, measure(rows, _as_called(params, one)))],
+            "results": results,
             "promised": [_promised(one, rows) for one, rows in judged],
             "parts": [row for one, rows in judged for row in _parts(one, rows)],
         }
