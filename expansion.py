@@ -266,6 +266,30 @@ def leads(
 
 
 @app.command()
+def plan(
+    workspace: Root = HERE,
+    capacity: Annotated[int | None, typer.Option("--capacity", min=1, help="calls; absent: the release's")] = None,
+    lots: Annotated[float | None, typer.Option("--lots", min=0, max=0.5, help="share; absent: score.lots")] = None,
+    params: Params = None,
+    as_json: Json = False,
+) -> None:
+    """Whom to call this week, a few of them by lot, so that it can be told what calling brings; drawn once a week."""
+    from serving import release
+    from serving.batch import ScoreParams
+    from serving.plan import plan_week
+    from serving.terminal import plan_lines
+    from warehouse.lock import exclusive
+    from warehouse.params import section, workspace_params
+
+    live, share = release.open_current(workspace / "releases"), lots
+    if share is None:
+        share = section(workspace_params(workspace, params), "score", ScoreParams).lots
+    with exclusive(workspace, "plan"):
+        said = plan_week(live, workspace, capacity or live.run["capacity"], share)
+    _show(said, as_json, plan_lines(said, workspace / "plans"))
+
+
+@app.command()
 def explain(
     account: str,
     workspace: Root = HERE,

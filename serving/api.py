@@ -19,12 +19,13 @@ from starlette.exceptions import HTTPException
 
 from serving import leads, schemas
 from serving.desk import WEB, AtDesk, Desk, Live
-from serving.errors import ApiError, HistoryMoved, KeysRefused, first_problem
+from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard
 from serving.keys import KeyRing, list_keys
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
+from serving.plan import HELD_OUT, calls, outlook, slots_of, week_of
 from serving.release import Release, open_release
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
@@ -93,6 +94,7 @@ def _add_routes(app: FastAPI) -> None:
     what_if_model = schemas.WhatIfAnswer  # before the route below, whose path would take it in
     app.get("/v1/accounts/{account_id:path}/what-if", response_model=what_if_model, tags=["scores"])(one_what_if)
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
+    app.get("/v1/plan", response_model=schemas.PlanAnswer, tags=["scores"])(plan)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
     app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
     app.get("/livez", tags=["operations"])(alive)
@@ -116,6 +118,16 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
     horizon = leads.horizon_of(release, query.horizon)
     about = {**desk.source(release), "sort": query.sort, "horizon": horizon, "total": page.total}
     return JSONResponse({**about, "items": page.items, "next_cursor": page.next_cursor})
+
+
+def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
+    """Whom a team of that capacity would call this week, and what that is expected to bring."""
+    week = week_of(release.as_of)
+    slots = slots_of(desk.settings.workspace / "plans", week)
+    capacity = query.capacity or release.run["capacity"]
+    said = {"week": week.isoformat(), "capacity": capacity, **outlook(release, calls(release, capacity, slots))}
+    left_alone = sorted(account for account, kind in slots.items() if kind == HELD_OUT)
+    return JSONResponse({**said, "left_alone": left_alone, **desk.source(release)})
 
 
 def one_what_if(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
@@ -215,6 +227,9 @@ def _add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, HistoryMoved)
         return answer(request, ApiError(409, "history_moved", f"{str(error)[0].upper()}{str(error)[1:]}"))
 
+    async def torn(request: Request, error: Exception) -> JSONResponse:
+        return answer(request, ApiError(409, "plan_damaged", str(error)))
+
     async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         code = CODES.get(error.status_code, "error")
@@ -230,5 +245,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(HistoryMoved, moved)
+    app.add_exception_handler(PlanDamaged, torn)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -35,11 +35,13 @@ ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
 
 
 class ScoreParams(Section):
-    """`capacity`: accounts the team can contact in a week. `bands`: floor of the probability at the default horizon;
+    """`capacity`: accounts the team can contact in a week; `lots`: share of them that a lot decides (serving/plan.py):
+    so many are contacted by lot, and as many left alone. `bands`: floor of the probability at the default horizon;
     `rule_bands`: floor of the share of accounts ranked below, used when the release is made by a rule. What reaches no
     floor is D."""
 
     capacity: int = Field(default=60, ge=1)
+    lots: float = Field(default=0.1, ge=0, le=0.5)
     bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})
     rule_bands: dict[str, float] = Field(default={"A": 0.98, "B": 0.95, "C": 0.80})
 

@@ -5,7 +5,8 @@ ExpansionError (warehouse.errors)
 │   └── ReleaseRefused   a release is damaged, incomplete, older than the live one, or holds a score that is no number
 ├── DataError (3)
 │   ├── NothingToScore   no account to score; the live release stays
-│   └── HistoryMoved     the warehouse is not, or no longer, that of the live release
+│   ├── HistoryMoved     the warehouse is not, or no longer, that of the live release
+│   └── PlanDamaged      the week's plan cannot be read, so nobody knows whom a lot leaves alone
 └── UsageError (2)
     ├── NoRelease        nothing has been published yet, or there is nothing to go back to
     └── KeysRefused      the key file is readable by others, a key is unknown, or keys are missing where needed
@@ -29,6 +30,10 @@ class NothingToScore(DataError):
 
 
 class HistoryMoved(DataError):
+    pass
+
+
+class PlanDamaged(DataError):
     pass
 
 

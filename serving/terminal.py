@@ -64,6 +64,23 @@ def drift_lines(drift: dict[str, Any] | None) -> list[str]:
     return [head] if drift["verdict"] == "stable" else [head, drift["why"]]
 
 
+def plan_lines(said: dict[str, Any], plans: Path) -> list[str]:
+    """The week's calls, a line an account, and those that a lot leaves alone; then where the slots lie."""
+    told = {"contacted": "", "random": "  by lot", "held_out": "  LEAVE ALONE, by lot"}
+    lines = [
+        f"{row['rank']:>4}. {row['account_id']}  band {row['band']}  {_share(row['probability'])}{told[row['kind']]}"
+        for row in said["rows"]
+    ]
+    drawn = f"{'drawn before' if said['already_drawn'] else 'drawn now'} of {said['release']}"
+    called = sum(row["kind"] != "held_out" for row in said["rows"])
+    slots = f"{said['slots_an_arm']} called by lot and {said['slots_an_arm']} left alone"
+    tail = [f"Week of {said['week']}, {drawn}: {called} to call, {slots}."]
+    if said["slots_an_arm"]:
+        touches = plans / f"{said['week']}-touches.csv"
+        tail.append(f"Add {touches} to your touches: in time the model card tells what calling brings.")
+    return [*lines, *tail]
+
+
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
     """Rows of the same keys, as right-aligned columns under their names."""
     names = list(rows[0]) if rows else []

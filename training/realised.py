@@ -79,7 +79,7 @@ def realised(
         write_table(table, workspace.artifacts / ROWS)
         of_night = {promise.as_of: promise for promise in promises}
         judged = [(of_night[rows.as_of], rows) for rows in read_heldout(workspace.artifacts / ROWS)]
-        results = []
+        results: list[dict[str, Any]] = []
         for number, (promise, rows) in enumerate(judged):
             say(f"{promise.name} at {rows.horizon} days ({number + 1} of {len(judged)})")
             results += _results(promise, measure(rows, _as_called(params, promise)))

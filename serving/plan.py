@@ -1,0 +1,170 @@
+"""Whom to call this week: the first accounts of the live release, and by lot a few of them not.
+
+Without a lot nobody can ever tell what calling brings, for those whom one calls are those who grow (docs/adr/0047). So
+of the accounts that would be called a few are drawn in pairs, once a week: one of each pair is called (`random`), the
+other left alone (`held_out`), and the next in rank takes its place. As many calls are made as ever. An account that has
+had a slot before is not drawn again; only its first would count.
+
+    plans/2026-03-02.json         the week of that Monday: every account to call or leave alone, with its rank, what was
+                                  expected, whether a lot decided, and its chance of being called
+    plans/2026-03-02-touches.csv  the slots alone, as the raw table `touches` takes them
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable
+from datetime import date, timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from serving.errors import PlanDamaged
+from serving.leads import horizon_of
+from serving.release import Release
+from warehouse.engine import connect
+from warehouse.store import open_warehouse, write_json
+
+SCHEMA_VERSION = 1
+CONTACTED, RANDOM, HELD_OUT = "contacted", "random", "held_out"
+SLOTS = (RANDOM, HELD_OUT)
+TOUCHES = ("account_id", "occurred_at", "channel", "owner", "kind")
+
+
+def week_of(day: date) -> date:
+    """The Monday that opens the week of a day."""
+    return day - timedelta(days=day.weekday())
+
+
+def slots_of(plans: Path, week: date) -> dict[str, str]:
+    """Account to `random` or `held_out`, of the week's plan; empty where none was drawn.
+
+    Raises:
+        PlanDamaged: the file is there and is no plan.
+    """
+    path = plans / f"{week}.json"
+    if not path.is_file():
+        return {}
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+        return {str(row["account_id"]): row["kind"] for row in rows if row["kind"] in SLOTS}
+    except (ValueError, KeyError, TypeError) as error:
+        raise PlanDamaged(
+            f"{path} is no plan ({error!r}), so nobody knows whom a lot would leave alone this week. Restore it from a "
+            "backup; drawing again would call accounts that were left alone."
+        ) from error
+
+
+def calls(release: Release, capacity: int, slots: dict[str, str]) -> list[dict[str, Any]]:
+    """The first `capacity` accounts by rank that a lot does not leave alone: rank, account_id, owner, band, score,
+    probability and expected_increment at the default horizon, and kind, `random` or `contacted`. Accounts at the top
+    tier are not called: they have nowhere to move."""
+    horizon = horizon_of(release, None)
+    rows = release.database.execute(
+        f'SELECT rank, account_id, owner, band, score, "probability_{horizon}" AS probability,'
+        f' "increment_{horizon}" AS expected_increment FROM scores WHERE next_tier IS NOT NULL ORDER BY rank'
+    )
+    called = (row for row in rows if slots.get(row["account_id"]) != HELD_OUT)
+    return [
+        {**{name: row[name] for name in row.keys()}, "kind": slots.get(row["account_id"], CONTACTED)}  # noqa: SIM118
+        for row in islice(called, capacity)
+    ]
+
+
+def outlook(release: Release, called: list[dict[str, Any]]) -> dict[str, Any]:
+    """What is expected of the accounts to call, as the API tells it (schemas.PlanAnswer)."""
+    horizon = horizon_of(release, None)
+    [(everywhere,)] = release.database.execute(f'SELECT sum("increment_{horizon}") FROM scores').fetchall()
+    chances = [row["probability"] for row in called if row["probability"] is not None]
+    money = sum(row["expected_increment"] or 0.0 for row in called)
+    told = everywhere is not None and everywhere > 0
+    return {
+        "horizon": horizon,
+        "currency": release.card["currency"],
+        "moves": sum(chances) if told else None,
+        "expected_increment": money if told else None,
+        "share": money / everywhere if told else None,
+        "items": called,
+    }
+
+
+def plan_week(release: Release, workspace: Path, capacity: int, share: float) -> dict[str, Any]:
+    """The plan of the week of the live release, drawn the first time and then the same; the caller holds the lock.
+
+    share: [0, .5] of the capacity that a lot decides: so many accounts are called by lot and as many left alone.
+
+    Returns:
+        week, release, as_of, capacity, slots_an_arm, already_drawn (it was there), and rows in order of rank: as
+        `calls` gives them, those left alone (`held_out`) too, and contact_probability, 1 where no lot could decide.
+
+    Raises:
+        PlanDamaged: a plan of this or an earlier week cannot be read.
+    """
+    plans, week = workspace / "plans", week_of(release.as_of)
+    path = plans / f"{week}.json"
+    if path.is_file():
+        slots_of(plans, week)
+        return {**json.loads(path.read_text(encoding="utf-8")), "already_drawn": True}
+    wanted = round(share * capacity)
+    rows, pairs, fresh = calls(release, capacity + wanted, {}), wanted, []
+    had = _had_a_slot(workspace, plans, week)
+    while pairs >= 0:  # fewer pairs reach less far down the list, where fewer can be drawn
+        rows = rows[: capacity + pairs]
+        fresh = [row["account_id"] for row in rows if row["account_id"] not in had]
+        if pairs <= min(max(len(rows) - capacity, 0), len(fresh) // 2):
+            break
+        pairs -= 1
+    drawn = _lot(week, release.name).permutation(len(fresh))[: 2 * pairs].tolist()
+    slots = {fresh[place]: SLOTS[number % 2] for number, place in enumerate(drawn)}
+    chance = dict.fromkeys(fresh, 1 - pairs / max(len(fresh), 1))
+    for row in rows:
+        row["kind"] = slots.get(row["account_id"], CONTACTED)
+        row["contact_probability"] = chance.get(row["account_id"], 1.0)
+    said = {
+        "schema_version": SCHEMA_VERSION,
+        "week": week.isoformat(),
+        "release": release.name,
+        "as_of": release.as_of.isoformat(),
+        "capacity": capacity,
+        "slots_an_arm": pairs,
+        "rows": rows,
+    }
+    plans.mkdir(exist_ok=True)
+    _write_touches(said, plans / f"{week}-touches.csv")
+    write_json(said, path)
+    return {**said, "already_drawn": False}
+
+
+def _had_a_slot(workspace: Path, plans: Path, week: date) -> set[str]:
+    """Accounts that a lot decided of before: as touches tell, or plans that have not come back as touches yet."""
+    earlier = (date.fromisoformat(path.stem) for path in plans.glob("????-??-??.json"))
+    had = {account for monday in earlier if monday < week for account in slots_of(plans, monday)}
+    with connect(workspace / "warehouse") as con:
+        open_warehouse(con, workspace / "warehouse")
+        told = con.execute("SELECT DISTINCT account_id FROM touches WHERE kind IN (?, ?)", list(SLOTS)).fetchall()
+    return had | {account for (account,) in told}
+
+
+def _lot(week: date, release: str) -> np.random.Generator:
+    """The same for a week and release, whoever draws it."""
+    return np.random.default_rng(list(hashlib.sha256(f"{week} {release}".encode()).digest()))
+
+
+def _write_touches(said: dict[str, Any], path: Path) -> None:
+    """Ids as they are: this file is for `ingest`, not for a spreadsheet."""
+    partial = path.with_name(f".{path.name}.partial")
+    with partial.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(TOUCHES)
+        writer.writerows(_touches(said["rows"], said["as_of"]))
+    partial.replace(path)
+
+
+def _touches(rows: Iterable[dict[str, Any]], day: str) -> Iterable[tuple[str, str, str, str, str]]:
+    for row in rows:
+        if row["kind"] in SLOTS:
+            yield row["account_id"], f"{day}T00:00:00Z", "", row["owner"] or "", row["kind"]
