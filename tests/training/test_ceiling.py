@@ -13,7 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from tests import builders
 from tests.training.judged import (
+    NOW,
     AS_OF,
     audited,
     candidate_rows,
@@ -28,6 +30,7 @@ from training.errors import HeldOutBroken, TruthBroken
 from training.evaluate import EvaluateParams, evaluate, main, measure
 from training.gate import GateParams, Rule, alone
 from training.heldout import read_heldout
+from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace, read_table, write_table
 
 QUICK = EvaluateParams(bootstrap=30)
@@ -355,6 +358,8 @@ def test_the_stage_finds_the_truth_in_the_raw_folder_it_is_given(tmp_path: Path)
     params = tmp_path / "params.yaml"
     params.write_text("evaluate: {bootstrap: 20}\n")
     workspace = trained(tmp_path / "workspace", _heldout())
+    facts = [builders.account()], [builders.event()], [builders.invoice()]
+    ingest(builders.write_raw(tmp_path / "facts", *facts), workspace, IngestParams(), NOW)
     raw = with_truth(tmp_path, _truth()).parent
     asked = ["--workspace", str(tmp_path / "workspace"), "--params", str(params)]
     for extra, expected in ((["--raw", str(raw)], True), (["--raw", str(tmp_path / "other")], False), ([], False)):
