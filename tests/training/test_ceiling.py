@@ -15,8 +15,8 @@ import pytest
 
 from tests import builders
 from tests.training.judged import (
-    NOW,
     AS_OF,
+    NOW,
     audited,
     candidate_rows,
     heldout_rows,
