@@ -1,6 +1,7 @@
 """The command line: each verb imports what it calls, calls it, and prints; a run's clock is read here.
 
-stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. Nothing imports this module."""
+stdout carries the result, stderr the progress; exit codes stand in warehouse/errors.py. Nothing imports this module. It
+is long because it is a list: of every verb what it is asked and what it prints, and no room may import them all."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from serving.keys import KeyRing, list_keys
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
-from serving.plan import HELD_OUT, calls, outlook, slots_of, week_of
+from serving.plan import calls, left_alone, outlook, slots_of, week_of
 from serving.release import Release, open_release
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
@@ -126,8 +126,7 @@ def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDe
     slots = slots_of(desk.settings.workspace / "plans", week)
     capacity = query.capacity or release.run["capacity"]
     said = {"week": week.isoformat(), "capacity": capacity, **outlook(release, calls(release, capacity, slots))}
-    left_alone = sorted(account for account, kind in slots.items() if kind == HELD_OUT)
-    return JSONResponse({**said, "left_alone": left_alone, **desk.source(release)})
+    return JSONResponse({**said, "left_alone": sorted(left_alone(slots)), **desk.source(release)})
 
 
 def one_what_if(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:

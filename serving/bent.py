@@ -23,13 +23,13 @@ from features.build import HISTORY
 from features.catalogue import Definitions
 from features.rollup import Vocabulary
 from serving.errors import HistoryMoved
+from serving.settings import REQUEST_MEMORY
 from serving.upper_quarter import Band
 from warehouse.engine import connect
 from warehouse.errors import UsageError
 from warehouse.store import open_warehouse
 
 WINDOW = 28  # days before as_of in which the facts are bent
-MEMORY_LIMIT = "512MB"
 EVERYDAY = "everyday use"  # an event of nobody's name, so a plain one
 Facts = dict[str, pa.Table]  # raw table -> typed rows of one account
 
@@ -49,7 +49,7 @@ def facts_of(warehouse: Path, account_id: str) -> Facts:
         HistoryMoved: there is no warehouse, it was replaced while it was read, or it knows no such account.
     """
     try:
-        with connect(warehouse, memory_limit=MEMORY_LIMIT) as con:
+        with connect(warehouse, memory_limit=REQUEST_MEMORY) as con:
             open_warehouse(con, warehouse, pa.chunked_array([[account_id]], pa.string()))
             facts = {table: con.sql(f"SELECT * FROM {table}").to_arrow_table() for table in ("accounts", *HISTORY)}
     except (UsageError, duckdb.IOException) as error:

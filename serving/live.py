@@ -12,12 +12,11 @@ from serving.errors import ApiError, ReleaseRefused
 from serving.leads import band_of, horizon_of, scored
 from serving.release import Release
 from serving.schemas import RawAccount, ScoreRequest
+from serving.settings import REQUEST_MEMORY
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams
 from warehouse.rows import load_rows
-
-MEMORY_LIMIT = "512MB"  # a request holds at most 1 MiB of rows
 
 
 def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> list[dict[str, Any]]:
@@ -28,7 +27,7 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
     """
     rows = _rows(request.accounts)
     params = IngestParams(currency=release.card["currency"])  # the canonical contract: UTC; adapters belong to files
-    with connect(memory_limit=MEMORY_LIMIT) as con:
+    with connect(memory_limit=REQUEST_MEMORY) as con:
         try:
             load_rows(con, rows, params, now)
         except ContractBroken as error:

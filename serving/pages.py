@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from serving import leads
 from serving.desk import WEB, AtDesk, Desk
 from serving.errors import ApiError, HistoryMoved, PlanDamaged, first_problem
-from serving.plan import HELD_OUT, slots_of, week_of
+from serving.plan import left_alone, slots_of, week_of
 from serving.release import Release
 from serving.schemas import LeadQuery
 from serving.whatif import what_if
@@ -55,7 +55,7 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
         problem = first_problem(error.errors())
     except ApiError as error:
         problem = error
-    left_alone, plan_damaged = _left_alone(desk, release)
+    waiting, plan_damaged = _left_alone(desk, release)
     status = 200 if problem is None else problem.status
     chosen = {name: value for name, value in asked.items() if name in LeadQuery.model_fields}
     filters = {name: value for name, value in chosen.items() if name not in ("cursor", "format", "limit")}
@@ -66,7 +66,7 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
         status=status,
         problem=problem,
         page=found,
-        left_alone=left_alone,
+        left_alone=waiting,
         plan_damaged=plan_damaged,
         asked=filters,
         facets=leads.facets(release),
@@ -101,10 +101,9 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
 def _left_alone(desk: Desk, release: Release) -> tuple[set[str], PlanDamaged | None]:
     """Accounts that this week's lot leaves alone; or why that cannot be told."""
     try:
-        slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
+        return left_alone(slots_of(desk.settings.workspace / "plans", week_of(release.as_of))), None
     except PlanDamaged as damaged:
         return set(), damaged
-    return {account for account, kind in slots.items() if kind == HELD_OUT}, None
 
 
 def docs_page(request: Request, desk: AtDesk) -> Response:

@@ -27,12 +27,11 @@ from serving.errors import PlanDamaged
 from serving.leads import horizon_of
 from serving.release import Release
 from warehouse.engine import connect
+from warehouse.raw import CONTACTED, HELD_OUT, RANDOM, TOUCHES
 from warehouse.store import open_warehouse, write_json
 
 SCHEMA_VERSION = 1
-CONTACTED, RANDOM, HELD_OUT = "contacted", "random", "held_out"
 SLOTS = (RANDOM, HELD_OUT)
-TOUCHES = ("account_id", "occurred_at", "channel", "owner", "kind")
 
 
 def week_of(day: date) -> date:
@@ -41,17 +40,31 @@ def week_of(day: date) -> date:
 
 
 def slots_of(plans: Path, week: date) -> dict[str, str]:
-    """Account to `random` or `held_out`, of the week's plan; empty where none was drawn.
+    """Account to `random` or `held_out`, of the week's plan; empty where none was drawn. Raises what `_drawn` does."""
+    return _slots(plan) if (plan := _drawn(plans / f"{week}.json")) is not None else {}
+
+
+def left_alone(slots: dict[str, str]) -> set[str]:
+    """Accounts that the lot leaves alone."""
+    return {account for account, kind in slots.items() if kind == HELD_OUT}
+
+
+def _slots(plan: dict[str, Any]) -> dict[str, str]:
+    return {str(row["account_id"]): row["kind"] for row in plan["rows"] if row["kind"] in SLOTS}
+
+
+def _drawn(path: Path) -> dict[str, Any] | None:
+    """The plan in a file; None where there is none.
 
     Raises:
         PlanDamaged: the file is there and is no plan.
     """
-    path = plans / f"{week}.json"
     if not path.is_file():
-        return {}
+        return None
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
-        return {str(row["account_id"]): row["kind"] for row in rows if row["kind"] in SLOTS}
+        plan = dict(json.loads(path.read_text(encoding="utf-8")))
+        _slots(plan)
+        return plan
     except (ValueError, KeyError, TypeError) as error:
         raise PlanDamaged(
             f"{path} is no plan ({error!r}), so nobody knows whom a lot would leave alone this week. Restore it from a "
@@ -106,9 +119,8 @@ def plan_week(release: Release, workspace: Path, capacity: int, share: float) ->
     """
     plans, week = workspace / "plans", week_of(release.as_of)
     path = plans / f"{week}.json"
-    if path.is_file():
-        slots_of(plans, week)
-        return {**json.loads(path.read_text(encoding="utf-8")), "already_drawn": True}
+    if (kept := _drawn(path)) is not None:
+        return {**kept, "already_drawn": True}
     wanted = round(share * capacity)
     rows, pairs, fresh = calls(release, capacity + wanted, {}), wanted, []
     had = _had_a_slot(workspace, plans, week)
@@ -159,7 +171,7 @@ def _write_touches(said: dict[str, Any], path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream)
-        writer.writerow(TOUCHES)
+        writer.writerow(column.name for column in TOUCHES.columns)
         writer.writerows(_touches(said["rows"], said["as_of"]))
     partial.replace(path)
 

@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from warehouse.errors import UsageError
 
+REQUEST_MEMORY = "512MB"  # of DuckDB for one request, which holds at most 1 MiB of rows or the facts of one account
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
+
 SHOWN = 0.005  # in log-odds; less reads as 0.00
 PLAIN = 0.05  # PSI that chance may give without a word of it
 
@@ -66,13 +68,13 @@ def drift_lines(drift: dict[str, Any] | None) -> list[str]:
 
 def plan_lines(said: dict[str, Any], plans: Path) -> list[str]:
     """The week's calls, a line an account, and those that a lot leaves alone; then where the slots lie."""
-    told = {"contacted": "", "random": "  by lot", "held_out": "  LEAVE ALONE, by lot"}
+    told = {CONTACTED: "", RANDOM: "  by lot", HELD_OUT: "  LEAVE ALONE, by lot"}
     lines = [
         f"{row['rank']:>4}. {row['account_id']}  band {row['band']}  {_share(row['probability'])}{told[row['kind']]}"
         for row in said["rows"]
     ]
     drawn = f"{'drawn before' if said['already_drawn'] else 'drawn now'} of {said['release']}"
-    called = sum(row["kind"] != "held_out" for row in said["rows"])
+    called = sum(row["kind"] != HELD_OUT for row in said["rows"])
     slots = f"{said['slots_an_arm']} called by lot and {said['slots_an_arm']} left alone"
     tail = [f"Week of {said['week']}, {drawn}: {called} to call, {slots}."]
     if said["slots_an_arm"]:

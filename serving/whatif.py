@@ -18,10 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.build import HISTORY, build_features
-from serving.bent import MEMORY_LIMIT, Bent, Facts, done_more, facts_of, invited, names_of, unbent
+from serving.bent import Bent, Facts, done_more, facts_of, invited, names_of, unbent
 from serving.errors import HistoryMoved
 from serving.leads import horizon_of
 from serving.release import Release
+from serving.settings import REQUEST_MEMORY
 from serving.upper_quarter import Band, tonight
 from warehouse.engine import connect
 
@@ -188,7 +189,7 @@ def _features(account: _Account, variants: Mapping[str, Bent]) -> pa.Table:
 
     To the feature path each variant is an account of its own: features read nothing of another one, and what accounts
     together tell is that of the release."""
-    with connect(memory_limit=MEMORY_LIMIT) as con:
+    with connect(memory_limit=REQUEST_MEMORY) as con:
         for table in ("accounts", *HISTORY):
             parts = []
             for name, bent in variants.items():

@@ -16,9 +16,10 @@ import pyarrow as pa
 from simulator.accounts import DAY, OWNERS, Accounts, timestamps
 from simulator.lives import Lives
 from simulator.market import Flags, Ints, Market
+from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
 
 WEEKS = 4  # that a contact works
-KINDS = ("contacted", "held_out", "random")
+KINDS = (CONTACTED, HELD_OUT, RANDOM)
 CHANNELS = ("email", "phone")
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from features.catalogue import Definitions
 from warehouse import repeats
 from warehouse.engine import connect
-from warehouse.raw import TABLES, RawTable
+from warehouse.raw import CONTACTED, TABLES, RawTable
 
 Facts = Mapping[str, pa.Table]  # raw table -> typed rows
 Build = Callable[[duckdb.DuckDBPyConnection, pa.Table, Definitions], pa.Table]  # features.build.build_features
@@ -128,7 +128,7 @@ def with_touches_after(facts: Facts, day: date, seed: int) -> tuple[Facts, Facts
         {
             "account_id": pa.array(names, pa.string()),
             "occurred_at": pa.array([_midnight(day) + timedelta(days=int(d)) for d in days], pa.timestamp("us")),
-            "kind": pa.array(["contacted"] * len(names), pa.string()),
+            "kind": pa.array([CONTACTED] * len(names), pa.string()),
         }
     )
     return {**facts, "touches": before}, {**facts, "touches": _like(before, planted)}

@@ -11,7 +11,8 @@ from scipy.stats import binomtest, mannwhitneyu
 
 from features.books import BOOKS
 from training.ranking import Floats
-from training.slots import RANDOM, Slots
+from training.slots import Slots
+from warehouse.raw import RANDOM
 
 LEAST_MOVES = 10  # in each arm; from there on the intervals hold what they promise
 DOUBT = 0.001  # of an honest lot, in so many draws the shares or the accounts look rigged, each

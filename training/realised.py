@@ -28,7 +28,7 @@ from training.dataset import Dataset
 from training.document import result
 from training.evaluate import EvaluateParams, measure
 from training.heldout import CHAMPION, HeldOut, read_heldout
-from training.labels import labelled, make_labels, outcomes_end
+from training.labels import ON_TOP, labelled, make_labels, outcomes_end
 from training.measured import Measured, written
 from training.promises import Promise, read_promise
 from training.ranking import Floats
@@ -48,7 +48,7 @@ GONE = "no longer in the warehouse"
 
 def realised(
     workspace: Workspace,
-    document: Mapping[str, Any],
+    document: dict[str, Any],
     folders: Sequence[Path],
     passed_over: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def realised(
     if every chance was true, and a verdict; `parts`, the same by band, by quarter of sign-up, and of the accounts that
     the team had the capacity to call; `headline`, what is said first, null where nothing can be told yet.
     """
-    definitions, labels = Definitions.from_params(dict(document)), section(dict(document), "labels", LabelParams)
-    params = section(dict(document), "evaluate", EvaluateParams)
+    definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
+    params = section(document, "evaluate", EvaluateParams)
     read = {folder.name: read_promise(folder) for folder in folders}
     promises = [promise for promise in read.values() if isinstance(promise, Promise)]
     skipped = dict(passed_over or {}) | {name: why for name, why in read.items() if isinstance(why, str)}
@@ -150,7 +150,7 @@ def _night(promise: Promise, came: Dataset, labels: LabelParams, until: date) ->
         found = labelled(came.labels, tier, promise.tiers, TARGET, h)
         reasons = {name: count for name, count in found.out.items() if count}
         reasons |= {name: n for name, n in ((GONE, len(promise.said) - len(came)),) if n}
-        reasons["on the highest tier"] = reasons.get("on the highest tier", 0) + promise.top
+        reasons[ON_TOP] = reasons.get(ON_TOP, 0) + promise.top
         complete = promise.as_of + timedelta(days=h + labels.maturing_days)
         out["horizons"].append(
             {"horizon": h, "complete_on": complete.isoformat(), "judged": found.taken, "out": reasons}

@@ -28,9 +28,9 @@ from training.labels import WAITING, labelled, make_labels, outcomes_end
 from warehouse.accounting import ingested_on
 from warehouse.engine import connect
 from warehouse.periods import LabelParams
+from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
 from warehouse.store import Workspace, open_warehouse
 
-RANDOM, HELD_OUT, CONTACTED = "random", "held_out", "contacted"
 LATER, BOTH, TOO_SOON = "a later slot of the account", "in both arms on one day", "not signed up before the day"
 
 

@@ -24,7 +24,8 @@ from training.measured import pair, written
 from training.metrics import wilson
 from training.proportions import POWER, accounts_needed, difference_interval, least_uplift, ratio_interval
 from training.ranking import Floats
-from training.slots import CONTACTED, HELD_OUT, RANDOM, Slots
+from training.slots import Slots
+from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
 
 CAPPED = 95  # % point of the gains above 0 at which a gain is cut: a mean hangs on the few largest otherwise
 PLANNED = (0.25, 0.5, 1.0)  # uplifts that are planned for, beside the assumed one

@@ -134,6 +134,7 @@ REVENUE = RawTable(
     meaning="one row an amount booked",
     by_month=True,
 )
+CONTACTED, HELD_OUT, RANDOM = "contacted", "held_out", "random"  # kinds of a touch
 TOUCHES = RawTable(
     "touches",
     (
@@ -145,7 +146,7 @@ TOUCHES = RawTable(
             "kind",
             "text",
             "contacted: chosen by sales; random: contacted by lot; held_out: left alone by lot; null: contacted",
-            choices=("contacted", "held_out", "random"),
+            choices=(CONTACTED, HELD_OUT, RANDOM),
         ),
     ),
     key=None,

@@ -13,9 +13,10 @@ import pytest
 
 from tests.features.histories import DAY, DEFINITIONS, History, Row, account, at, invoice, warehouse
 from training.lots import Arms
-from training.slots import BOTH, HELD_OUT, LATER, RANDOM, TOO_SOON, Slots, slots_of
+from training.slots import BOTH, LATER, TOO_SOON, Slots, slots_of
 from training.uplift import MORE, NOT_ESTIMABLE, Assumed, read_out
 from warehouse.periods import LabelParams
+from warehouse.raw import HELD_OUT, RANDOM
 
 LABELS = LabelParams()
 UNTIL = date(2025, 1, 1)
