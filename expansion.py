@@ -342,14 +342,24 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 
 
 @app.command()
-def incentives(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
+def incentives(
+    workspace: Root = HERE,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry or cohort")] = None,
+    params: Params = None,
+    as_json: Json = False,
+) -> None:
     """Six sales measures by quarter: sign-ups, user base, adoption, consumption, revenue growth, lifetime value."""
     from features.catalogue import Definitions
+    from serving.incentives import day_told
     from serving.incentives import incentives as run
     from serving.terminal import table_lines
     from warehouse.params import workspace_params
+    from warehouse.periods import parse_day
 
-    rows = run(workspace / "warehouse", Definitions.from_params(workspace_params(workspace, params)))
+    space, document = _workspace(workspace), workspace_params(workspace, params)
+    day = parse_day(as_of) if as_of else day_told(space, document)
+    rows = run(space, Definitions.from_params(document), day, by)
     _show(rows, as_json, table_lines(rows))
 
 

@@ -17,10 +17,11 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from serving import leads, schemas
+from serving import incentives, leads, schemas
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard
+from serving.history import history
 from serving.keys import KeyRing, list_keys
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
@@ -91,12 +92,17 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
 
 def _add_routes(app: FastAPI) -> None:
     app.get("/v1/leads", response_model=schemas.LeadsAnswer, tags=["scores"])(list_leads)
-    what_if_model = schemas.WhatIfAnswer  # before the route below, whose path would take it in
+    what_if_model, history_model = (
+        schemas.WhatIfAnswer,
+        schemas.HistoryAnswer,
+    )  # both before the route that ends in a path
     app.get("/v1/accounts/{account_id:path}/what-if", response_model=what_if_model, tags=["scores"])(one_what_if)
+    app.get("/v1/accounts/{account_id:path}/history", response_model=history_model, tags=["scores"])(one_history)
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
     app.get("/v1/plan", response_model=schemas.PlanAnswer, tags=["scores"])(plan)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
     app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
+    app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, tags=["measures"])(the_measures)
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
     app.get("/readyz", response_model=schemas.Readiness, tags=["operations"])(ready)
@@ -132,17 +138,24 @@ def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDe
 def one_what_if(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
     """What the model would say of an account had it done lately what a quarter of its peers do: no promise."""
     named_so = leads.account(release, f"{account_id}/what-if", horizon)
-    if named_so is not None:  # ids are exact, also one that ends like this route
-        return JSONResponse({**named_so, **desk.source(release)})
-    found = what_if(release, desk.settings.workspace / "warehouse", account_id, horizon)
-    if found is None:
-        raise ApiError(404, "unknown_account", "The live release holds no such account.", "account_id")
-    return JSONResponse({**found, **desk.source(release)})
+    found = named_so or what_if(release, desk.settings.workspace / "warehouse", account_id, horizon)
+    return _of_one(found, release, desk)
+
+
+def one_history(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+    """What earlier nights said of an account, and tonight."""
+    named_so = leads.account(release, f"{account_id}/history", horizon)
+    return _of_one(named_so or history(release, account_id, horizon), release, desk)
 
 
 async def one_account(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
     """All that the live release says about one account."""
-    found = leads.account(release, account_id, horizon)
+    return _of_one(leads.account(release, account_id, horizon), release, desk)
+
+
+def _of_one(found: dict[str, Any] | None, release: Release, desk: Desk) -> Response:
+    """The answer about one account; of one that the release does not hold, 404. Ids are exact, also one that ends like
+    a route: what is told of it there is `named_so`."""
     if found is None:
         raise ApiError(404, "unknown_account", "The live release holds no such account.", "account_id")
     return JSONResponse({**found, **desk.source(release)})
@@ -164,6 +177,13 @@ async def the_model(release: Live, desk: AtDesk) -> Response:
     run = {name: release.run[name] for name in names}
     judged = {name: release.run.get(name) for name in ("grade", "headline", "realised")}
     return JSONResponse({**desk.source(release), **run, **card, **judged, "card": release.card})
+
+
+def the_measures(query: Annotated[schemas.IncentivesQuery, Query()], release: Live, desk: AtDesk) -> Response:
+    """Sign-ups, user base, adoption, consumption, incremental revenue and lifetime value, by calendar quarter."""
+    items = incentives.of_release(release, desk.settings.workspace, query.by)
+    about = {"by": query.by, "currency": release.card["currency"], **desk.source(release)}
+    return JSONResponse({**about, "items": items})
 
 
 async def alive() -> Response:

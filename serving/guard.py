@@ -26,7 +26,7 @@ from serving.settings import LOOPBACK, Settings
 COOKIE = "expansion_session"
 METHODS = ("GET", "POST")
 PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/session", "/session/end", "/favicon.ico"})
-PAGES = frozenset({"/", "/docs"})  # without a session they show the sign-in
+PAGES = frozenset({"/", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 HEADERS = (
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),

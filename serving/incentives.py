@@ -1,56 +1,131 @@
 """The six measures that salespeople are rewarded for, by calendar quarter, from the same facts as features and labels.
 
-sign_ups: accounts created. user_base: distinct users with an event. adoption: share of the accounts with an event that
-used a specialist function or took a configuration step. consumption: sum of event quantities. revenue: amounts booked,
-credits included; the column sums to all that was booked on accounts not internal. incremental_revenue: revenue less
-that of the quarter before, null in the first. lifetime_value: revenue booked to the end of the quarter by account
-signed up by then.
+sign_ups: accounts created. user_base: distinct named users with an event. adoption: share of the accounts with an event
+that used a specialist function or took a configuration step. consumption: sum of event quantities. revenue: amounts
+booked, credits included; the column sums to all that was booked on accounts not internal. incremental_revenue: revenue
+less that of the quarter before, null in the first. lifetime_value: revenue booked to the end of the quarter by account
+signed up by then; null while none had.
+
+Everything is as known before as_of, so a figure that money was paid on can be told again later: events and accounts by
+the clock of the roll-up, invoices by the day they were booked.
 """
 
 from __future__ import annotations
 
+import threading
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
+from features.build import open_history, open_vendor
 from features.catalogue import Definitions
-from warehouse.engine import connect, quote
-from warehouse.store import open_warehouse
+from features.snapshots import SnapshotParams, last_as_of
+from serving.errors import HistoryMoved
+from serving.release import Release, current
+from warehouse.engine import name
+from warehouse.errors import UsageError
+from warehouse.params import section
+from warehouse.store import Workspace
+
+GROUPS = ("owner", "channel", "country", "industry", "cohort")  # cohort: the quarter of sign-up
+BEFORE_ANY_FOLD = date(1900, 1, 1)
+_one_at_a_time = threading.Lock()
+_told: dict[tuple[Path, str, str | None], list[dict[str, Any]]] = {}  # of the release that was asked for last
 
 
-def incentives(warehouse: Path, definitions: Definitions) -> list[dict[str, Any]]:
-    """One row a calendar quarter, oldest first, internal accounts left out. `quarter` is `2025-Q1`; money is in the
-    currency of the ladder.
+def incentives(
+    workspace: Workspace, definitions: Definitions, as_of: date, by: str | None = None
+) -> list[dict[str, Any]]:
+    """One row a calendar quarter, oldest first, internal accounts left out: `quarter` (`2025-Q1`), `complete` (it was
+    over at as_of), the six measures and revenue; money is in the currency of the ladder.
+
+    by: one of GROUPS; each row then has `group` too, null where the account does not tell it, and quarters run from the
+    first in which the group has anything. An account counts where it belongs today: latest owner, latest channel. Null:
+    all accounts together.
+
+    Raises:
+        UsageError: there is no warehouse yet, or `by` is none of GROUPS.
     """
-    with connect(warehouse) as con:
-        open_warehouse(con, warehouse)
-        return _by_quarter(con, definitions)
+    if by not in (None, *GROUPS):
+        raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
+    with open_vendor(workspace) as con:
+        open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
+        return _by_quarter(con, as_of, by)
 
 
-def _by_quarter(con: duckdb.DuckDBPyConnection, definitions: Definitions) -> list[dict[str, Any]]:
-    deep = ", ".join(quote(n) for n in (*definitions.features.specialist, *definitions.features.configuration)) or "''"
+def day_told(workspace: Workspace, document: dict[str, Any]) -> date:
+    """The day of the live release; before the first release the end of the data.
+
+    Raises:
+        UsageError: there is no warehouse yet.
+    """
+    if (live := current(workspace.releases)) is not None:
+        return date.fromisoformat(live.name[:10])
+    with open_vendor(workspace) as con:
+        return last_as_of(con, section(document, "snapshots", SnapshotParams))
+
+
+def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[str, Any]]:
+    """The measures as of the night of a release, by what its bundle means; made once for a process and release.
+
+    Raises:
+        HistoryMoved: there is no warehouse to read them from.
+    """
+    with _one_at_a_time:  # all of history is read, so whoever asks meanwhile waits for that
+        for stale in [key for key in _told if key[:2] != (workspace, release.name)]:
+            del _told[stale]
+        key = (workspace, release.name, by)
+        if key not in _told:
+            try:
+                _told[key] = incentives(Workspace(workspace), release.scorer.definitions, release.as_of, by)
+            except UsageError as error:
+                raise HistoryMoved(f"the measures are read from the warehouse: {error}") from error
+        return _told[key]
+
+
+def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> list[dict[str, Any]]:
+    day = f"DATE '{as_of}'"
+    belongs = {None: "NULL", "cohort": "strftime(created_at, '%Y') || '-Q' || quarter(created_at)"}
+    group = belongs[by] if by in belongs else name(str(by))
     rows = con.sql(f"""
         WITH theirs AS (
-            SELECT account_id, date_trunc('quarter', created_at) AS quarter
-            FROM accounts WHERE is_internal IS NOT TRUE),
+            SELECT account_id, CAST(date_trunc('quarter', created_at) AS DATE) AS quarter,
+                   CAST({group} AS VARCHAR) AS grp
+            FROM accounts WHERE is_internal IS NOT TRUE AND CAST(created_at AS DATE) < {day}),
+        signed AS (SELECT grp, quarter, count(*) AS sign_ups FROM theirs GROUP BY ALL),
         used AS (
-            SELECT date_trunc('quarter', e.occurred_at) AS quarter, count(DISTINCT e.user_id) AS user_base,
-                   count(DISTINCT e.account_id) FILTER (e.event_name IN ({deep})) / count(DISTINCT e.account_id)
-                     AS adoption,
-                   CAST(sum(e.quantity) AS DOUBLE) AS consumption
-            FROM events e JOIN theirs t USING (account_id) GROUP BY 1),
+            SELECT grp, CAST(date_trunc('quarter', d.day) AS DATE) AS quarter,
+                   count(DISTINCT d.user_id) AS user_base,
+                   count(DISTINCT d.account_id) FILTER (d.specialist > 0 OR d.configuration > 0)
+                     / count(DISTINCT d.account_id) AS adoption,
+                   CAST(sum(d.quantity) AS DOUBLE) AS consumption
+            FROM user_days AS d JOIN theirs USING (account_id) WHERE d.day < {day} AND d.known_day < {day}
+            GROUP BY ALL),
         paid AS (
-            SELECT date_trunc('quarter', r.booked_at) AS quarter, sum(r.amount) AS revenue
-            FROM revenue r JOIN theirs t USING (account_id) GROUP BY 1),
-        signed AS (SELECT quarter, count(*) AS sign_ups FROM theirs GROUP BY 1),
-        quarters AS (SELECT quarter FROM used UNION SELECT quarter FROM paid UNION SELECT quarter FROM signed)
-        SELECT strftime(quarter, '%Y') || '-Q' || quarter(quarter) AS quarter, coalesce(sign_ups, 0) AS sign_ups,
-               coalesce(user_base, 0) AS user_base, adoption, coalesce(consumption, 0) AS consumption,
-               CAST(coalesce(revenue, 0) AS DOUBLE) AS revenue,
-               CAST(coalesce(revenue, 0) - lag(coalesce(revenue, 0)) OVER w AS DOUBLE) AS incremental_revenue,
-               CAST(sum(coalesce(revenue, 0)) OVER w AS DOUBLE) / nullif(sum(coalesce(sign_ups, 0)) OVER w, 0)
+            SELECT grp, CAST(date_trunc('quarter', r.day) AS DATE) AS quarter, sum(r.amount) AS revenue
+            FROM revenue_days AS r JOIN theirs USING (account_id) WHERE r.known_day < {day} GROUP BY ALL),
+        told AS (SELECT grp, quarter FROM signed UNION SELECT grp, quarter FROM used UNION
+                 SELECT grp, quarter FROM paid),
+        quarters AS (
+            SELECT grp, CAST(unnest(generate_series(min(quarter), {day} - 1, INTERVAL 3 MONTH)) AS DATE) AS quarter
+            FROM told GROUP BY grp)
+        SELECT strftime(q.quarter, '%Y') || '-Q' || quarter(q.quarter) AS quarter, q.grp AS "group",
+               q.quarter + INTERVAL 3 MONTH <= {day} AS complete,
+               coalesce(s.sign_ups, 0) AS sign_ups, coalesce(u.user_base, 0) AS user_base, u.adoption,
+               coalesce(u.consumption, 0) AS consumption, CAST(coalesce(p.revenue, 0) AS DOUBLE) AS revenue,
+               CAST(coalesce(p.revenue, 0) - lag(coalesce(p.revenue, 0)) OVER w AS DOUBLE) AS incremental_revenue,
+               CAST(sum(coalesce(p.revenue, 0)) OVER w AS DOUBLE) / nullif(sum(coalesce(s.sign_ups, 0)) OVER w, 0)
                  AS lifetime_value
-        FROM quarters LEFT JOIN signed USING (quarter) LEFT JOIN used USING (quarter) LEFT JOIN paid USING (quarter)
-        WINDOW w AS (ORDER BY quarter) ORDER BY quarter""").to_arrow_table()
-    return list(rows.to_pylist())
+        FROM quarters AS q
+        LEFT JOIN signed AS s ON s.grp IS NOT DISTINCT FROM q.grp AND s.quarter = q.quarter
+        LEFT JOIN used AS u ON u.grp IS NOT DISTINCT FROM q.grp AND u.quarter = q.quarter
+        LEFT JOIN paid AS p ON p.grp IS NOT DISTINCT FROM q.grp AND p.quarter = q.quarter
+        WINDOW w AS (PARTITION BY q.grp ORDER BY q.quarter)
+        ORDER BY q.quarter, q.grp NULLS LAST""").to_arrow_table()
+    return [_row(row, by) for row in rows.to_pylist()]
+
+
+def _row(row: dict[str, Any], by: str | None) -> dict[str, Any]:
+    return row if by is not None else {column: value for column, value in row.items() if column != "group"}

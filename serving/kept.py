@@ -1,13 +1,16 @@
-"""Releases of the past that are still there, for whoever holds them against what came of it."""
+"""Releases of the past that are still there, for whoever holds them against what came of it, or tells what was said."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
 from serving.errors import ReleaseRefused
 from serving.manifest import MANIFEST
 from serving.release import verify
+
+NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each month
 
 
 def first_of_months(releases: Path) -> tuple[list[Path], dict[str, str]]:
@@ -16,17 +19,49 @@ def first_of_months(releases: Path) -> tuple[list[Path], dict[str, str]]:
 
     Nights next to each other say nearly the same of the same accounts, so a month is told by one.
     """
-    finished = [path.parent for path in releases.glob(f"????-??-??-*/{MANIFEST}")]
-    order = sorted(finished, key=lambda folder: (folder.name[:10], -(folder / MANIFEST).stat().st_mtime, folder.name))
+    return first_intact(groupby(_finished(releases), key=_month), verify)
+
+
+def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path], dict[str, str]]:
+    """The releases that tell how the live one came about, oldest first, it among them: each of its last NIGHTS nights,
+    and before those the first night of each of MONTHS months, as `check` finds them intact; and why others are refused.
+    What was published of a later night and then taken back is not told."""
+    until = _night(live)
+    before = [folder for folder in _finished(live.parent) if _night(folder) < until]
+    recent = frozenset([*dict.fromkeys(map(_night, before)), until][-NIGHTS:])
+    months = frozenset([*dict.fromkeys(map(_month, before))][-MONTHS:])
+    kept = [folder for folder in before if _night(folder) in recent or _month(folder) in months]
+    apart = groupby([*kept, live], key=lambda folder: _night(folder) if _night(folder) in recent else _month(folder))
+    return first_intact(apart, check)
+
+
+def first_intact(
+    groups: Iterable[tuple[str, Iterable[Path]]], check: Callable[[Path], object]
+) -> tuple[list[Path], dict[str, str]]:
+    """Of each group the first folder that `check` does not refuse, and why those before it are refused, by name."""
     taken: list[Path] = []
     refused: dict[str, str] = {}
-    for _, nights in groupby(order, key=lambda folder: folder.name[:7]):
-        for folder in nights:
+    for _, folders in groups:
+        for folder in folders:
             try:
-                verify(folder)
+                check(folder)
             except ReleaseRefused as error:
                 refused[folder.name] = str(error)
             else:
                 taken.append(folder)
                 break
     return taken, refused
+
+
+def _finished(releases: Path) -> list[Path]:
+    """By night, oldest first; of one night the one that was finished last comes first."""
+    found = [path.parent for path in releases.glob(f"????-??-??-*/{MANIFEST}")]
+    return sorted(found, key=lambda folder: (_night(folder), -(folder / MANIFEST).stat().st_mtime, folder.name))
+
+
+def _night(folder: Path) -> str:
+    return folder.name[:10]
+
+
+def _month(folder: Path) -> str:
+    return folder.name[:7]

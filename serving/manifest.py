@@ -40,27 +40,62 @@ def check_manifest(folder: Path) -> dict[str, Any]:
         ReleaseRefused: with the first file that is missing, extra, changed or no regular file.
     """
     found = _regular_files(folder)
-    if MANIFEST not in found:
+    manifest = _read(folder)
+    files = manifest["files"]
+    for name in sorted((found - {MANIFEST}) ^ files.keys()):
+        raise _refused(folder, f"{name} is {'missing' if name in files else 'not in its manifest'}")
+    for name, expected in files.items():
+        _check(folder, name, expected)
+    return manifest
+
+
+def check_file(folder: Path, name: str) -> dict[str, Any]:
+    """The manifest of `folder`, once it and one file of it hold: for who reads that file alone.
+
+    Raises:
+        ReleaseRefused: either is missing, changed or no regular file.
+    """
+    manifest = _read(folder)
+    if name not in manifest["files"]:
+        raise _refused(folder, f"{name} is not in its manifest")
+    _check(folder, name, manifest["files"][name])
+    return manifest
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The manifest, its own hash and version checked."""
+    path = folder / MANIFEST
+    if not _is_regular(path):
         raise _refused(folder, f"{MANIFEST} is missing, so it was never finished")
-    text = (folder / MANIFEST).read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="replace")
     try:
-        manifest = json.loads(text)
+        manifest = dict(json.loads(text))
         body = {key: value for key, value in manifest.items() if key != "content_sha256"}
         intact = text == _canonical(manifest) and manifest["content_sha256"] == _self_hash(body)
-        version, files = manifest["schema_version"], manifest["files"]
+        version = manifest["schema_version"]
+        manifest["files"].keys()
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise _refused(folder, f"{MANIFEST} is not readable") from error
     if not intact:
         raise _refused(folder, f"{MANIFEST} was changed")
     if version != SCHEMA_VERSION:
         raise _refused(folder, f"it has schema version {version}, this program reads {SCHEMA_VERSION}")
-    for name in sorted((found - {MANIFEST}) ^ files.keys()):
-        raise _refused(folder, f"{name} is {'missing' if name in files else 'not in its manifest'}")
-    for name, expected in files.items():
-        path = folder / name
-        if path.stat().st_size != expected["bytes"] or file_sha256(path) != expected["sha256"]:
-            raise _refused(folder, f"{name} was changed")
-    return dict(manifest)
+    return manifest
+
+
+def _check(folder: Path, name: str, expected: dict[str, Any]) -> None:
+    path = folder / name
+    if not _is_regular(path):
+        raise _refused(folder, f"{name} is missing, or a link")
+    if path.stat().st_size != expected["bytes"] or file_sha256(path) != expected["sha256"]:
+        raise _refused(folder, f"{name} was changed")
+
+
+def _is_regular(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _regular_files(folder: Path) -> set[str]:

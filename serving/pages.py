@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -10,12 +11,13 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
-from serving import leads
+from serving import incentives, leads
 from serving.desk import WEB, AtDesk, Desk
 from serving.errors import ApiError, HistoryMoved, PlanDamaged, first_problem
+from serving.history import history
 from serving.plan import left_alone, slots_of, week_of
 from serving.release import Release
-from serving.schemas import LeadQuery
+from serving.schemas import IncentivesQuery, LeadQuery
 from serving.whatif import what_if
 
 PAGE_LIMIT = 25
@@ -30,12 +32,14 @@ ACTIONS = {
     "switch_on_specialist": "Switch on specialist functions",
     "finish_setup": "Finish setup",
 }
+WIDE, HIGH, EDGE = 600, 120, 8  # of the chart of an account's past, in its own units
 SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
 
 
 def add_pages(app: FastAPI) -> None:
     app.get("/", include_in_schema=False)(leads_page)
     app.get("/accounts/{account_id:path}", include_in_schema=False)(account_page)
+    app.get("/measures", include_in_schema=False)(measures_page)
     app.get("/docs", include_in_schema=False)(docs_page)
 
 
@@ -80,7 +84,8 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
 
 
 def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
-    """One account: by horizon, money, stage, tier and every reason; what-if=1 in the URL asks for the what-if too."""
+    """One account: by horizon, money, stage, tier and every reason. what-if=1 in the URL asks for the what-if too, and
+    history=1 for what earlier nights said."""
     if request.state.caller is None:
         return _page("sign_in.html", desk, None)
     release = desk.watcher.get()
@@ -89,13 +94,34 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
-    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None}
+    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None, "history": None}
+    if request.query_params.get("history"):
+        asked["history"] = history(release, account_id)
     if request.query_params.get("what-if"):
         try:
             asked["what_if"] = what_if(release, desk.settings.workspace / "warehouse", account_id)
         except HistoryMoved as moved:
             asked["what_if_refused"] = moved
     return _page("account.html", desk, release, item=found, absent=ABSENT, actions=ACTIONS, **asked)
+
+
+def measures_page(request: Request, desk: AtDesk) -> Response:
+    """The six measures by quarter; by=owner in the URL tells them apart by owner, and likewise the other groups."""
+    if request.state.caller is None:
+        return _page("sign_in.html", desk, None)
+    release = desk.watcher.get()
+    if release is None:
+        return _page("empty.html", desk, None, status=503)
+    by, rows, problem = request.query_params.get("by") or None, [], None
+    try:
+        rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}).by)
+    except ValidationError as error:
+        problem = first_problem(error.errors())
+    except HistoryMoved as moved:
+        problem = ApiError(409, "history_moved", str(moved))
+    status = 200 if problem is None else problem.status
+    told = {"rows": rows, "by": by, "groups": incentives.GROUPS, "problem": problem}
+    return _page("measures.html", desk, release, status=status, **told)
 
 
 def _left_alone(desk: Desk, release: Release) -> tuple[set[str], PlanDamaged | None]:
@@ -140,6 +166,21 @@ def money(amount: float | None, currency: str) -> str:
     return f"{sign}{currency} {abs(round(amount)):,}"
 
 
+def chart(nights: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The probabilities of `nights` as a line WIDE by HIGH, by date, from 0 to `top`; null with fewer than two."""
+    told = [(date.fromisoformat(n["as_of"]).toordinal(), n["probability"]) for n in nights]
+    told = [(day, chance) for day, chance in told if chance is not None]
+    if len(told) < 2:
+        return None
+    first, last = told[0][0], told[-1][0]
+    top = max(max(chance for _, chance in told), 0.01)
+    points = [
+        (EDGE + (WIDE - 2 * EDGE) * (day - first) / (last - first), HIGH - EDGE - (HIGH - 2 * EDGE) * chance / top)
+        for day, chance in told
+    ]
+    return {"points": [(round(x, 1), round(y, 1)) for x, y in points], "top": top, "wide": WIDE, "high": HIGH}
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(WEB / "templates"),
@@ -152,6 +193,7 @@ def _environment() -> Environment:
         "in_words": in_words,
         "percent": percent,
         "money": money,
+        "chart": chart,
         "path": lambda t: quote(t, safe=""),
     }
     return environment

@@ -33,7 +33,7 @@ from features.season import NO_SEASON
 from features.vendor import Vendor
 from serving import drift
 from serving.changes import compare
-from serving.database import open_database, write_database
+from serving.database import DATABASE, open_database, write_database
 from serving.drift import DISTRIBUTIONS, Watched
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
@@ -75,7 +75,7 @@ class Release:
     def database(self) -> sqlite3.Connection:
         """This thread's connection to the scores."""
         if not hasattr(self._threads, "connection"):
-            self._threads.connection = open_database(self.folder / "scores.sqlite")
+            self._threads.connection = open_database(self.folder / DATABASE)
         return self._threads.connection  # type: ignore[no-any-return]
 
 
@@ -247,7 +247,7 @@ def _finish(
     moved, history = compare(scores, _rows_by_account(earlier), as_of, why)
     write_table(moved, work / "changes.parquet")
     failpoint("changes_written")
-    write_database(scores, history, work / "scores.sqlite")
+    write_database(scores, history, work / DATABASE)
     failpoint("database_written")
     document = {**run, "moved": moved.num_rows, "compared_with": None if earlier is None else earlier.name}
     document["drift"] = None if watched is None else _drift(work, scores, run, watched)
@@ -347,7 +347,7 @@ def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.B
 def _rows_by_account(folder: Path | None) -> dict[str, Any] | None:
     if folder is None:
         return None
-    con = open_database(folder / "scores.sqlite")
+    con = open_database(folder / DATABASE)
     try:
         query = "SELECT account_id, band, tier, stage, rank, changed_on FROM scores"
         return {row["account_id"]: row for row in con.execute(query)}

@@ -243,6 +243,71 @@ class WhatIfAnswer(Source):
     what_if_absent: Literal["rule", "top_tier", "not_kept"] | None
 
 
+class Night(Closed):
+    """What one release said of the account. `probability`, `expected_increment`: at the horizon asked for; null by a
+    rule, at the top tier, and where that release did not tell the horizon."""
+
+    as_of: date
+    release: str
+    bundle_id: str
+    method: Literal["model", "rule"]
+    rank: int
+    percentile: float
+    band: Band | None
+    tier: str
+    next_tier: str | None
+    stage: str
+    run_rate: float
+    score: float
+    probability: float | None
+    expected_increment: float | None
+
+
+class NotRead(Closed):
+    release: str
+    reason: str
+
+
+class HistoryAnswer(Source):
+    """`nights`, oldest first: each of the last 14 that a release is kept of, before those the first of each month, 24
+    months back; none on which the account was not scored. `not_read`: releases that are damaged."""
+
+    account_id: str
+    horizon: int
+    currency: str
+    nights: list[Night]
+    not_read: list[NotRead]
+
+
+class IncentivesQuery(Closed):
+    """Absent: all accounts together. cohort: by the quarter of sign-up."""
+
+    by: Literal["owner", "channel", "country", "industry", "cohort"] | None = None
+
+
+class Measures(Closed):
+    """One calendar quarter of one group (`group` null: the account does not tell, or all accounts together).
+    `complete`: the quarter was over at as_of. `adoption` is null without use, `incremental_revenue` in the first
+    quarter, `lifetime_value` while nobody had signed up. Definitions: docs/api.md."""
+
+    quarter: str
+    group: str | None = None
+    complete: bool
+    sign_ups: int
+    user_base: int
+    adoption: float | None
+    consumption: float
+    revenue: float
+    incremental_revenue: float | None
+    lifetime_value: float | None
+
+
+class IncentivesAnswer(Source):
+    by: str | None
+    currency: str
+    items: list[Measures]
+
+
 class ModelAnswer(Source):
     """The card of the bundle and what the nightly run said of itself. `grade` and `headline`: how good the model was
     found to be on held-out accounts; null where the run was given a bundle by hand. `realised`: what came of an earlier
