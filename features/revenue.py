@@ -20,7 +20,7 @@ from warehouse.params import Section
 class Tier(Section):
     """A step of the ladder: accounts with a run-rate of at least `floor` (money per 30 days) stand on it."""
 
-    name: str
+    name: str = Field(min_length=1)
     floor: float = Field(ge=0, allow_inf_nan=False)
 
 
@@ -28,7 +28,7 @@ class Tiers(Section):
     """The ladder, lowest first. Tier 0 is the unpaid trial: its floor is 0."""
 
     currency: str = "USD"
-    spread_days: int = Field(default=90, ge=1)
+    spread_days: int = Field(default=90, ge=1, le=3660)
     ladder: tuple[Tier, ...] = (
         Tier(name="trial", floor=0),
         Tier(name="starter", floor=20),
@@ -44,6 +44,8 @@ class Tiers(Section):
         floors = [tier.floor for tier in ladder]
         if len(ladder) < 2 or floors[0] != 0 or any(a >= b for a, b in pairwise(floors)):
             raise ValueError("needs at least two tiers, the first with floor 0, floors strictly ascending")
+        if len({tier.name for tier in ladder}) < len(ladder):
+            raise ValueError("two tiers have one name, so nobody could tell them apart")
         return ladder
 
     @model_validator(mode="after")

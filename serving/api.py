@@ -32,6 +32,7 @@ from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
 from serving.whatif import what_if
 
+AccountQuery = Annotated[schemas.AccountQuery, Query()]
 CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
@@ -135,22 +136,22 @@ def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDe
     return JSONResponse({**said, "left_alone": sorted(left_alone(slots)), **desk.source(release)})
 
 
-def one_what_if(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+def one_what_if(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
     """What the model would say of an account had it done lately what a quarter of its peers do: no promise."""
-    named_so = leads.account(release, f"{account_id}/what-if", horizon)
-    found = named_so or what_if(release, desk.settings.workspace / "warehouse", account_id, horizon)
+    named_so = leads.account(release, f"{account_id}/what-if", query.horizon)
+    found = named_so or what_if(release, desk.settings.workspace / "warehouse", account_id, query.horizon)
     return _of_one(found, release, desk)
 
 
-def one_history(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+def one_history(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
     """What earlier nights said of an account, and tonight."""
-    named_so = leads.account(release, f"{account_id}/history", horizon)
-    return _of_one(named_so or history(release, account_id, horizon), release, desk)
+    named_so = leads.account(release, f"{account_id}/history", query.horizon)
+    return _of_one(named_so or history(release, account_id, query.horizon), release, desk)
 
 
-async def one_account(account_id: str, release: Live, desk: AtDesk, horizon: int | None = None) -> Response:
+async def one_account(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
     """All that the live release says about one account."""
-    return _of_one(leads.account(release, account_id, horizon), release, desk)
+    return _of_one(leads.account(release, account_id, query.horizon), release, desk)
 
 
 def _of_one(found: dict[str, Any] | None, release: Release, desk: Desk) -> Response:

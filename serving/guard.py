@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +27,7 @@ from serving.settings import LOOPBACK, Settings
 COOKIE = "expansion_session"
 METHODS = ("GET", "POST")
 PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/session", "/session/end", "/favicon.ico"})
+SMALLER = "Send fewer accounts, or raise EXPANSION_BODY_LIMIT_BYTES where one account has more history than that."
 PAGES = frozenset({"/", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 HEADERS = (
@@ -107,6 +109,8 @@ class Guard:
             raise ApiError(400, "bad_path", "The path holds a control character.")
         if scope["method"] not in METHODS:
             raise ApiError(405, "method_not_allowed", f"Use {' or '.join(METHODS)}.")
+        if (twice := _given_twice(scope)) is not None:
+            raise ApiError(422, "invalid_request", "This parameter is given twice. Give it once.", twice)
         if path in PUBLIC or path.startswith("/static/"):
             return self._caller(scope)
         caller = self._caller(scope)
@@ -141,7 +145,7 @@ class Guard:
         if (_header(scope, b"content-encoding") or "identity").lower() != "identity":
             raise ApiError(415, "unsupported_media_type", "Send the body without Content-Encoding.")
         limit = self._settings.body_limit_bytes
-        too_large = ApiError(413, "body_too_large", f"The body may have at most {limit} bytes. Send fewer accounts.")
+        too_large = ApiError(413, "body_too_large", f"The body may have at most {limit} bytes. {SMALLER}")
         length = _header(scope, b"content-length") or "0"
         if not length.isdigit() or int(length) > limit:
             raise too_large
@@ -153,6 +157,12 @@ class Guard:
         if body is None:
             raise too_large
         return _replay(body, receive)
+
+
+def _given_twice(scope: Scope) -> str | None:
+    """A name that the query holds more than once; which of them is meant nobody could tell."""
+    names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
+    return next((name for name in names if names.count(name) > 1), None)
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:

@@ -50,7 +50,8 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
     release = desk.watcher.get()
     if release is None:
         return _page("empty.html", desk, None, status=503)
-    asked = {name: value.strip() for name, value in request.query_params.items() if value.strip()}
+    asked = {name: value for name, value in request.query_params.items() if value.strip()}  # a form sends blanks
+    asked |= {"q": asked["q"].strip()} if "q" in asked else {}
     problem, found = None, leads.Page([], 0, None)
     try:
         query = LeadQuery.model_validate({"limit": PAGE_LIMIT, **asked})

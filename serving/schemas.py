@@ -6,15 +6,27 @@ when the release was made by a rule. Dates are UTC; as_of is the midnight that o
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
 
 from features.build import HISTORY
 from warehouse.raw import TABLES, RawTable
 
-Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _as_written(value: Any) -> Any:
+    if isinstance(value, date) or (isinstance(value, str) and WRITTEN.fullmatch(value)):
+        return value
+    raise ValueError("give a day as YYYY-MM-DD")  # a number would be read as seconds since 1970
+
+
+Day = Annotated[date, BeforeValidator(_as_written)]
+NO_NULL = r"^[^\x00]*$"
+Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
 
 
@@ -34,11 +46,17 @@ class LeadQuery(Closed):
     channel: Text | None = None
     country: Text | None = None
     min_increment: FiniteFloat | None = None
-    q: Text | None = None
-    changed_since: date | None = None
+    q: Annotated[str, Field(min_length=1, max_length=200, pattern=NO_NULL)] | None = None
+    changed_since: Day | None = None
     limit: int = Field(50, ge=1, le=200)
     cursor: Annotated[str, Field(max_length=4000)] | None = None
     format: Literal["json", "csv"] = "json"
+
+
+class AccountQuery(Closed):
+    """`horizon` in days, one of the bundle's; absent: its default."""
+
+    horizon: int | None = None
 
 
 class Problem(Closed):
@@ -367,7 +385,7 @@ class RawAccount(Closed):
 class ScoreRequest(Closed):
     """Rows known at or after `as_of` are ignored, as they are at night."""
 
-    as_of: date
+    as_of: Day
     accounts: list[RawAccount] = Field(min_length=1, max_length=100)
 
 

@@ -27,7 +27,7 @@ from warehouse.params import Section
 
 
 class TrainParams(Section):
-    seed: int = 11
+    seed: int = Field(default=11, ge=0)
     min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
     origins: int = Field(
         default=4, ge=1

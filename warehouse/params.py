@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, ValidationInfo, field_validator
 
 from warehouse.errors import ParamsError
 
@@ -21,6 +21,13 @@ class Section(BaseModel):
     """A frozen, closed section of params.yaml."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_flag_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError("true and false are no numbers")
+        return value
 
 
 KEPT = "params.yaml"  # of a workspace: what it was trained with
@@ -47,7 +54,7 @@ def read_params(path: Path | None) -> dict[str, Any]:
     None means the file `params.yaml` of the working directory if there is one, else all defaults.
 
     Raises:
-        ParamsError: the file is missing, is not YAML, or has a section nobody reads.
+        ParamsError: the file is missing, is not YAML, says a key twice, or has a section nobody reads.
     """
     if path is None:
         path = Path("params.yaml")
@@ -55,8 +62,10 @@ def read_params(path: Path | None) -> dict[str, Any]:
             return {}
     if not path.is_file():
         raise ParamsError(f"params file {path} does not exist. Give an existing file to --params.")
+    text = path.read_text(encoding="utf-8")
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        _refuse_said_twice(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        document = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ParamsError(f"{path}: not valid YAML ({error}).") from error
     if not isinstance(document, dict):
@@ -65,6 +74,23 @@ def read_params(path: Path | None) -> dict[str, Any]:
         if name not in SECTIONS:
             raise ParamsError(f'{path}: unknown section "{name}"{_nearest(str(name), SECTIONS)}.')
     return document
+
+
+def _refuse_said_twice(node: yaml.Node | None, path: Path) -> None:
+    """Raises ParamsError where a mapping has a key twice: YAML would take the last one and forget the first."""
+    if isinstance(node, yaml.MappingNode):
+        first: dict[str, int] = {}
+        for key, value in node.value:
+            said, line = str(key.value), key.start_mark.line + 1
+            if said in first:
+                raise ParamsError(
+                    f'{path}: line {line}: "{said}" stands there already, in line {first[said]}. Say it once.'
+                )
+            first[said] = line
+            _refuse_said_twice(value, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            _refuse_said_twice(value, path)
 
 
 def workspace_params(root: Path, path: Path | None) -> dict[str, Any]:

@@ -115,3 +115,32 @@ def _dumped() -> set[str]:
         for node in nodes
         if isinstance(node, ast.Attribute) and node.attr == "model_dump" and isinstance(node.value, ast.Attribute)
     }
+
+
+def test_a_key_that_is_said_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("tiers:\n  spread_days: 30\nscore:\n  capacity: 5\ntiers:\n  currency: EUR\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match='line 5: "tiers" stands there already, in line 1'):
+        read_params(path)
+    path.write_text("tiers:\n  ladder:\n    - {name: a, floor: 0, name: b}\n", encoding="utf-8")
+    with pytest.raises(ParamsError, match='line 3: "name" stands there already, in line 3'):
+        read_params(path)
+
+
+LADDER = [{"name": "trial", "floor": 0}, {"name": "team", "floor": 5}]
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("tiers", "spread_days", True),
+        ("tiers", "spread_days", 100_000_000_000),
+        ("tiers", "ladder", [*LADDER, {"name": "team", "floor": 9}]),
+        ("tiers", "ladder", [*LADDER, {"name": "", "floor": 9}]),
+        ("train", "seed", -1),
+        ("score", "capacity", False),
+    ],
+)
+def test_a_value_that_cannot_be_meant_is_refused_with_its_place(name: str, key: str, value: Any) -> None:
+    with pytest.raises(ParamsError, match=f'"{name}.{key}'):
+        section({name: {key: value}}, name, _class(name))

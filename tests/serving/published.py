@@ -93,11 +93,11 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
     return pa.table(columns)
 
 
-def ranked(scores: pa.Table) -> pa.Table:
+def ranked(scores: pa.Table, owner: str = "ana") -> pa.Table:
     n = scores.num_rows
     about = pa.table(
         {
-            "owner": [("ana", "bo", None)[i % 3] for i in range(n)],
+            "owner": [(owner, "bo", None)[i % 3] for i in range(n)],
             "channel": [("web", "partner")[i % 2] for i in range(n)],
             "country": [("DE", "GB", "US")[i % 3] for i in range(n)],
             "industry": [HOSTILE if i == 0 else "retail" for i in range(n)],
@@ -108,9 +108,16 @@ def ranked(scores: pa.Table) -> pa.Table:
     return rank(scores, about, params.bands if model else params.rule_bands, 180)
 
 
-def publish(workspace: Path, as_of: date = AS_OF, seed: int = 1, method: str = "model", force: bool = False) -> Path:
+def publish(
+    workspace: Path,
+    as_of: date = AS_OF,
+    seed: int = 1,
+    method: str = "model",
+    force: bool = False,
+    owner: str = "ana",
+) -> Path:
     """A release of made-up scores, made current."""
-    table = ranked(make_scores(as_of=as_of, seed=seed, method=method))
+    table = ranked(make_scores(as_of=as_of, seed=seed, method=method), owner)
     params = ScoreParams()
     run = {
         "as_of": as_of.isoformat(),

@@ -139,6 +139,9 @@ def test_the_model_route_carries_the_card(service: Service) -> None:
         ({"min_increment": "NaN"}, "min_increment"),
         ({"min_increment": "inf"}, "min_increment"),
         ({"changed_since": "yesterday"}, "changed_since"),
+        ({"changed_since": "0"}, "changed_since"),
+        ({"changed_since": "20260301"}, "changed_since"),
+        ({"limit": [2, 3]}, "limit"),
         ({"colour": "red"}, "colour"),
         ({"q": "x" * 201}, "q"),
     ],
@@ -147,6 +150,12 @@ def test_a_wrong_query_names_its_field(service: Service, params: dict[str, Any],
     answer = service.get("/v1/leads", params=params)
     assert answer.status_code == 422
     assert schemas.Problem.model_validate(answer.json()).field == field
+
+
+@pytest.mark.parametrize("route", ["", "/history", "/what-if"])
+def test_a_parameter_that_nobody_reads_is_refused_for_one_account_too(service: Service, route: str) -> None:
+    answer = service.get(f"/v1/accounts/acct-00007{route}", params={"horizn": 90})
+    assert (answer.status_code, answer.json()["field"]) == (422, "horizn")
 
 
 def test_every_error_has_one_shape(service: Service) -> None:
@@ -340,3 +349,14 @@ def test_the_api_page_lists_every_route_of_the_contract(service: Service) -> Non
     page = service.get("/docs").text
     for path in service.get("/openapi.json").json()["paths"]:
         assert f"{path}</code>" in page
+
+
+def test_the_page_finds_an_owner_by_the_name_it_offers_blanks_and_length_included(workspace: Path) -> None:
+    for owner in ("Ada ", "A" * 300):
+        folder = publish(workspace, seed=len(owner), owner=owner)
+        service = open_service(workspace)
+        shown = service.get("/", params={"owner": owner})
+        assert shown.status_code == 200
+        assert "acct-00001" in shown.text
+        assert quote(owner, safe="").replace("%20", "+") in shown.text  # the link to the same list as CSV
+        assert folder == release.current(workspace / "releases")
