@@ -152,22 +152,21 @@ def register(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 @app.command()
 def promote(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """Make the challenger champion if the gate lets it; exit code 4 and nothing moved if not."""
-    from training.errors import PromotionRefused
     from training.gate import GateParams
     from training.promote import promote as run
+    from training.promote import settled
     from warehouse.lock import exclusive
     from warehouse.params import section, workspace_params
 
     space = _workspace(workspace)
     document = workspace_params(space.root, params)
     with exclusive(space.root, "promote"):
-        try:
-            verdict = run(space, section(document, "gate", GateParams), _now())
-        except PromotionRefused as refused:
-            if as_json:
-                _show(refused.verdict, True, [])
-            raise
-    _show(verdict.document(), as_json, [f"version {verdict.version} is champion. `expansion score` publishes with it."])
+        if (version := settled(space)) is not None:
+            line = f"version {version} is champion already and no challenger waits. `expansion train` makes one."
+            return _show({"version": version, "changed": False}, as_json, [line])
+        verdict = run(space, section(document, "gate", GateParams), _now())
+    line = f"version {verdict.version} is champion. `expansion score` publishes with it."
+    _show(verdict.document() | {"changed": True}, as_json, [line])
 
 
 @app.command()
@@ -219,6 +218,7 @@ def serve(
     port: Annotated[int, typer.Option("--port")] = 3000,
     workers: Annotated[int, typer.Option("--workers")] = 1,
     auth: Annotated[bool, typer.Option("--auth/--no-auth", help="ask for an API key on /v1")] = True,
+    as_json: Json = False,
 ) -> None:
     """The BentoML service over the current release; picks up a new one without a restart."""
     values = {"WORKSPACE": workspace.resolve(), "HOST": host, "PORT": port, "WORKERS": workers, "AUTH": auth}
@@ -230,6 +230,12 @@ def serve(
     settings = read_settings()
     refuse_open_door(settings, _now)
     refuse_taken_port(settings)
+    if not (workspace / "releases" / "current").exists():
+        print(f"{workspace} holds no live release yet: the service waits for `expansion score`.", file=sys.stderr)
+    if as_json:
+        _show({"url": f"http://{host}:{port}/", "workspace": str(values["WORKSPACE"]), "auth": auth}, True, [])
+        sys.stdout.flush()
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout has held its one document
     os.chdir(Path(__file__).parent)
     service = ["-m", "bentoml", "serve", "serving.service:ExpansionService", "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *service])
@@ -241,11 +247,15 @@ def key(
     name: Annotated[str, typer.Option("--name", help="whose key it is")] = "cli",
     scope: Annotated[list[str] | None, typer.Option("--scope", help="read, score or admin; may repeat")] = None,
     days: Annotated[float | None, typer.Option("--days", help="valid for so long; absent: no end")] = None,
+    revoke: Annotated[str | None, typer.Option("--revoke", help="id of a key to end at once")] = None,
     as_json: Json = False,
 ) -> None:
-    """Make an API key; its text is shown once and kept nowhere."""
-    from serving.keys import create_key
+    """Make an API key; its text is shown once and kept nowhere. Or end one."""
+    from serving.keys import create_key, revoke_key
 
+    if revoke is not None:
+        ended = revoke_key(workspace / "keys.json", revoke, _now())
+        return _show({"id": ended.id, "revoked_at": ended.revoked_at}, as_json, [f"key {ended.id} is revoked"])
     made, text = create_key(workspace / "keys.json", name, tuple(scope or ("read", "score")), _now(), days)
     _show({"key": text, "id": made.id, "scopes": list(made.scopes)}, as_json, [text])
 
@@ -253,7 +263,7 @@ def key(
 @app.command()
 def leads(
     workspace: Root = HERE,
-    limit: Annotated[int, typer.Option("--limit", help="1 to 200")] = 10,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=200)] = 10,
     as_json: Json = False,
 ) -> None:
     """The first leads of the current release."""
@@ -476,14 +486,17 @@ def main() -> None:
     """Runs the verb and turns every error meant for people into its message and exit code."""
     # OpenMP threads that spin while they wait starve every other process; LightGBM reads this when it is first loaded
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.umask(0o027)  # what a vendor's facts and scores are written to is no business of other users
     try:
         raise SystemExit(app(standalone_mode=False) or 0)  # a verb that ends with typer.Exit gives its code back
     except Exception as error:
-        from warehouse.errors import exit_code
+        from warehouse.errors import as_document, exit_code, in_words
 
         if (code := exit_code(error)) is None:
             raise
-        print(f"error: {getattr(error, 'message', error)}", file=sys.stderr)  # a usage error has its text in `message`
+        if "--json" in sys.argv[1:]:
+            _show(as_document(error, code), True, [])
+        print(in_words(error), file=sys.stderr)
         raise SystemExit(code) from error
 
 

@@ -108,6 +108,12 @@ def register_candidate(
     return Registration(registry.version_of(workspace, version.version), verdict, promoted)
 
 
+def settled(workspace: Workspace) -> int | None:
+    """The champion's version where no challenger waits; null where one does, or there is no champion."""
+    challenger, champion = registry.alias(workspace, CHALLENGER), registry.alias(workspace, CHAMPION)
+    return champion if challenger in (None, champion) else None
+
+
 def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
     """Judges the challenger and, if it passes, makes it champion; the champion of before becomes `previous`.
 

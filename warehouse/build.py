@@ -14,7 +14,7 @@ from warehouse.accounting import Sum, Tally
 from warehouse.adapters import Source, files
 from warehouse.delivery import Changes, Stamp, compare
 from warehouse.engine import name, parquet, quote
-from warehouse.errors import ContractBroken
+from warehouse.errors import ContractBroken, no_room
 from warehouse.incremental import moved_accounts, ripe, touched
 from warehouse.landing import Landing, Part, Scope, Sums
 from warehouse.manifest import Manifest
@@ -266,7 +266,7 @@ class Build:
     def _unreadable(self, source: Source | None, error: duckdb.Error) -> ContractBroken | None:
         """`error` as the refusal of the file at fault; None when no file is at fault."""
         damaged = type(error) is duckdb.Error  # damaged Parquet has no class of its own
-        if source is None or not (damaged or isinstance(error, UNREADABLE)):
+        if source is None or no_room(error) or not (damaged or isinstance(error, UNREADABLE)):
             return None
         blamed = files.at_fault(self.con, source.paths, error)
         if blamed is None and damaged:

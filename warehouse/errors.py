@@ -11,6 +11,12 @@ ExpansionError (5, a fault outside us)
 
 from __future__ import annotations
 
+from errno import EDQUOT, EFBIG, ENOSPC
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from warehouse.accounting import Accounting
+
 
 class ExpansionError(Exception):
     """Root of all errors with a message meant for the person at the terminal."""
@@ -22,6 +28,7 @@ class UsageError(ExpansionError):
     exit_code = 2
 
 
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
 OUTSIDE = ("duckdb", "_duckdb", "sqlalchemy", "mlflow")  # a damaged file or ledger, a full disk: faults outside us
 
 
@@ -43,10 +50,12 @@ class DataError(ExpansionError):
 
 
 class ContractBroken(DataError):
-    """One sentence a broken rule: file, column, count of rows, first lines, rule, remedy."""
+    """One sentence a broken rule: file, column, count of rows, first lines, rule, remedy. `accounting`: of every row;
+    null where reading did not come that far."""
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[str], accounting: Accounting | None = None) -> None:
         self.problems = problems
+        self.accounting = accounting
         super().__init__("\n".join(problems))
 
 
@@ -56,3 +65,33 @@ class GateRefused(ExpansionError):
 
 class Locked(ExpansionError):
     exit_code = 6
+
+
+def no_room(error: Exception) -> bool:
+    """Whether an error says that nothing more can be written, by whichever library it comes."""
+    return getattr(error, "errno", None) in (ENOSPC, EDQUOT, EFBIG) or any(word in str(error) for word in NO_ROOM)
+
+
+def in_words(error: Exception) -> str:
+    """What a terminal says of an error: first what became of every row, where that is known."""
+    accounting: Accounting | None = getattr(error, "accounting", None)
+    counted = [] if accounting is None else accounting.lines()
+    words = _message(error)
+    return "\n".join([*counted, *([f"error: {words}"] if words else [])])  # without a verb the help has said it all
+
+
+def as_document(error: Exception, code: int) -> dict[str, Any]:
+    """The same for a program, under `error`: exit_code, kind (the class), message, and where they are known problems (a
+    sentence each) and accounting; beside it the verdict of a gate that refused."""
+    said: dict[str, Any] = {"exit_code": code, "kind": type(error).__name__, "message": _message(error)}
+    if isinstance(error, ContractBroken):
+        said["problems"] = error.problems
+        said["accounting"] = None if error.accounting is None else error.accounting.to_json()
+    return {**getattr(error, "verdict", {}), "error": said}
+
+
+def _message(error: Exception) -> str:
+    if no_room(error):
+        return f"there is no room left to write ({error}). What was live is untouched. Make room, then run it again."
+    told = getattr(error, "format_message", None)  # of a usage error that the parser of the command line found
+    return told() if told else str(error)

@@ -164,7 +164,7 @@ def ingest(
         accounting = replace(accounting, problems=found, ingested_on=utc(now).date())
         _publish_quarantine(building, workspace, accounting)
         if accounting.problems and (stop or not accounting.counts["accounts"]):
-            raise ContractBroken(list(accounting.problems))
+            raise ContractBroken(list(accounting.problems), accounting)
         accounting = _finish(con, built, accounting, before, live, building / "warehouse")
         manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums)
         manifest.write(building / "warehouse")

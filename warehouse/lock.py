@@ -26,10 +26,17 @@ def exclusive(root: Path, job: str) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise Locked(f"{root} is in use by another run ({holder}). Wait for it to end, then try again.") from error
+            raise Locked(f"{root} is in use by {_holder(file.read())}. Wait for it to end, then try again.") from error
         file.seek(0)
         file.truncate()
         file.write(json.dumps({"job": job, "pid": os.getpid(), "host": socket.gethostname()}))
         file.flush()
         yield
+
+
+def _holder(text: str) -> str:
+    try:
+        told = json.loads(text)
+        return f"`expansion {told['job']}`, process {told['pid']} on {told['host']}"
+    except (ValueError, KeyError, TypeError):  # it holds the lock and has not said yet who it is
+        return "another run"

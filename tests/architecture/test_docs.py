@@ -54,7 +54,7 @@ def test_every_verb_is_in_the_readme(verb: str) -> None:
     assert re.search(rf"\bexpansion {verb}\b|`{verb}[` ]", (ROOT / "README.md").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("verb", sorted(set(_commands()) - {"serve"}))
+@pytest.mark.parametrize("verb", sorted(_commands()))
 def test_every_verb_answers_in_json_on_demand(verb: str) -> None:
     assert "as_json" in {argument.arg for argument in _commands()[verb].args.args}
 

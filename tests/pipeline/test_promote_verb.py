@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import expansion
 from training.errors import PromotionRefused
 
 
-def test_a_refused_verdict_is_printed_and_the_refusal_still_ends_the_run(
+def test_a_refused_verdict_is_printed_beside_the_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     verdict = {"passed": False, "version": 2, "rules": [{"name": "log_loss", "passed": False, "value": 0.01}]}
@@ -21,10 +22,10 @@ def test_a_refused_verdict_is_printed_and_the_refusal_still_ends_the_run(
         raise PromotionRefused("version 2 is not promoted", verdict)
 
     monkeypatch.setattr("training.promote.promote", refuse)
-    with pytest.raises(PromotionRefused) as refused:
-        expansion.promote(tmp_path, None, True)
-    assert refused.value.exit_code == 4
-    assert json.loads(capsys.readouterr().out) == verdict
-    with pytest.raises(PromotionRefused):
-        expansion.promote(tmp_path, None, False)
-    assert capsys.readouterr().out == ""
+    monkeypatch.setattr(sys, "argv", ["expansion", "promote", "--workspace", str(tmp_path), "--json"])
+    with pytest.raises(SystemExit) as ended:
+        expansion.main()
+    assert ended.value.code == 4
+    said = json.loads(capsys.readouterr().out)
+    assert said.pop("error") == {"exit_code": 4, "kind": "PromotionRefused", "message": "version 2 is not promoted"}
+    assert said == verdict

@@ -133,7 +133,7 @@ def test_a_damaged_older_release_is_refused_in_one_sentence_and_neither_it_nor_t
     code, out, err = terminal.rollback(workspace)
     assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
     assert _live(workspace) == str(NEW)
-    assert (code, out) == (4, "")
+    assert (code, list(json.loads(out))) == (4, ["error"])
     assert len(err.strip().splitlines()) == 1
     assert f"release {before.name} is refused: run.json was changed" in err
     assert f"`expansion score --as-of {OLD} --force`" in err
