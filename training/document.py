@@ -19,6 +19,17 @@ SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")
 WITHOUT_INTERVAL = ("kl_to_truth",)  # no chance of outcomes is in a divergence
 AMOUNTS = (OF_MONEY, GAP)  # figures of the money stated
+DEFINITIONS = {  # for who makes the figures again from predictions.parquet
+    "results": "each entry is of the rows whose as_of is its own: the newest origin of its target and horizon",
+    "lift_k": "share of the positives that the top k % hold, over k %; of the account at the edge, and of equal scores "
+    "there, the part counts that lies within",
+    "revenue_captured_k": "share of all increments above 0 that the top k % hold, by expected_increment where money is "
+    "stated, else by the score",
+    "ece": f"mean gap of probability and rate over {metrics.BINS} bins of equal mass",
+    "brier_skill": "1 less the Brier score over that of the base rate of these rows",
+    "expected_over_actual": "sum of probabilities over positives",
+    "_ci": "95 % interval, accounts resampled",
+}
 CONDITIONAL = "high_value"  # the money stated beside it is that of an expansion, so its total is not judged here
 
 
@@ -45,6 +56,7 @@ def document(
         "headline_horizon": first.newest.rows.horizon if first else None,
         "bootstrap": {"replicates": replicates, "seed": seed, "level": LEVEL, "unit": "account"},
         "called": called,
+        "definitions": DEFINITIONS,
         "grade": {
             "word": given.word,
             "why": given.why,

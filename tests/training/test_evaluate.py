@@ -115,6 +115,34 @@ def test_predictions_hold_the_champion_once_an_account_target_and_horizon(tmp_pa
     assert len(keys) == len({tuple(key.values()) for key in keys}) == 4 * 1500
 
 
+def test_the_champions_figures_come_from_its_predictions_by_the_definitions_told(tmp_path: Path) -> None:
+    workspace = trained(tmp_path, _two_targets())
+    written = evaluate(workspace, QUICK)
+    told = read_table(workspace.artifacts / "predictions.parquet").to_pandas()
+    assert set(written["definitions"]) >= {"results", "lift_k", "revenue_captured_k", "ece", "brier_skill"}
+    for row in (row for row in written["results"] if row["candidate"] == "champion"):
+        place = (told["target"] == row["target"]) & (told["horizon"] == row["horizon"])
+        rows = told[place & (told["as_of"].astype(str) == row["as_of"])]
+        label, said = rows["label"].to_numpy(float), rows["probability"].to_numpy()
+        assert (row["n"], row["positives"]) == (len(rows), int(label.sum()))
+        assert row["expected_over_actual"] == pytest.approx(said.sum() / label.sum(), abs=1e-6)
+        skill = 1 - np.mean((said - label) ** 2) / np.mean((label.mean() - label) ** 2)
+        assert row["brier_skill"] == pytest.approx(skill, abs=1e-6)
+        gain = np.maximum(rows["increment"].to_numpy(), 0)
+        for percent in (1, 5, 10):
+            called = len(rows) * percent / 100
+            assert row[f"lift_{percent}"] == pytest.approx(_held(label, said, called) * 100 / percent, abs=1e-6)
+            captured = _held(gain, rows["expected_increment"].to_numpy(), called)
+            assert row[f"revenue_captured_{percent}"] == pytest.approx(captured, abs=1e-6)
+
+
+def _held(wanted: np.ndarray, score: np.ndarray, called: float) -> float:
+    """Share of `wanted` that the first `called` accounts hold, the last of them in part; scores differ."""
+    best = wanted[np.argsort(-score, kind="stable")]
+    whole = int(called)
+    return float((best[:whole].sum() + (called - whole) * best[whole]) / wanted.sum())
+
+
 def test_each_target_gets_its_pictures_and_the_card_shows_them(tmp_path: Path) -> None:
     workspace = trained(tmp_path, _two_targets())
     evaluate(workspace, QUICK)
