@@ -352,6 +352,27 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 
 
 @app.command()
+def prune(
+    workspace: Root = HERE,
+    apply: Annotated[bool, typer.Option("--apply", help="remove them; absent: only tell")] = False,
+    as_json: Json = False,
+) -> None:
+    """Old releases that nothing reads any more, and on demand their removal."""
+    from serving.kept import spare
+    from serving.release import remove
+    from warehouse.lock import exclusive
+
+    with exclusive(workspace, "prune"):
+        found = spare(workspace / "releases")
+        size = sum(file.stat().st_size for folder in found for file in folder.rglob("*") if file.is_file())
+        for folder in found if apply else ():
+            remove(folder)
+    said = {"releases": [folder.name for folder in found], "bytes": size, "removed": apply}
+    line = f"{len(found)} releases, {size / 1e6:,.0f} MB, {'removed' if apply else 'would go: say --apply'}"
+    _show(said, as_json, [*said["releases"], line])
+
+
+@app.command()
 def incentives(
     workspace: Root = HERE,
     as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,

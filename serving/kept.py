@@ -8,7 +8,7 @@ from pathlib import Path
 
 from serving.errors import ReleaseRefused
 from serving.manifest import MANIFEST
-from serving.release import verify
+from serving.release import current, previous, verify
 
 NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each month
 
@@ -33,6 +33,17 @@ def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path],
     kept = [folder for folder in before if _night(folder) in recent or _month(folder) in months]
     apart = groupby([*kept, live], key=lambda folder: _night(folder) if _night(folder) in recent else _month(folder))
     return first_intact(apart, check)
+
+
+def spare(releases: Path) -> list[Path]:
+    """The finished releases that nothing reads any more, oldest first: not the live one, the one to go back to, a night
+    of `told_until`, the first of one of MONTHS months, nor of a later night than the live one. Without that, none."""
+    live, back = current(releases), previous(releases)
+    if live is None:
+        return []
+    months = first_of_months(releases)[0][-MONTHS:]
+    read = {live, back, *months, *told_until(live, verify)[0]}
+    return [folder for folder in _finished(releases) if folder not in read and _night(folder) <= _night(live)]
 
 
 def first_intact(

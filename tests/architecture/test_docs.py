@@ -11,7 +11,7 @@ from tests.architecture.source import ROOT, modules
 
 VERBS = (
     *("demo", "simulate", "ingest", "features", "check", "train", "promote", "rollback", "score", "serve", "leads"),
-    *("explain", "replay", "incentives", "doctor"),
+    *("explain", "replay", "incentives", "prune", "doctor"),
 )
 
 
