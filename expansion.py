@@ -367,9 +367,9 @@ def prune(
         size = sum(file.stat().st_size for folder in found for file in folder.rglob("*") if file.is_file())
         for folder in found if apply else ():
             remove(folder)
-    said = {"releases": [folder.name for folder in found], "bytes": size, "removed": apply}
-    line = f"{len(found)} releases, {size / 1e6:,.0f} MB, {'removed' if apply else 'would go: say --apply'}"
-    _show(said, as_json, [*said["releases"], line])
+    names = [folder.name for folder in found]
+    line = f"{len(names)} releases, {size / 1e6:,.0f} MB, {'removed' if apply else 'would go: say --apply'}"
+    _show({"releases": names, "bytes": size, "removed": apply}, as_json, [*names, line])
 
 
 @app.command()
