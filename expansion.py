@@ -107,11 +107,14 @@ def features(
     """The feature table alone: every account as it looked at the midnight that opens a day."""
     from features.build import features_of
     from features.catalogue import Definitions
+    from warehouse.errors import UsageError
     from warehouse.ingest import IngestParams
     from warehouse.params import read_params, section
     from warehouse.periods import parse_day
     from warehouse.store import write_table
 
+    if out.is_dir():
+        raise UsageError(f"--out {out} is a folder. Give the file to write.")
     document = read_params(params)
     ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
     hindsight = parse_day(known_by) if known_by else None
@@ -490,8 +493,11 @@ def _master(engine: str, master: str) -> str | None:
 
 
 def _workspace(root: Path) -> Workspace:
+    from warehouse.errors import UsageError
     from warehouse.store import Workspace
 
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"--workspace {root} is a file. Give a folder.")
     return Workspace(root)
 
 

@@ -46,6 +46,8 @@ def spoilt(folder: Path) -> Path:
         (["ingest"], 2, "MissingParameter", "Missing option '--raw'"),
         (["leads", "--limit", "500"], 2, "BadParameter", "200"),
         (["promote", "--workspace", "w"], 2, "NothingToPromote", "expansion train"),
+        (["features", "--raw", ".", "--as-of", "2024-02-02", "--out", "."], 2, "UsageError", "is a folder"),
+        (["score", "--workspace", "a-file"], 2, "UsageError", "is a file"),
         (["nosuch"], 2, "UsageError", "nosuch"),
     ],
 )
@@ -53,6 +55,7 @@ def test_an_error_is_a_sentence_and_on_demand_a_document(
     ended: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: list[str], code: int, kind: str, says: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("a-file").touch()
     plain = ended(*args)
     assert plain[:2] == (code, "")
     assert says in plain[2].splitlines()[-1]

@@ -44,7 +44,10 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
             return None
         forms = ", ".join(f"{table.name}{end}" for end in files.ENDINGS)
         raise ContractBroken(
-            [f'{raw}: table "{table.name}" is missing. Expected {forms} or a folder {table.name}/ of them.']
+            [
+                f'{raw}: table "{table.name}" is missing. Expected {forms} or a folder {table.name}/ of them. Where there '
+                f"is nothing of it yet, give the header alone and take {table.name} out of ingest.never_empty."
+            ]
         )
     for file, columns in there.by_file.items():
         require(file, table, columns)
