@@ -45,8 +45,8 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
         forms = ", ".join(f"{table.name}{end}" for end in files.ENDINGS)
         raise ContractBroken(
             [
-                f'{raw}: table "{table.name}" is missing. Expected {forms} or a folder {table.name}/ of them. Where there '
-                f"is nothing of it yet, give the header alone and take {table.name} out of ingest.never_empty."
+                f'{raw}: table "{table.name}" is missing. Expected {forms} or a folder {table.name}/ of them. Where '
+                f"there is nothing of it yet, give the header alone and take {table.name} out of ingest.never_empty."
             ]
         )
     for file, columns in there.by_file.items():
