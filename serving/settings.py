@@ -82,7 +82,7 @@ def read_settings() -> Settings:
 
 
 def armed_failpoint() -> str:
-    """`name[:kill|raise]` of the failpoint a test has armed; empty everywhere else."""
+    """`name[:action]` of the failpoint (serving.failpoint) a test has armed; empty everywhere else."""
     return os.environ.get("EXPANSION_FAILPOINT", "")
 
 
