@@ -33,7 +33,7 @@ from serving.watcher import ReleaseWatcher
 from serving.whatif import what_if
 
 AccountQuery = Annotated[schemas.AccountQuery, Query()]
-CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+CODES = {400: "bad_json", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
 }
@@ -67,6 +67,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a path with a slash too many is no path of ours
         responses=PROBLEMS,
     )
     app.state.desk = desk
@@ -107,6 +108,8 @@ def _add_routes(app: FastAPI) -> None:
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
     app.get("/readyz", response_model=schemas.Readiness, tags=["operations"])(ready)
+    for path, probe in (("/livez", alive), ("/healthz", alive), ("/readyz", ready)):
+        app.head(path, include_in_schema=False)(probe)
     app.get("/metrics", response_class=Response, tags=["operations"])(count)
     app.get("/openapi.json", include_in_schema=False)(contract)
     app.post("/session", include_in_schema=False)(sign_in)

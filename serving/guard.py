@@ -13,7 +13,7 @@ import re
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -26,7 +26,8 @@ from serving.settings import LOOPBACK, Settings
 
 COOKIE = "expansion_session"
 METHODS = ("GET", "POST")
-PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/session", "/session/end", "/favicon.ico"})
+PROBES = frozenset({"/livez", "/readyz", "/healthz"})  # these answer HEAD too; the server leaves the body out
+PUBLIC = PROBES | {"/session", "/session/end", "/favicon.ico"}
 SMALLER = "Send fewer accounts, or raise EXPANSION_BODY_LIMIT_BYTES where one account has more history than that."
 PAGES = frozenset({"/", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -107,7 +108,7 @@ class Guard:
             )
         if not path.startswith("/") or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
             raise ApiError(400, "bad_path", "The path holds a control character.")
-        if scope["method"] not in METHODS:
+        if scope["method"] not in METHODS and not (scope["method"] == "HEAD" and path in PROBES):
             raise ApiError(405, "method_not_allowed", f"Use {' or '.join(METHODS)}.")
         if (twice := _given_twice(scope)) is not None:
             raise ApiError(422, "invalid_request", "This parameter is given twice. Give it once.", twice)
@@ -156,13 +157,23 @@ class Guard:
             raise ApiError(408, "body_too_slow", "The body did not arrive in time.") from error
         if body is None:
             raise too_large
+        _refuse_bad_json(body)
         return _replay(body, receive)
 
 
 def _given_twice(scope: Scope) -> str | None:
     """A name that the query holds more than once; which of them is meant nobody could tell."""
-    names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
-    return next((name for name in names if names.count(name) > 1), None)
+    return _twice(name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """The first name that was there before, in one pass: callers without a key may send as many as they like."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
@@ -178,6 +189,25 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _refuse_bad_json(body: bytes) -> None:
+    """Raises ApiError 400 for what JSON (RFC 8259) does not allow, and for a key twice in an object: of two values
+    nobody could tell which is meant, and Python's parser takes the last."""
+    try:
+        json.loads(body.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "bad_json", "The body is not valid JSON.") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if (twice := _twice(name for name, _ in pairs)) is not None:
+        raise ApiError(400, "bad_json", "This key stands twice in one object. Give it once.", twice)
+    return dict(pairs)
+
+
+def _no_number(literal: str) -> None:
+    raise ValueError(f"{literal} is no JSON")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -177,14 +177,31 @@ def test_every_error_has_one_shape(service: Service) -> None:
         assert problem.request_id == answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_numbers_that_are_none_are_refused(service: Service, literal: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/v1/leads/", "/v1/model/", "/v1/plan/", "/measures/", "/docs/", "/livez/", "/static"]
+)
+def test_a_slash_too_many_is_no_path(service: Service, path: str) -> None:
+    answer = service.get(path)
+    assert (answer.status_code, schemas.Problem.model_validate(answer.json()).code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("literal", "told"),
+    [
+        ("NaN", (400, "bad_json", None)),
+        ("Infinity", (400, "bad_json", None)),
+        ("-Infinity", (400, "bad_json", None)),
+        ("1e400", (422, "invalid_request", "accounts.0.events.0.quantity")),
+    ],
+)
+def test_numbers_that_are_none_are_refused(service: Service, literal: str, told: tuple[int, str, str | None]) -> None:
     account = '{"account_id": "a", "created_at": "2026-01-01"}'
     event = f'{{"event_name": "e", "occurred_at": "2026-01-02", "quantity": {literal}}}'
     body = f'{{"as_of": "2026-03-02", "accounts": [{{"account": {account}, "events": [{event}]}}]}}'
     headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
     answer = service.client.post("/v1/score", content=body.encode(), headers=headers)
-    assert (answer.status_code, answer.json()["field"]) == (422, "accounts.0.events.0.quantity")
+    problem = schemas.Problem.model_validate(answer.json())
+    assert (answer.status_code, problem.code, problem.field) == told
     assert literal not in answer.text.replace("Input", "")
 
 
