@@ -18,6 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from serving import incentives, leads, schemas
+from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard
@@ -34,6 +35,7 @@ from serving.whatif import what_if
 
 AccountQuery = Annotated[schemas.AccountQuery, Query()]
 CODES = {400: "bad_json", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The caller holds this answer: If-None-Match"}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
 }
@@ -74,6 +76,7 @@ def create_app(
     _add_error_handlers(app)
     _add_routes(app)
     add_pages(app)
+    app.add_middleware(Conditional)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
     return Surface(app, Guard(app, settings, desk.keys, metrics.count), desk)
 
@@ -93,18 +96,17 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
 
 
 def _add_routes(app: FastAPI) -> None:
-    app.get("/v1/leads", response_model=schemas.LeadsAnswer, tags=["scores"])(list_leads)
-    what_if_model, history_model = (
-        schemas.WhatIfAnswer,
-        schemas.HistoryAnswer,
-    )  # both before the route that ends in a path
-    app.get("/v1/accounts/{account_id:path}/what-if", response_model=what_if_model, tags=["scores"])(one_what_if)
-    app.get("/v1/accounts/{account_id:path}/history", response_model=history_model, tags=["scores"])(one_history)
-    app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
-    app.get("/v1/plan", response_model=schemas.PlanAnswer, tags=["scores"])(plan)
+    def get(path: str, route: Callable[..., Any], model: type[schemas.Closed], tag: str = "scores") -> None:
+        app.get(path, response_model=model, responses=UNCHANGED, tags=[tag])(route)
+
+    get("/v1/leads", list_leads, schemas.LeadsAnswer)
+    get("/v1/accounts/{account_id:path}/what-if", one_what_if, schemas.WhatIfAnswer)  # before the one that is all path
+    get("/v1/accounts/{account_id:path}/history", one_history, schemas.HistoryAnswer)
+    get("/v1/accounts/{account_id:path}", one_account, schemas.AccountAnswer)
+    get("/v1/plan", plan, schemas.PlanAnswer)
+    get("/v1/model", the_model, schemas.ModelAnswer, "model")
+    get("/v1/incentives", the_measures, schemas.IncentivesAnswer, "measures")
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
-    app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
-    app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, tags=["measures"])(the_measures)
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
     app.get("/readyz", response_model=schemas.Readiness, tags=["operations"])(ready)
