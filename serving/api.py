@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,9 +22,10 @@ from serving import incentives, leads, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
-from serving.guard import COOKIE, INTERNAL, Guard
+from serving.guard import COOKIE, INTERNAL, Guard, address_of
 from serving.history import history
 from serving.keys import KeyRing, list_keys
+from serving.limits import Limits
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
@@ -37,7 +39,7 @@ AccountQuery = Annotated[schemas.AccountQuery, Query()]
 CODES = {400: "bad_json", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The caller holds this answer: If-None-Match"}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
+    code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503)
 }
 
 
@@ -51,9 +53,13 @@ class Surface:
 
 
 def create_app(
-    settings: Settings, now: Callable[[], datetime], open_folder: Callable[[Path], Release] = open_release
+    settings: Settings,
+    now: Callable[[], datetime],
+    open_folder: Callable[[Path], Release] = open_release,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> Surface:
-    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC.
+    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC, `monotonic` the
+    seconds that limits are counted by.
 
     Raises:
         KeysRefused: other machines could reach the service without a key.
@@ -61,7 +67,8 @@ def create_app(
     refuse_open_door(settings, now)
     watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
     metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
-    desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), metrics)
+    limits = Limits(settings.requests_per_minute, monotonic)
+    desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)
     app = FastAPI(
         title="Expansion propensity",
         version="1",
@@ -78,7 +85,7 @@ def create_app(
     add_pages(app)
     app.add_middleware(Conditional)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
-    return Surface(app, Guard(app, settings, desk.keys, metrics.count), desk)
+    return Surface(app, Guard(app, settings, desk.keys, limits, metrics.count), desk)
 
 
 def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
@@ -217,10 +224,11 @@ def contract(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
 
 
-async def sign_in(body: schemas.SignIn, desk: AtDesk) -> Response:
+async def sign_in(body: schemas.SignIn, request: Request, desk: AtDesk) -> Response:
     """Turns a key into a cookie for the pages: signed, short, read only. The key itself is not stored."""
     key = desk.keys.find(body.key.strip())
     if key is None or not key.grants("read"):
+        desk.limits.wrong_key(address_of(request.scope))
         raise ApiError(401, "unauthorized", "This key is not valid here.")
     answer = JSONResponse({"signed_in": True})
     answer.set_cookie(
@@ -246,7 +254,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return answer(request, error)
+        wait = None if error.retry_after is None else {"retry-after": str(error.retry_after)}
+        return answer(request, error, wait)
 
     async def moved(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HistoryMoved)

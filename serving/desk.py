@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from serving.errors import ApiError
 from serving.keys import KeyRing
 from serving.leads import is_stale
+from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.release import Release
 from serving.settings import Settings
@@ -29,6 +30,7 @@ class Desk:
     now: Callable[[], datetime]
     watcher: ReleaseWatcher
     keys: KeyRing
+    limits: Limits
     metrics: Metrics
 
     def source(self, release: Release) -> dict[str, Any]:

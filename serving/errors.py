@@ -46,13 +46,17 @@ class KeysRefused(UsageError):
 
 
 class ApiError(Exception):
-    """One refused request: HTTP `status`, a stable machine `code`, a sentence, and the request field it is about."""
+    """One refused request: HTTP `status`, a stable machine `code`, a sentence, the request field it is about, and of
+    one that came too early the seconds to wait."""
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None, retry_after: int | None = None
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.field = field
+        self.retry_after = retry_after
         super().__init__(message)
 
     def body(self, request_id: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The outer guard: one pure ASGI layer before all routing, BentoML's own routes included.
 
-Order of the checks: host, path, method, key, scope, then the body. Nothing is read from a caller without a key, and
-every decision is made on `scope["path"]`, the same value that the router sees.
+Order of the checks: host, path, method, key, rate, scope, then the body. Nothing is read from a caller without a key,
+and every decision is made on `scope["path"]`, the same value that the router sees.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError
 from serving.keys import Key, KeyRing
+from serving.limits import Limits
 from serving.settings import LOOPBACK, Settings
 
 COOKIE = "expansion_session"
@@ -51,15 +52,18 @@ class Guard:
     """Wraps `app`. `count` is told of every answer by route template; `request.state` carries request_id and caller
     (a Key, or None on a page that shows the sign-in)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: KeyRing, count: Callable[..., None]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, keys: KeyRing, limits: Limits, count: Callable[..., None]
+    ) -> None:
         self._app = app
         self._settings = settings
         self._keys = keys
+        self._limits = limits
         self._count = count
 
     def around(self, app: ASGIApp) -> Guard:
         """The same guard before another app."""
-        return Guard(app, self._settings, self._keys, self._count)
+        return Guard(app, self._settings, self._keys, self._limits, self._count)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -119,6 +123,7 @@ class Guard:
             if path in PAGES or path.startswith("/accounts/"):
                 return None
             raise ApiError(401, "unauthorized", "A valid API key is required.")
+        self._limits.request(caller.id)
         needed = "score" if scope["method"] == "POST" else "read"
         if not caller.grants(needed):
             raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
@@ -132,7 +137,10 @@ class Guard:
         bearer = [v[7:] for v in _headers(scope, b"authorization") if v[:7].lower() == "bearer "]
         given = bearer + _headers(scope, b"x-api-key")
         if given:
-            return self._keys.find(given[0].strip()) if len(given) == 1 else None
+            found = self._keys.find(given[0].strip()) if len(given) == 1 else None
+            if found is None and scope["path"] not in PROBES:  # who restarts services must not be told 429
+                self._limits.wrong_key(address_of(scope))
+            return found
         token = _cookie(scope)
         return self._keys.find_session(token) if token else None
 
@@ -226,6 +234,8 @@ async def _refuse(send: Send, error: ApiError, request_id: str) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.status == 405:
         headers.append((b"allow", ", ".join(METHODS).encode()))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
     if error.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
@@ -246,6 +256,11 @@ def _headers(scope: Scope, name: bytes) -> list[str]:
 def _header(scope: Scope, name: bytes) -> str | None:
     values = _headers(scope, name)
     return values[0] if values else None
+
+
+def address_of(scope: Scope) -> str:
+    """Of the client, as the server tells it; empty where it comes through a socket file."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def _host(scope: Scope) -> str:
