@@ -128,7 +128,8 @@ def _add_routes(app: FastAPI) -> None:
 def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Accounts in the order to call them, filtered and paged; format=csv gives all that match as one file."""
     if query.format == "csv":
-        leads.horizon_of(release, query.horizon)
+        leads.horizon_of(release, query.horizon)  # refused before the first byte is out
+        leads.refuse_unknown_tier(release, query.tier)
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
             leads.export_csv(release, query), media_type="text/csv; charset=utf-8", headers=headers
@@ -176,11 +177,10 @@ def _of_one(found: dict[str, Any] | None, release: Release, desk: Desk) -> Respo
 
 def score_histories(request: schemas.ScoreRequest, release: Live, desk: AtDesk) -> Response:
     """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
-    items = score_accounts(release, request, desk.now())
-    as_of = request.as_of.isoformat()
-    return JSONResponse(
-        {"release": release.name, "bundle_id": release.scorer.bundle_id, "as_of": as_of, "items": items}
-    )
+    as_of = request.as_of or release.as_of
+    items = score_accounts(release, request.accounts, as_of, desk.now())
+    about = {name: value for name, value in desk.source(release).items() if name != "stale"}
+    return JSONResponse({**about, "as_of": as_of.isoformat(), "items": items})
 
 
 async def the_model(release: Live, desk: AtDesk) -> Response:
@@ -210,8 +210,8 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    source = {"release": None, "bundle_id": None, "as_of": None, "stale": None}
-    about = source if release is None else desk.source(release)
+    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale"))
+    about = none if release is None else desk.source(release)
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 
 

@@ -38,6 +38,7 @@ class Desk:
         return {
             "release": release.name,
             "bundle_id": release.scorer.bundle_id,
+            "version": release.scorer.bundle_id[:12],
             "as_of": release.as_of.isoformat(),
             "stale": is_stale(release.as_of, self.now(), self.settings.stale_after_hours),
         }

@@ -72,4 +72,5 @@ def first_problem(errors: Any) -> ApiError:
         return ApiError(400, "bad_json", "The body is not valid JSON.")
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return ApiError(422, "invalid_request", f"{first['msg']}{more}.", place or None)
+    named = f"{place}: " if first["type"] == "missing" else ""  # what is not there is nowhere else to be seen
+    return ApiError(422, "invalid_request", f"{named}{first['msg']}{more}.", place or None)

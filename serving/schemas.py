@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
 
 from features.build import HISTORY
+from features.journey import STAGES
 from warehouse.raw import TABLES, RawTable
 
 WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -28,6 +29,7 @@ Day = Annotated[date, BeforeValidator(_as_written)]
 NO_NULL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
+Stage = Literal[STAGES]  # type: ignore[valid-type]
 
 
 class Closed(BaseModel):
@@ -41,7 +43,7 @@ class LeadQuery(Closed):
     horizon: int | None = None
     band: Band | None = None
     tier: Text | None = None
-    stage: Text | None = None
+    stage: Stage | None = None
     owner: Text | None = None
     channel: Text | None = None
     country: Text | None = None
@@ -134,10 +136,12 @@ class Lead(Scored):
 
 
 class Source(Closed):
-    """Which release answers: its name, its bundle, its day, and whether that day is too long ago."""
+    """Which release answers: its name, its bundle, the bundle's short name (`version`, the first 12 characters of
+    `bundle_id`, as in `release` and on the page), its day, and whether that day is too long ago."""
 
     release: str
     bundle_id: str
+    version: str
     as_of: date
     stale: bool
 
@@ -215,6 +219,7 @@ class AccountAnswer(Lead):
     why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
     release: str
     bundle_id: str
+    version: str
     stale: bool
 
 
@@ -351,6 +356,7 @@ class Readiness(Closed):
     release: str | None = None
     as_of: date | None = None
     bundle_id: str | None = None
+    version: str | None = None
     stale: bool | None = None
     last_reload_error: str | None = None
 
@@ -370,6 +376,8 @@ def _row_model(table: RawTable) -> type[BaseModel]:
 
 
 AccountRow, EventRow, RevenueRow, StayRow = (_row_model(TABLES[name]) for name in ("accounts", *HISTORY))
+TouchRow = _row_model(TABLES["touches"])
+NOT_USED = "Held to the raw contract and not used: no score looks at touches."
 
 
 class RawAccount(Closed):
@@ -380,12 +388,13 @@ class RawAccount(Closed):
     events: list[EventRow] = Field(default_factory=list)  # type: ignore[valid-type]
     revenue: list[RevenueRow] = Field(default_factory=list)  # type: ignore[valid-type]
     account_users: list[StayRow] = Field(default_factory=list)  # type: ignore[valid-type]
+    touches: list[TouchRow] = Field(default_factory=list, description=NOT_USED)  # type: ignore[valid-type]
 
 
 class ScoreRequest(Closed):
     """Rows known at or after `as_of` are ignored, as they are at night."""
 
-    as_of: Day
+    as_of: Day | None = Field(None, description="Absent: the as_of of the live release.")
     accounts: list[RawAccount] = Field(min_length=1, max_length=100)
 
 
@@ -401,6 +410,7 @@ class ScoredItem(Closed):
 class ScoreAnswer(Closed):
     release: str
     bundle_id: str
+    version: str
     as_of: date
     items: list[ScoredItem]
 
