@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +22,7 @@ from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard, address_of
+from serving.histories import ScoreRequest
 from serving.history import history
 from serving.keys import KeyRing, list_keys
 from serving.limits import Limits
@@ -56,10 +56,10 @@ def create_app(
     settings: Settings,
     now: Callable[[], datetime],
     open_folder: Callable[[Path], Release] = open_release,
-    monotonic: Callable[[], float] = time.monotonic,
+    limits: Limits | None = None,
 ) -> Surface:
-    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC, `monotonic` the
-    seconds that limits are counted by.
+    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC. `limits` null:
+    those of the settings.
 
     Raises:
         KeysRefused: other machines could reach the service without a key.
@@ -67,7 +67,7 @@ def create_app(
     refuse_open_door(settings, now)
     watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
     metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
-    limits = Limits(settings.requests_per_minute, monotonic)
+    limits = limits or Limits(settings.requests_per_minute)
     desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)
     app = FastAPI(
         title="Expansion propensity",
@@ -103,16 +103,16 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
 
 
 def _add_routes(app: FastAPI) -> None:
-    def get(path: str, route: Callable[..., Any], model: type[schemas.Closed], tag: str = "scores") -> None:
-        app.get(path, response_model=model, responses=UNCHANGED, tags=[tag])(route)
-
-    get("/v1/leads", list_leads, schemas.LeadsAnswer)
-    get("/v1/accounts/{account_id:path}/what-if", one_what_if, schemas.WhatIfAnswer)  # before the one that is all path
-    get("/v1/accounts/{account_id:path}/history", one_history, schemas.HistoryAnswer)
-    get("/v1/accounts/{account_id:path}", one_account, schemas.AccountAnswer)
-    get("/v1/plan", plan, schemas.PlanAnswer)
-    get("/v1/model", the_model, schemas.ModelAnswer, "model")
-    get("/v1/incentives", the_measures, schemas.IncentivesAnswer, "measures")
+    scores: dict[str, Any] = {"responses": UNCHANGED, "tags": ["scores"]}
+    model, measures = scores | {"tags": ["model"]}, scores | {"tags": ["measures"]}
+    app.get("/v1/leads", response_model=schemas.LeadsAnswer, **scores)(list_leads)
+    # what-if and history come before the route that ends in a path
+    app.get("/v1/accounts/{account_id:path}/what-if", response_model=schemas.WhatIfAnswer, **scores)(one_what_if)
+    app.get("/v1/accounts/{account_id:path}/history", response_model=schemas.HistoryAnswer, **scores)(one_history)
+    app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, **scores)(one_account)
+    app.get("/v1/plan", response_model=schemas.PlanAnswer, **scores)(plan)
+    app.get("/v1/model", response_model=schemas.ModelAnswer, **model)(the_model)
+    app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, **measures)(the_measures)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
@@ -175,7 +175,7 @@ def _of_one(found: dict[str, Any] | None, release: Release, desk: Desk) -> Respo
     return JSONResponse({**found, **desk.source(release)})
 
 
-def score_histories(request: schemas.ScoreRequest, release: Live, desk: AtDesk) -> Response:
+def score_histories(request: ScoreRequest, release: Live, desk: AtDesk) -> Response:
     """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
     as_of = request.as_of or release.as_of
     items = score_accounts(release, request.accounts, as_of, desk.now())

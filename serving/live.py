@@ -9,9 +9,9 @@ from features.build import HISTORY, build_features
 from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
+from serving.histories import RawAccount
 from serving.leads import band_of, horizon_of, scored
 from serving.release import Release
-from serving.schemas import RawAccount
 from serving.settings import REQUEST_MEMORY
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken

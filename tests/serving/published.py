@@ -20,6 +20,7 @@ from serving import release
 from serving.api import Surface, create_app
 from serving.batch import ScoreParams, _counts, rank
 from serving.keys import create_key
+from serving.limits import Limits
 from serving.settings import Settings
 
 AS_OF = date(2026, 3, 2)
@@ -184,5 +185,5 @@ def open_service(
     _, reader = create_key(workspace / "keys.json", "reader", ("read",), clock)
     _, scorer = create_key(workspace / "keys.json", "scorer", ("score",), clock)
     chosen = Settings(workspace=workspace, reload_seconds=0, **settings)
-    surface = create_app(chosen, now=lambda: clock, monotonic=monotonic)
+    surface = create_app(chosen, now=lambda: clock, limits=Limits(chosen.requests_per_minute, monotonic))
     return Service(workspace, surface, Client(surface.guarded), reader, scorer)
