@@ -18,11 +18,14 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
 from serving import incentives, leads, schemas
+from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
-from serving.guard import COOKIE, INTERNAL, Guard
+from serving.guard import COOKIE, INTERNAL, Guard, address_of
+from serving.histories import ScoreRequest
 from serving.history import history
 from serving.keys import KeyRing, list_keys
+from serving.limits import Limits
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
@@ -33,9 +36,10 @@ from serving.watcher import ReleaseWatcher
 from serving.whatif import what_if
 
 AccountQuery = Annotated[schemas.AccountQuery, Query()]
-CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+CODES = {400: "bad_json", 404: "not_found", 405: "method_not_allowed", 422: "invalid_request"}
+UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The caller holds this answer: If-None-Match"}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 503)
+    code: {"model": schemas.Problem} for code in (400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503)
 }
 
 
@@ -49,9 +53,13 @@ class Surface:
 
 
 def create_app(
-    settings: Settings, now: Callable[[], datetime], open_folder: Callable[[Path], Release] = open_release
+    settings: Settings,
+    now: Callable[[], datetime],
+    open_folder: Callable[[Path], Release] = open_release,
+    limits: Limits | None = None,
 ) -> Surface:
-    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC.
+    """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC. `limits` null:
+    those of the settings.
 
     Raises:
         KeysRefused: other machines could reach the service without a key.
@@ -59,7 +67,8 @@ def create_app(
     refuse_open_door(settings, now)
     watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
     metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
-    desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), metrics)
+    limits = limits or Limits(settings.requests_per_minute)
+    desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)
     app = FastAPI(
         title="Expansion propensity",
         version="1",
@@ -67,14 +76,16 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a path with a slash too many is no path of ours
         responses=PROBLEMS,
     )
     app.state.desk = desk
     _add_error_handlers(app)
     _add_routes(app)
     add_pages(app)
+    app.add_middleware(Conditional)
     app.mount("/static", StaticFiles(directory=WEB / "static"), name="static")
-    return Surface(app, Guard(app, settings, desk.keys, metrics.count), desk)
+    return Surface(app, Guard(app, settings, desk.keys, limits, metrics.count), desk)
 
 
 def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
@@ -92,21 +103,22 @@ def refuse_open_door(settings: Settings, now: Callable[[], datetime]) -> None:
 
 
 def _add_routes(app: FastAPI) -> None:
-    app.get("/v1/leads", response_model=schemas.LeadsAnswer, tags=["scores"])(list_leads)
-    what_if_model, history_model = (
-        schemas.WhatIfAnswer,
-        schemas.HistoryAnswer,
-    )  # both before the route that ends in a path
-    app.get("/v1/accounts/{account_id:path}/what-if", response_model=what_if_model, tags=["scores"])(one_what_if)
-    app.get("/v1/accounts/{account_id:path}/history", response_model=history_model, tags=["scores"])(one_history)
-    app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, tags=["scores"])(one_account)
-    app.get("/v1/plan", response_model=schemas.PlanAnswer, tags=["scores"])(plan)
+    scores: dict[str, Any] = {"responses": UNCHANGED, "tags": ["scores"]}
+    model, measures = scores | {"tags": ["model"]}, scores | {"tags": ["measures"]}
+    app.get("/v1/leads", response_model=schemas.LeadsAnswer, **scores)(list_leads)
+    # what-if and history come before the route that ends in a path
+    app.get("/v1/accounts/{account_id:path}/what-if", response_model=schemas.WhatIfAnswer, **scores)(one_what_if)
+    app.get("/v1/accounts/{account_id:path}/history", response_model=schemas.HistoryAnswer, **scores)(one_history)
+    app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, **scores)(one_account)
+    app.get("/v1/plan", response_model=schemas.PlanAnswer, **scores)(plan)
+    app.get("/v1/model", response_model=schemas.ModelAnswer, **model)(the_model)
+    app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, **measures)(the_measures)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
-    app.get("/v1/model", response_model=schemas.ModelAnswer, tags=["model"])(the_model)
-    app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, tags=["measures"])(the_measures)
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
     app.get("/readyz", response_model=schemas.Readiness, tags=["operations"])(ready)
+    for path, probe in (("/livez", alive), ("/healthz", alive), ("/readyz", ready)):
+        app.head(path, include_in_schema=False)(probe)
     app.get("/metrics", response_class=Response, tags=["operations"])(count)
     app.get("/openapi.json", include_in_schema=False)(contract)
     app.post("/session", include_in_schema=False)(sign_in)
@@ -116,7 +128,8 @@ def _add_routes(app: FastAPI) -> None:
 def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Accounts in the order to call them, filtered and paged; format=csv gives all that match as one file."""
     if query.format == "csv":
-        leads.horizon_of(release, query.horizon)
+        leads.horizon_of(release, query.horizon)  # refused before the first byte is out
+        leads.refuse_unknown_tier(release, query.tier)
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
             leads.export_csv(release, query), media_type="text/csv; charset=utf-8", headers=headers
@@ -162,13 +175,12 @@ def _of_one(found: dict[str, Any] | None, release: Release, desk: Desk) -> Respo
     return JSONResponse({**found, **desk.source(release)})
 
 
-def score_histories(request: schemas.ScoreRequest, release: Live, desk: AtDesk) -> Response:
+def score_histories(request: ScoreRequest, release: Live, desk: AtDesk) -> Response:
     """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
-    items = score_accounts(release, request, desk.now())
-    as_of = request.as_of.isoformat()
-    return JSONResponse(
-        {"release": release.name, "bundle_id": release.scorer.bundle_id, "as_of": as_of, "items": items}
-    )
+    as_of = request.as_of or release.as_of
+    items = score_accounts(release, request.accounts, as_of, desk.now())
+    about = {name: value for name, value in desk.source(release).items() if name != "stale"}
+    return JSONResponse({**about, "as_of": as_of.isoformat(), "items": items})
 
 
 async def the_model(release: Live, desk: AtDesk) -> Response:
@@ -198,8 +210,8 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    source = {"release": None, "bundle_id": None, "as_of": None, "stale": None}
-    about = source if release is None else desk.source(release)
+    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale"))
+    about = none if release is None else desk.source(release)
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 
 
@@ -212,10 +224,11 @@ def contract(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
 
 
-async def sign_in(body: schemas.SignIn, desk: AtDesk) -> Response:
+async def sign_in(body: schemas.SignIn, request: Request, desk: AtDesk) -> Response:
     """Turns a key into a cookie for the pages: signed, short, read only. The key itself is not stored."""
     key = desk.keys.find(body.key.strip())
     if key is None or not key.grants("read"):
+        desk.limits.wrong_key(address_of(request.scope))
         raise ApiError(401, "unauthorized", "This key is not valid here.")
     answer = JSONResponse({"signed_in": True})
     answer.set_cookie(
@@ -241,7 +254,8 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def refused(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return answer(request, error)
+        wait = None if error.retry_after is None else {"retry-after": str(error.retry_after)}
+        return answer(request, error, wait)
 
     async def moved(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HistoryMoved)

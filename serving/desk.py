@@ -13,6 +13,7 @@ from fastapi import Depends, Request
 from serving.errors import ApiError
 from serving.keys import KeyRing
 from serving.leads import is_stale
+from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.release import Release
 from serving.settings import Settings
@@ -29,6 +30,7 @@ class Desk:
     now: Callable[[], datetime]
     watcher: ReleaseWatcher
     keys: KeyRing
+    limits: Limits
     metrics: Metrics
 
     def source(self, release: Release) -> dict[str, Any]:
@@ -36,6 +38,7 @@ class Desk:
         return {
             "release": release.name,
             "bundle_id": release.scorer.bundle_id,
+            "version": release.scorer.bundle_id[:12],
             "as_of": release.as_of.isoformat(),
             "stale": is_stale(release.as_of, self.now(), self.settings.stale_after_hours),
         }

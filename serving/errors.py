@@ -46,13 +46,17 @@ class KeysRefused(UsageError):
 
 
 class ApiError(Exception):
-    """One refused request: HTTP `status`, a stable machine `code`, a sentence, and the request field it is about."""
+    """One refused request: HTTP `status`, a stable machine `code`, a sentence, the request field it is about, and of
+    one that came too early the seconds to wait."""
 
-    def __init__(self, status: int, code: str, message: str, field: str | None = None) -> None:
+    def __init__(
+        self, status: int, code: str, message: str, field: str | None = None, retry_after: int | None = None
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
         self.field = field
+        self.retry_after = retry_after
         super().__init__(message)
 
     def body(self, request_id: str) -> dict[str, str]:
@@ -68,4 +72,5 @@ def first_problem(errors: Any) -> ApiError:
         return ApiError(400, "bad_json", "The body is not valid JSON.")
     place = ".".join(str(part) for part in first["loc"] if part not in ("body", "query", "path"))
     more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
-    return ApiError(422, "invalid_request", f"{first['msg']}{more}.", place or None)
+    named = f"{place}: " if first["type"] == "missing" else ""  # what is not there is nowhere else to be seen
+    return ApiError(422, "invalid_request", f"{named}{first['msg']}{more}.", place or None)

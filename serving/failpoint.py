@@ -1,10 +1,13 @@
-"""Places where a test may kill or break the publishing of a release. Without EXPANSION_FAILPOINT each is a no-op."""
+"""Places where a test may kill, break or delay the publishing of a release; no-ops without EXPANSION_FAILPOINT."""
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 from serving.settings import armed_failpoint
+from warehouse.errors import UsageError
 
 FAILPOINTS = (
     "publish_start",
@@ -21,7 +24,9 @@ FAILPOINTS = (
     "link_ready",
     "current_moved",
 )
+ACTIONS = ("kill", "raise", "enospc", "sleep")
 KILLED = 137  # what a shell reports for a process that SIGKILL ended
+SLEEP_SECONDS = 2.0
 
 
 class FailpointHit(RuntimeError):
@@ -29,12 +34,36 @@ class FailpointHit(RuntimeError):
 
 
 def failpoint(name: str) -> None:
-    """Dies here, without any clean-up, if the test armed `name`; raises FailpointHit if it armed `name:raise`."""
+    """A no-op unless a test armed `name`, or `name:action`: kill (the default) dies here without any clean-up, raise
+    and enospc raise, sleep goes on after SLEEP_SECONDS.
+
+    Raises:
+        FailpointHit: `name:raise` is armed.
+        OSError: `name:enospc` is armed, a full disk.
+        UsageError: what is armed, here or elsewhere, is no failpoint or no action.
+    """
     if name not in FAILPOINTS:
         raise ValueError(f'failpoint "{name}" is not listed in FAILPOINTS, so no sweep would ever reach it. Add it.')
-    armed, _, action = armed_failpoint().partition(":")
+    armed, action = _armed()
     if armed != name:
         return
     if action == "raise":
         raise FailpointHit(name)
+    if action == "enospc":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+    if action == "sleep":
+        time.sleep(SLEEP_SECONDS)
+        return
     os._exit(KILLED)
+
+
+def _armed() -> tuple[str, str]:
+    """Name and action; two empty texts where nothing is armed. A typo would be a test that passes without a fault."""
+    said = armed_failpoint()
+    name, colon, action = said.partition(":")
+    if said and (name not in FAILPOINTS or (colon and action not in ACTIONS)):
+        raise UsageError(
+            f'EXPANSION_FAILPOINT="{said}": give name or name:action. Names: {", ".join(FAILPOINTS)}. '
+            f"Actions: {', '.join(ACTIONS)}."
+        )
+    return name, action

@@ -1,7 +1,7 @@
 """The outer guard: one pure ASGI layer before all routing, BentoML's own routes included.
 
-Order of the checks: host, path, method, key, scope, then the body. Nothing is read from a caller without a key, and
-every decision is made on `scope["path"]`, the same value that the router sees.
+Order of the checks: host, path, method, key, rate, scope, then the body. Nothing is read from a caller without a key,
+and every decision is made on `scope["path"]`, the same value that the router sees.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qsl
@@ -22,11 +22,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError
 from serving.keys import Key, KeyRing
+from serving.limits import Limits
 from serving.settings import LOOPBACK, Settings
 
 COOKIE = "expansion_session"
 METHODS = ("GET", "POST")
-PUBLIC = frozenset({"/livez", "/readyz", "/healthz", "/session", "/session/end", "/favicon.ico"})
+PROBES = frozenset({"/livez", "/readyz", "/healthz"})  # these answer HEAD too; the server leaves the body out
+PUBLIC = PROBES | {"/session", "/session/end", "/favicon.ico"}
 SMALLER = "Send fewer accounts, or raise EXPANSION_BODY_LIMIT_BYTES where one account has more history than that."
 PAGES = frozenset({"/", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
@@ -50,15 +52,18 @@ class Guard:
     """Wraps `app`. `count` is told of every answer by route template; `request.state` carries request_id and caller
     (a Key, or None on a page that shows the sign-in)."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, keys: KeyRing, count: Callable[..., None]) -> None:
+    def __init__(
+        self, app: ASGIApp, settings: Settings, keys: KeyRing, limits: Limits, count: Callable[..., None]
+    ) -> None:
         self._app = app
         self._settings = settings
         self._keys = keys
+        self._limits = limits
         self._count = count
 
     def around(self, app: ASGIApp) -> Guard:
         """The same guard before another app."""
-        return Guard(app, self._settings, self._keys, self._count)
+        return Guard(app, self._settings, self._keys, self._limits, self._count)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -107,7 +112,7 @@ class Guard:
             )
         if not path.startswith("/") or any(ord(letter) < 32 or ord(letter) == 127 for letter in path):
             raise ApiError(400, "bad_path", "The path holds a control character.")
-        if scope["method"] not in METHODS:
+        if scope["method"] not in METHODS and not (scope["method"] == "HEAD" and path in PROBES):
             raise ApiError(405, "method_not_allowed", f"Use {' or '.join(METHODS)}.")
         if (twice := _given_twice(scope)) is not None:
             raise ApiError(422, "invalid_request", "This parameter is given twice. Give it once.", twice)
@@ -118,6 +123,7 @@ class Guard:
             if path in PAGES or path.startswith("/accounts/"):
                 return None
             raise ApiError(401, "unauthorized", "A valid API key is required.")
+        self._limits.request(caller.id)
         needed = "score" if scope["method"] == "POST" else "read"
         if not caller.grants(needed):
             raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
@@ -131,7 +137,10 @@ class Guard:
         bearer = [v[7:] for v in _headers(scope, b"authorization") if v[:7].lower() == "bearer "]
         given = bearer + _headers(scope, b"x-api-key")
         if given:
-            return self._keys.find(given[0].strip()) if len(given) == 1 else None
+            found = self._keys.find(given[0].strip()) if len(given) == 1 else None
+            if found is None and scope["path"] not in PROBES:  # who restarts services must not be told 429
+                self._limits.wrong_key(address_of(scope))
+            return found
         token = _cookie(scope)
         return self._keys.find_session(token) if token else None
 
@@ -156,13 +165,23 @@ class Guard:
             raise ApiError(408, "body_too_slow", "The body did not arrive in time.") from error
         if body is None:
             raise too_large
+        _refuse_bad_json(body)
         return _replay(body, receive)
 
 
 def _given_twice(scope: Scope) -> str | None:
     """A name that the query holds more than once; which of them is meant nobody could tell."""
-    names = [name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)]
-    return next((name for name in names if names.count(name) > 1), None)
+    return _twice(name for name, _ in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    """The first name that was there before, in one pass: callers without a key may send as many as they like."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
 
 
 async def _read(receive: Receive, limit: int) -> bytes | None:
@@ -178,6 +197,25 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+def _refuse_bad_json(body: bytes) -> None:
+    """Raises ApiError 400 for what JSON (RFC 8259) does not allow, and for a key twice in an object: of two values
+    nobody could tell which is meant, and Python's parser takes the last."""
+    try:
+        json.loads(body.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "bad_json", "The body is not valid JSON.") from error
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if (twice := _twice(name for name, _ in pairs)) is not None:
+        raise ApiError(400, "bad_json", "This key stands twice in one object. Give it once.", twice)
+    return dict(pairs)
+
+
+def _no_number(literal: str) -> None:
+    raise ValueError(f"{literal} is no JSON")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -196,6 +234,8 @@ async def _refuse(send: Send, error: ApiError, request_id: str) -> None:
         headers.append((b"www-authenticate", b"Bearer"))
     if error.status == 405:
         headers.append((b"allow", ", ".join(METHODS).encode()))
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
     if error.status in (408, 413):
         headers.append((b"connection", b"close"))  # the rest of the body is not read
     await send({"type": "http.response.start", "status": error.status, "headers": headers})
@@ -216,6 +256,11 @@ def _headers(scope: Scope, name: bytes) -> list[str]:
 def _header(scope: Scope, name: bytes) -> str | None:
     values = _headers(scope, name)
     return values[0] if values else None
+
+
+def address_of(scope: Scope) -> str:
+    """Of the client, as the server tells it; empty where it comes through a socket file."""
+    return str((scope.get("client") or ("",))[0])
 
 
 def _host(scope: Scope) -> str:

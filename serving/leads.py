@@ -41,9 +41,10 @@ def find(release: Release, query: LeadQuery) -> Page:
     """The page of leads that `query` asks for.
 
     Raises:
-        ApiError: 422 for a horizon this release lacks, 400 for a broken cursor, 409 once the release has changed.
+        ApiError: 422 for a horizon or tier this release lacks, 400 for a broken cursor, 409 once it has changed.
     """
     horizon = horizon_of(release, query.horizon)
+    refuse_unknown_tier(release, query.tier)
     where, values = _filters(query, horizon)
     total = release.database.execute(f"SELECT COUNT(*) FROM scores WHERE {where}", values).fetchone()[0]
     after = _read_cursor(release, query) if query.cursor else None
@@ -119,6 +120,13 @@ def horizon_of(release: Release, asked: int | None) -> int:
             422, "invalid_request", f"horizon {asked} is not one of {', '.join(map(str, known))}.", "horizon"
         )
     return asked
+
+
+def refuse_unknown_tier(release: Release, asked: str | None) -> None:
+    """A tier that is not on the ladder would find nobody, as if nobody stood there. Raises ApiError 422."""
+    known = [tier["name"] for tier in release.card["tiers"]]
+    if asked is not None and asked not in known:
+        raise ApiError(422, "invalid_request", f"This is not one of the tiers {', '.join(known)}.", "tier")
 
 
 def band_of(value: float | None, floors: dict[str, float]) -> str | None:

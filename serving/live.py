@@ -2,38 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from features.build import HISTORY, build_features
 from features.snapshots import everyone
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
+from serving.histories import RawAccount
 from serving.leads import band_of, horizon_of, scored
 from serving.release import Release
-from serving.schemas import RawAccount, ScoreRequest
 from serving.settings import REQUEST_MEMORY
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams
 from warehouse.rows import load_rows
 
+SENT = (*HISTORY, "touches")  # touches are judged like the others, and no feature reads them
 
-def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> list[dict[str, Any]]:
-    """One item an account, in the order asked. Rows known at or after `request.as_of` have no influence.
+
+def score_accounts(release: Release, accounts: list[RawAccount], as_of: date, now: datetime) -> list[dict[str, Any]]:
+    """One item an account, in the order asked. Rows known at or after `as_of` have no influence.
 
     Raises:
         ApiError: 422 for rows that break the raw contract, 500 if a score is not finite.
     """
-    rows = _rows(request.accounts)
+    rows = _rows(accounts)
     params = IngestParams(currency=release.card["currency"])  # the canonical contract: UTC; adapters belong to files
     with connect(memory_limit=REQUEST_MEMORY) as con:
         try:
             load_rows(con, rows, params, now)
         except ContractBroken as error:
             raise ApiError(422, "invalid_rows", " ".join(error.problems), "accounts") from error
-        vendor = release.vendor.later((request.as_of - release.as_of).days)
-        spine = everyone(con, request.as_of)  # the nightly spine: who is not scored at night is not scored here
+        vendor = release.vendor.later((as_of - release.as_of).days)
+        spine = everyone(con, as_of)  # the nightly spine: who is not scored at night is not scored here
         found: dict[str, dict[str, Any]] = {}
         if spine.num_rows:
             table = build_features(con, spine, release.scorer.definitions, vendor=vendor)
@@ -44,8 +46,8 @@ def score_accounts(release: Release, request: ScoreRequest, now: datetime) -> li
                 raise ApiError(500, "non_finite_score", "The model gave no finite score for this history.") from error
             found = {row["account_id"]: _result(release, row) for row in scores.to_pylist()}
         signed_up = "SELECT account_id FROM accounts WHERE CAST(created_at AS DATE) < ?"
-        there = con.execute(signed_up, [request.as_of]).fetchall()
-    ids = [item.account.account_id for item in request.accounts]  # type: ignore[attr-defined]
+        there = con.execute(signed_up, [as_of]).fetchall()
+    ids = [item.account.account_id for item in accounts]  # type: ignore[attr-defined]
     return [_item(account_id, found, {row[0] for row in there}) for account_id in ids]
 
 
@@ -56,7 +58,7 @@ def _item(account_id: str, found: dict[str, dict[str, Any]], there: set[str]) ->
 
 def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
     """The request as raw tables. A row of another account inside an account's history is an error."""
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("accounts", *HISTORY, "touches")}
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in ("accounts", *SENT)}
     seen: set[str] = set()
     for position, item in enumerate(accounts):
         account = item.account.model_dump(exclude_unset=True)  # type: ignore[attr-defined]
@@ -66,7 +68,7 @@ def _rows(accounts: list[RawAccount]) -> dict[str, list[dict[str, Any]]]:
             raise ApiError(422, "invalid_request", "Each account may be sent once.", place)
         seen.add(account_id)
         rows["accounts"].append(account)
-        for table in HISTORY:
+        for table in SENT:
             for number, model in enumerate(getattr(item, table)):
                 row = {"account_id": account_id, **model.model_dump(exclude_none=True)}
                 if row["account_id"] != account_id:

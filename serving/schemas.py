@@ -10,10 +10,9 @@ import re
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat
 
-from features.build import HISTORY
-from warehouse.raw import TABLES, RawTable
+from features.journey import STAGES
 
 WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -28,6 +27,7 @@ Day = Annotated[date, BeforeValidator(_as_written)]
 NO_NULL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
+Stage = Literal[STAGES]  # type: ignore[valid-type]
 
 
 class Closed(BaseModel):
@@ -41,7 +41,7 @@ class LeadQuery(Closed):
     horizon: int | None = None
     band: Band | None = None
     tier: Text | None = None
-    stage: Text | None = None
+    stage: Stage | None = None
     owner: Text | None = None
     channel: Text | None = None
     country: Text | None = None
@@ -134,10 +134,12 @@ class Lead(Scored):
 
 
 class Source(Closed):
-    """Which release answers: its name, its bundle, its day, and whether that day is too long ago."""
+    """Which release answers: its name, its bundle, the bundle's short name (`version`, the first 12 characters of
+    `bundle_id`, as in `release` and on the page), its day, and whether that day is too long ago."""
 
     release: str
     bundle_id: str
+    version: str
     as_of: date
     stale: bool
 
@@ -215,6 +217,7 @@ class AccountAnswer(Lead):
     why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
     release: str
     bundle_id: str
+    version: str
     stale: bool
 
 
@@ -351,42 +354,9 @@ class Readiness(Closed):
     release: str | None = None
     as_of: date | None = None
     bundle_id: str | None = None
+    version: str | None = None
     stale: bool | None = None
     last_reload_error: str | None = None
-
-
-def _row_model(table: RawTable) -> type[BaseModel]:
-    """The JSON row of a raw table: its columns under its rules, account_id left out where the account gives it."""
-    kinds: dict[str, Any] = {"text": Text, "timestamp": Text, "number": FiniteFloat, "money": FiniteFloat}
-    kinds |= {"integer": Annotated[int, Field(ge=-(2**53), le=2**53)], "flag": bool}
-    fields: dict[str, Any] = {}
-    for column in table.columns:
-        needed = column.required and not (column.name == "account_id" and table.name != "accounts")
-        kind = kinds[column.type]
-        fields[column.name] = (kind, Field(description=column.meaning)) if needed else (
-            kind | None, Field(None, description=column.meaning)
-        )  # fmt: skip
-    return create_model(f"{table.name.title().replace('_', '')}Row", __base__=Closed, **fields)
-
-
-AccountRow, EventRow, RevenueRow, StayRow = (_row_model(TABLES[name]) for name in ("accounts", *HISTORY))
-
-
-class RawAccount(Closed):
-    """One account with its whole history, as the raw tables hold it. A vendor who has the table account_users sends its
-    rows too: without them nothing is known of seats, and the score is not the nightly one."""
-
-    account: AccountRow  # type: ignore[valid-type]
-    events: list[EventRow] = Field(default_factory=list)  # type: ignore[valid-type]
-    revenue: list[RevenueRow] = Field(default_factory=list)  # type: ignore[valid-type]
-    account_users: list[StayRow] = Field(default_factory=list)  # type: ignore[valid-type]
-
-
-class ScoreRequest(Closed):
-    """Rows known at or after `as_of` are ignored, as they are at night."""
-
-    as_of: Day
-    accounts: list[RawAccount] = Field(min_length=1, max_length=100)
 
 
 class ScoredItem(Closed):
@@ -401,6 +371,7 @@ class ScoredItem(Closed):
 class ScoreAnswer(Closed):
     release: str
     bundle_id: str
+    version: str
     as_of: date
     items: list[ScoredItem]
 

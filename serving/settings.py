@@ -17,7 +17,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 class Settings(BaseSettings):
     """Frozen. Durations carry their unit in the name; `allowed_hosts` is a comma-separated list of further host names
-    that the Host header may name; `auth` off is accepted on loopback only, unless `insecure` says it is meant."""
+    that the Host header may name; `auth` off is accepted on loopback only, unless `insecure` says it is meant.
+    `requests_per_minute`: of one key in one process; 0: as many as it likes."""
 
     model_config = SettingsConfigDict(env_prefix="EXPANSION_", frozen=True, extra="ignore")
 
@@ -32,6 +33,7 @@ class Settings(BaseSettings):
     stale_after_hours: float = Field(default=36, gt=0)
     session_hours: float = Field(default=12, gt=0)
     body_limit_bytes: int = Field(default=1 << 20, gt=0)
+    requests_per_minute: int = Field(default=6_000, ge=0)
     body_seconds: float = Field(default=10, gt=0)
     # BentoML points prometheus_client at a folder shared by its workers; it names the variable, not we.
     metrics_folder: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
@@ -82,7 +84,7 @@ def read_settings() -> Settings:
 
 
 def armed_failpoint() -> str:
-    """`name[:kill|raise]` of the failpoint a test has armed; empty everywhere else."""
+    """`name[:action]` of the failpoint (serving.failpoint) a test has armed; empty everywhere else."""
     return os.environ.get("EXPANSION_FAILPOINT", "")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from serving import release
 from serving.api import Surface, create_app
 from serving.batch import ScoreParams, _counts, rank
 from serving.keys import create_key
+from serving.limits import Limits
 from serving.settings import Settings
 
 AS_OF = date(2026, 3, 2)
@@ -135,8 +138,8 @@ def publish(
 class Client:
     """Calls an ASGI app without a socket, as a browser with cookies would."""
 
-    def __init__(self, app: Any, base_url: str = "http://127.0.0.1:3000") -> None:
-        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    def __init__(self, app: Any, base_url: str = "http://127.0.0.1:3000", address: str = "127.0.0.1") -> None:
+        self._transport = httpx.ASGITransport(app=app, raise_app_exceptions=False, client=(address, 50_000))
         self._base_url = base_url
         self.cookies = httpx.Cookies()
 
@@ -176,9 +179,11 @@ class Service:
         self.surface.desk.watcher.refresh()
 
 
-def open_service(workspace: Path, clock: datetime = NOW, **settings: Any) -> Service:
+def open_service(
+    workspace: Path, clock: datetime = NOW, monotonic: Callable[[], float] = time.monotonic, **settings: Any
+) -> Service:
     _, reader = create_key(workspace / "keys.json", "reader", ("read",), clock)
     _, scorer = create_key(workspace / "keys.json", "scorer", ("score",), clock)
     chosen = Settings(workspace=workspace, reload_seconds=0, **settings)
-    surface = create_app(chosen, now=lambda: clock)
+    surface = create_app(chosen, now=lambda: clock, limits=Limits(chosen.requests_per_minute, monotonic))
     return Service(workspace, surface, Client(surface.guarded), reader, scorer)

@@ -12,10 +12,11 @@ from urllib.parse import quote
 
 import pytest
 
+from features.journey import STAGES
 from serving import release, schemas
 from serving.errors import ReleaseRefused
 from serving.leads import safe_cell
-from tests.serving.published import FORMULA, HOSTILE, NOW, Service, make_scores, open_service, publish, ranked
+from tests.serving.published import FORMULA, HOSTILE, NOW, TIERS, Service, make_scores, open_service, publish, ranked
 
 
 def items(service: Service, **query: Any) -> list[dict[str, Any]]:
@@ -135,6 +136,9 @@ def test_the_model_route_carries_the_card(service: Service) -> None:
         ({"limit": "many"}, "limit"),
         ({"sort": "rank; DROP TABLE scores"}, "sort"),
         ({"band": "Z"}, "band"),
+        ({"stage": "uptaken"}, "stage"),
+        ({"tier": "platinum"}, "tier"),
+        ({"tier": "platinum", "format": "csv"}, "tier"),
         ({"horizon": 7}, "horizon"),
         ({"min_increment": "NaN"}, "min_increment"),
         ({"min_increment": "inf"}, "min_increment"),
@@ -150,6 +154,30 @@ def test_a_wrong_query_names_its_field(service: Service, params: dict[str, Any],
     answer = service.get("/v1/leads", params=params)
     assert answer.status_code == 422
     assert schemas.Problem.model_validate(answer.json()).field == field
+
+
+def test_an_unknown_stage_or_tier_is_answered_with_those_that_there_are(service: Service) -> None:
+    for name, known in (("stage", STAGES), ("tier", TIERS)):
+        answer = service.get("/v1/leads", params={name: "uptaken"})
+        assert all(each in answer.json()["message"] for each in known)
+        page = service.get("/", params={name: "uptaken"})
+        assert (page.status_code, "This list cannot be shown" in page.text) == (422, True)
+        for each in known:  # also one at which nobody stands tonight
+            assert service.get("/v1/leads", params={name: each}).status_code == 200
+    contract = service.get("/openapi.json").json()["paths"]["/v1/leads"]["get"]["parameters"]
+    [stage] = [each["schema"] for each in contract if each["name"] == "stage"]
+    assert stage["anyOf"][0]["enum"] == list(STAGES)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/leads", "/v1/accounts/acct-00007", "/v1/accounts/acct-00007/history", "/v1/plan", "/v1/model", "/readyz"],
+)
+def test_every_answer_names_the_version_that_the_page_and_the_release_show(service: Service, path: str) -> None:
+    said = service.get(path).json()
+    assert said["version"] == "a" * 12 == said["bundle_id"][:12]
+    assert f"-{said['version']}-" in said["release"]
+    assert f"<code>{said['version']}</code>" in service.get("/").text
 
 
 @pytest.mark.parametrize("route", ["", "/history", "/what-if"])
@@ -177,14 +205,31 @@ def test_every_error_has_one_shape(service: Service) -> None:
         assert problem.request_id == answer.headers["x-request-id"]
 
 
-@pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e400"])
-def test_numbers_that_are_none_are_refused(service: Service, literal: str) -> None:
+@pytest.mark.parametrize(
+    "path", ["/v1/leads/", "/v1/model/", "/v1/plan/", "/measures/", "/docs/", "/livez/", "/static"]
+)
+def test_a_slash_too_many_is_no_path(service: Service, path: str) -> None:
+    answer = service.get(path)
+    assert (answer.status_code, schemas.Problem.model_validate(answer.json()).code) == (404, "not_found")
+
+
+@pytest.mark.parametrize(
+    ("literal", "told"),
+    [
+        ("NaN", (400, "bad_json", None)),
+        ("Infinity", (400, "bad_json", None)),
+        ("-Infinity", (400, "bad_json", None)),
+        ("1e400", (422, "invalid_request", "accounts.0.events.0.quantity")),
+    ],
+)
+def test_numbers_that_are_none_are_refused(service: Service, literal: str, told: tuple[int, str, str | None]) -> None:
     account = '{"account_id": "a", "created_at": "2026-01-01"}'
     event = f'{{"event_name": "e", "occurred_at": "2026-01-02", "quantity": {literal}}}'
     body = f'{{"as_of": "2026-03-02", "accounts": [{{"account": {account}, "events": [{event}]}}]}}'
     headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
     answer = service.client.post("/v1/score", content=body.encode(), headers=headers)
-    assert (answer.status_code, answer.json()["field"]) == (422, "accounts.0.events.0.quantity")
+    problem = schemas.Problem.model_validate(answer.json())
+    assert (answer.status_code, problem.code, problem.field) == told
     assert literal not in answer.text.replace("Input", "")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from serving.api import create_app
 from serving.errors import KeysRefused
 from serving.keys import create_key
+from serving.schemas import Problem
 from serving.settings import Settings
 from tests.serving.published import NOW, Client, Service, open_service, publish
 
@@ -23,6 +25,8 @@ HIDDEN = [
     "/docs.json",
     "/schema.json",
 ]
+NO_JSON = [b"", b" ", b"{", b"[" * 200_000, b'{"a":' * 50_000, b"NaN", b'{"as_of": -Infinity}', b"1" * 5_000]
+NO_JSON += [b"\xef\xbb\xbf{}", b"\xff", '{"a": 1}'.encode("utf-16"), b'{"a": 1} {"a": 1}']
 BODY = {"as_of": "2026-03-02", "accounts": [{"account": {"account_id": "a", "created_at": "2026-01-01"}}]}
 
 
@@ -111,6 +115,20 @@ def test_other_methods_are_refused(service: Service, method: str) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/healthz"])
+def test_a_probe_answers_head_as_get_without_the_body(service: Service, path: str) -> None:
+    for headers in ({}, {"authorization": f"Bearer {service.reader}"}):
+        got, head = (service.client.request(method, path, headers=headers) for method in ("GET", "HEAD"))
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == str(len(got.content))
+
+
+@pytest.mark.parametrize("path", ["/", "/v1/leads", "/metrics", "/static/page.css", "/nothing"])
+def test_elsewhere_head_is_refused(service: Service, path: str) -> None:
+    answer = service.client.request("HEAD", path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET, POST")
+
+
 @pytest.mark.parametrize(
     "kind", ["text/plain", "multipart/form-data; boundary=x", "application/vnd.bentoml+pickle", ""]
 )
@@ -118,6 +136,39 @@ def test_only_json_bodies_are_read(service: Service, kind: str) -> None:
     headers = {"authorization": f"Bearer {service.scorer}", "content-type": kind}
     answer = service.client.post("/v1/score", content=b"{}", headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/session", "/session/end", "/nothing"])
+@pytest.mark.parametrize("body", NO_JSON)
+def test_a_body_that_is_no_json_is_told_so_wherever_it_is_sent(service: Service, path: str, body: bytes) -> None:
+    headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
+    answer = service.client.post(path, content=body, headers=headers)
+    problem = Problem.model_validate(answer.json())
+    assert (answer.status_code, problem.code, problem.field) == (400, "bad_json", None)
+
+
+@pytest.mark.parametrize("nested", [300, 600, 900, 950, 1000, 3000])
+def test_however_deep_a_body_is_its_refusal_is_one_of_ours(service: Service, nested: int) -> None:
+    headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
+    answer = service.client.post("/v1/score", content=b"[" * nested + b"]" * nested, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) in ((400, "bad_json"), (422, "invalid_request"))
+
+
+def test_a_key_twice_in_one_object_is_refused_by_name_at_any_depth(service: Service) -> None:
+    account = '{"account_id": "a", "created_at": "2026-01-01"}'
+    headers = {"authorization": f"Bearer {service.scorer}", "content-type": "application/json"}
+    for body, field in (
+        ('{"as_of": "2026-03-02", "as_of": "2026-03-01", "accounts": []}', "as_of"),
+        (f'{{"accounts": [{{"account": {account}, "events": [{{"user_id": "u", "user_id": "u"}}]}}]}}', "user_id"),
+    ):
+        answer = service.client.post("/v1/score", content=body, headers=headers)
+        assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "bad_json", field)
+    many = [f'"{number:x}": 1' for number in range(90_000)]
+    started = time.monotonic()
+    answer = service.client.post("/v1/score", content=f"{{{', '.join([*many, many[-1]])}}}", headers=headers)
+    assert (answer.json()["field"], time.monotonic() - started < 5) == (f"{89_999:x}", True)
+    open_twice = f'{{"key": "exp_wrong", "key": "{service.reader}"}}'
+    assert service.client.post("/session", content=open_twice, headers=headers).status_code == 400
 
 
 def test_a_compressed_body_is_refused(service: Service) -> None:

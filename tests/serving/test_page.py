@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import httpx
 import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -144,13 +145,16 @@ def test_the_keyboard_reaches_filters_and_leads_in_reading_order(page: Page, add
     assert any(name.startswith("acct-") for name in seen)
 
 
-def test_a_wrong_key_is_refused_in_words(browser: Browser, address: str) -> None:
+@pytest.mark.parametrize(("tries_before", "words"), [(0, "not valid"), (10, "Too many wrong keys")])
+def test_a_wrong_key_is_refused_in_words(browser: Browser, address: str, tries_before: int, words: str) -> None:
+    for _ in range(tries_before):
+        httpx.post(f"{address}/session", json={"key": "exp_wrong"})
     page = browser.new_page()
     page.goto(address)
     page.fill("#key", "exp_wrong")
     page.click("button:has-text('Sign in')")
     page.wait_for_selector("#sign-in-error:not([hidden])")
-    assert "not valid" in page.locator("#sign-in-error").inner_text()
+    assert words in page.locator("#sign-in-error").inner_text()
     page.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -12,9 +13,10 @@ import pytest
 
 from serving import release
 from serving.errors import NoRelease, ReleaseRefused
-from serving.failpoint import FAILPOINTS, KILLED, failpoint
+from serving.failpoint import FAILPOINTS, KILLED, FailpointHit, failpoint
 from serving.manifest import check_manifest
 from tests.serving.published import AS_OF, make_bundle, make_scores, publish, ranked
+from warehouse.errors import UsageError
 from warehouse.store import read_table
 
 ROOT = Path(__file__).parents[2]
@@ -201,14 +203,16 @@ def test_a_kill_at_any_point_leaves_yesterday_live_and_a_re_run_converges(tmp_pa
         assert not list((workspace / "releases").glob(".*")), name
 
 
+@pytest.mark.parametrize("action", ["raise", "enospc"])
 @pytest.mark.parametrize("name", FAILPOINTS[:-1])
 def test_a_fault_at_any_point_cleans_up_after_itself(
-    workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    workspace: Path, name: str, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yesterday = publish(workspace, YESTERDAY)
-    monkeypatch.setenv("EXPANSION_FAILPOINT", f"{name}:raise")
-    with pytest.raises(RuntimeError, match=name):
+    monkeypatch.setenv("EXPANSION_FAILPOINT", f"{name}:{action}")
+    with pytest.raises((FailpointHit, OSError), match=name) as fault:
         publish(workspace, AS_OF)
+    assert getattr(fault.value, "errno", None) == (errno.ENOSPC if action == "enospc" else None)
     assert release.current(workspace / "releases") == yesterday
     assert not list((workspace / "releases").glob(".building-*"))
 
@@ -216,3 +220,21 @@ def test_a_fault_at_any_point_cleans_up_after_itself(
 def test_a_failpoint_that_no_sweep_would_reach_is_an_error() -> None:
     with pytest.raises(ValueError, match="not listed"):
         failpoint("made_up")
+
+
+def test_a_failpoint_that_sleeps_goes_on(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)
+    monkeypatch.setenv("EXPANSION_FAILPOINT", "renamed:sleep")
+    assert publish(workspace, AS_OF) == release.current(workspace / "releases")
+    assert slept == [2.0]
+
+
+@pytest.mark.parametrize("armed", ["renamed:explode", "renamed:", "made_up:kill", "made_up", ":kill"])
+def test_an_armed_failpoint_that_does_not_exist_is_refused_at_the_first_one(
+    workspace: Path, armed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EXPANSION_FAILPOINT", armed)
+    with pytest.raises(UsageError, match=r"Names: publish_start, .* Actions: kill, raise, enospc, sleep"):
+        publish(workspace, AS_OF)
+    assert release.current(workspace / "releases") is None

@@ -11,7 +11,8 @@ async function signIn(key, problem) {
     location.reload();
     return;
   }
-  problem.textContent = answer.status === 401 ? "This key is not valid here." : "Signing in failed. Try again.";
+  const told = { 401: "This key is not valid here.", 429: "Too many wrong keys. Try again in a minute." };
+  problem.textContent = told[answer.status] || "Signing in failed. Try again.";
   problem.hidden = false;
 }
 
