@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -18,6 +17,7 @@ from warehouse import progress
 from warehouse.engine import connect
 from warehouse.params import section
 from warehouse.periods import LabelParams
+from warehouse.scratch import scratch
 from warehouse.store import Workspace, open_warehouse
 
 Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
@@ -53,8 +53,8 @@ def publish(
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
         day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))
-    with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
-        bundle, about = champion() or _rule(document, Path(spare))
+    with scratch("rule") as spare, progress.stage("score") as say:
+        bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")
         about |= {"commit": commit, "realised": _realised(workspace)}
         live = score(workspace, bundle, day, about, settings, force, master)
