@@ -18,6 +18,7 @@ from features.windows import fold_stages
 from warehouse import asof, progress
 from warehouse.command import asked
 from warehouse.engine import connect, parquet, quote, run_stages
+from warehouse.manifest import refuse_changed
 from warehouse.store import Workspace, copy_by_day, copy_to_parquet, link, open_warehouse, part_file, swap_folder
 
 RAW = "account_id, user_id, event_name, occurred_at, received_at, quantity"
@@ -197,7 +198,12 @@ def _known(con: duckdb.DuckDBPyConnection, folder: Path, day: date, before: date
 
 
 def rollup_stage(workspace: Workspace, definitions: Definitions) -> Rolled:
-    """Stage `rollup`: warehouse -> rollup/."""
+    """Stage `rollup`: warehouse -> rollup/. The first to read the warehouse, so it holds it against its manifest.
+
+    Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
+    """
+    refuse_changed(workspace.warehouse)
     with progress.stage("rollup") as say:
         rolled = daily.ready(workspace, definitions)
         if rolled is None:

@@ -15,6 +15,7 @@ from serving.batch import ScoreParams, score
 from serving.terminal import drift_lines
 from warehouse import progress
 from warehouse.engine import connect
+from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.scratch import scratch
@@ -45,11 +46,13 @@ def publish(
         release (its name), as_of, accounts, method, drift (the verdict; null: nothing to compare with yet).
 
     Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
         UsageError: as_of is a day that has not opened yet.
     """
     if as_of is not None:
         refuse_unopened(as_of, today)
     settings = section(document, "score", ScoreParams)
+    refuse_changed(workspace.warehouse)
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
         day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))

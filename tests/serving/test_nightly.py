@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -16,8 +17,10 @@ from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.night import publish
+from tests.pipeline.vendor import run
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
+from tests.warehouse.spoilt_files import flip
 from warehouse.params import ParamsError, section
 from warehouse.store import Workspace, read_table, write_json, write_table
 
@@ -86,6 +89,30 @@ def test_a_roll_up_that_is_not_what_the_events_say_leaves_yesterday_live_and_rem
     assert release.current(vendor.releases) == folder
     shutil.rmtree(vendor.rollup)
     assert nightly(vendor, as_of=tomorrow) == release.current(vendor.releases) != folder
+
+
+def test_money_that_ingest_did_not_write_reaches_no_list_and_no_measure_and_rot_is_found_by_doctor(
+    vendor: Workspace,
+) -> None:
+    def ends(verb: str) -> tuple[int, bool]:
+        finished = run(verb, "--workspace", vendor.root)
+        return finished.returncode, "2025-03.parquet is not what `expansion ingest` wrote" in finished.stderr
+
+    publish(vendor, {}, AS_OF, lambda: None, "abc", AS_OF)
+    live, paid = release.current(vendor.releases), vendor.warehouse / "revenue" / "2025-03.parquet"
+    whole, was = paid.read_bytes(), paid.stat()
+    rows = read_table(paid)
+    amounts = pc.cast(pc.multiply(pc.cast(rows["amount"], pa.float64()), 10), rows["amount"].type)
+    write_table(rows.set_column(rows.column_names.index("amount"), "amount", amounts), paid)
+    assert {verb: ends(verb) for verb in ("score", "incentives", "doctor")} == dict.fromkeys(
+        ("score", "incentives", "doctor"), (3, True)
+    )
+    assert release.current(vendor.releases) == live
+    paid.write_bytes(whole)  # put back from a backup
+    assert ends("score") == ends("doctor") == (0, False)
+    flip(paid, len(whole) // 2)
+    os.utime(paid, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert ends("doctor") == (3, True)
 
 
 def test_a_row_too_few_or_another_value_is_unlike_and_a_null_is_like_a_null_alone() -> None:
