@@ -179,8 +179,10 @@ def features_stage(workspace: Workspace, definitions: Definitions) -> None:
 
 @contextmanager
 def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the tables of the warehouse and may read the roll-up."""
-    with connect(workspace.warehouse, workspace.rollup, keep_order=False) as con:
+    """A connection that sees the tables of the warehouse and may read the roll-up; an error of its own names the file
+    that is damaged (features.daily.naming_damage)."""
+    folders = (workspace.warehouse, workspace.rollup)
+    with daily.naming_damage(workspace), connect(*folders, keep_order=False) as con:
         open_warehouse(con, workspace.warehouse)
         yield con
 

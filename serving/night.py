@@ -8,18 +8,18 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.build import open_vendor
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
 from serving.terminal import drift_lines
 from warehouse import progress
-from warehouse.engine import connect
 from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.scratch import scratch
-from warehouse.store import Workspace, open_warehouse
+from warehouse.store import Workspace
 
 Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
 
@@ -53,8 +53,7 @@ def publish(
         refuse_unopened(as_of, today)
     settings = section(document, "score", ScoreParams)
     refuse_changed(workspace.warehouse)
-    with connect(workspace.warehouse) as con:
-        open_warehouse(con, workspace.warehouse)
+    with open_vendor(workspace) as con:
         day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)

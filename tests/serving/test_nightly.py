@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from features import daily
+from features.catalogue import Definitions
 from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
@@ -21,6 +24,7 @@ from tests.pipeline.vendor import run
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
 from tests.warehouse.spoilt_files import flip
+from warehouse.delivery import stamps
 from warehouse.params import ParamsError, section
 from warehouse.store import Workspace, read_table, write_json, write_table
 
@@ -84,11 +88,22 @@ def test_a_roll_up_that_is_not_what_the_events_say_leaves_yesterday_live_and_rem
     rows = read_table(newest)
     where = rows.column_names.index("events")
     write_table(rows.set_column(where, "events", pc.multiply(rows["events"], 2)), newest)
+    rolled = daily.read_rolled(vendor)
+    assert rolled is not None  # and no rot: the roll-up itself went wrong and noted what it wrote
+    replace(rolled, files=stamps(daily.beside(vendor.rollup, rolled.days), {})).write(vendor.rollup)
     with pytest.raises(ReleaseRefused, match=r"features: \d of 12 accounts .* are not what .* Remove .*rollup"):
         nightly(vendor, as_of=tomorrow)
     assert release.current(vendor.releases) == folder
     shutil.rmtree(vendor.rollup)
     assert nightly(vendor, as_of=tomorrow) == release.current(vendor.releases) != folder
+
+
+def test_a_rotten_fold_is_noticed_and_the_night_publishes_the_same_scores(vendor: Workspace) -> None:
+    before = read_table(nightly(vendor) / "scores.parquet")
+    fold = vendor.rollup / daily.ACCOUNTS
+    flip(fold, fold.stat().st_size // 2)
+    assert read_table(nightly(vendor) / "scores.parquet") == before
+    assert daily.ready(vendor, Definitions.from_params({})) is not None
 
 
 def test_money_that_ingest_did_not_write_reaches_no_list_and_no_measure_and_rot_is_found_by_doctor(
