@@ -347,9 +347,11 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
     from serving.kept import first_of_months
     from training.realised import realised as run
     from training.realised_report import write_report
+    from warehouse.manifest import refuse_changed
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
+    refuse_changed(space.warehouse)
     said = run(space, workspace_params(space.root, params), *first_of_months(space.releases))
     _show(said, as_json, write_report(said, space.artifacts))
 
@@ -388,10 +390,12 @@ def incentives(
     from serving.incentives import day_told
     from serving.incentives import incentives as run
     from serving.terminal import table_lines
+    from warehouse.manifest import refuse_changed
     from warehouse.params import workspace_params
     from warehouse.periods import parse_day
 
     space, document = _workspace(workspace), workspace_params(workspace, params)
+    refuse_changed(space.warehouse)  # money is paid on these
     day = parse_day(as_of) if as_of else day_told(space, document)
     rows = run(space, Definitions.from_params(document), day, by)
     _show(rows, as_json, table_lines(rows))
@@ -399,10 +403,11 @@ def incentives(
 
 @app.command()
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
-    """What is live and what is registered, both verified file by file, whether they are one bundle, and its drift."""
+    """What is live, registered and in the warehouse, verified file by file; whether live is the champion; its drift."""
     from models import registry
     from serving import release
     from serving.terminal import drift_lines
+    from warehouse.manifest import refuse_changed
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
     champion = registry.judged_champion(space)
@@ -413,6 +418,8 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "aliases": registry.aliases(space),
         "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
     }
+    whole = refuse_changed(space.warehouse, every=True)
+    said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
     drift = live.run.get("drift")
     lines = [f"{name}: {value}" for name, value in said.items()]
     _show(said | {"drift": drift}, as_json, lines + drift_lines(drift))

@@ -17,12 +17,12 @@ import os
 import resource
 import subprocess
 import sys
-import tempfile
 import time
 from datetime import date, timedelta
 from pathlib import Path
 
 from warehouse.engine import connect
+from warehouse.scratch import scratch
 
 START = date(2023, 1, 1)
 REPEATS = 3
@@ -99,8 +99,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--keep", type=Path, help="folder for the data; absent: a temporary one")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="expansion-bench-") as temporary:
-        root = options.keep or Path(temporary)
+    with scratch("bench") as temporary:
+        root = options.keep or temporary
         raw = root / "raw"
         if not raw.exists():
             market(raw, options.events, options.accounts, options.days)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import tempfile
 from contextlib import nullcontext
 from datetime import timedelta
 from itertools import pairwise
@@ -26,6 +25,7 @@ from features.build import build_features, open_vendor
 from features.catalogue import Definitions
 from features.distributed import brought_home, features_on_spark
 from features.snapshots import everyone
+from warehouse.scratch import scratch
 from warehouse.spark import connect_spark
 from warehouse.store import Workspace
 
@@ -77,8 +77,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = []
-    with tempfile.TemporaryDirectory(prefix="expansion-bench-") as folder:
-        root = Path(folder)
+    with scratch("bench") as root:
         cluster = nullcontext(options.master) if options.master else standalone(root, "2g")
         with cluster as master, connect_spark(master) as session:
             for size in options.events.split(","):

@@ -26,7 +26,6 @@ import resource
 import shutil
 import subprocess
 import sys
-import tempfile
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,6 +40,7 @@ from warehouse.engine import connect, parquet
 from warehouse.landing import Part
 from warehouse.manifest import Manifest
 from warehouse.periods import month_starts
+from warehouse.scratch import scratch
 from warehouse.store import Workspace, part_file, read_table, write_table
 
 START, MONTHS = date(2024, 1, 1), 24
@@ -236,7 +236,7 @@ def measure(events: int, accounts: int, root: Path, alone: bool) -> dict[str, An
 
 def apart(events: int, options: argparse.Namespace) -> dict[str, Any]:
     """`measure` in a process of its own, with its peak memory."""
-    with tempfile.TemporaryDirectory(prefix="expansion-bench-") as folder:
+    with scratch("bench") as folder:
         command = [
             sys.executable,
             __file__,
@@ -245,7 +245,7 @@ def apart(events: int, options: argparse.Namespace) -> dict[str, Any]:
             "--accounts",
             str(options.accounts),
             "--root",
-            folder,
+            str(folder),
         ]
         done = subprocess.run(
             command,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +24,7 @@ from warehouse.command import asked
 from warehouse.engine import Stage, connect, run_stages
 from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
+from warehouse.scratch import scratch
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 HISTORY = ("events", "revenue", "account_users")  # the tables of an account's history that features read
@@ -135,8 +135,8 @@ def features_of(
         raise UsageError("--known-by works with the engine duckdb only. Leave out --engine spark.")
     if known_by and known_by < as_of:
         raise UsageError(f"--known-by {known_by} lies before as_of {as_of}. Give as_of or a later day.")
-    with tempfile.TemporaryDirectory(prefix="expansion-features-") as folder:
-        workspace = Workspace(Path(folder))
+    with scratch("features") as folder:
+        workspace = Workspace(folder)
         ingest_stage(raw, workspace, settings, now)
         with progress.stage("features") as say, open_vendor(workspace) as con:
             refuse_day(con, as_of, now.date())
@@ -179,8 +179,10 @@ def features_stage(workspace: Workspace, definitions: Definitions) -> None:
 
 @contextmanager
 def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the tables of the warehouse and may read the roll-up."""
-    with connect(workspace.warehouse, workspace.rollup, keep_order=False) as con:
+    """A connection that sees the tables of the warehouse and may read the roll-up; an error of its own names the file
+    that is damaged (features.daily.naming_damage)."""
+    folders = (workspace.warehouse, workspace.rollup)
+    with daily.naming_damage(workspace), connect(*folders, keep_order=False) as con:
         open_warehouse(con, workspace.warehouse)
         yield con
 

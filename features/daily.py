@@ -11,6 +11,8 @@ whose rows changed are rolled up again. So a night costs its own days, and a lat
 The fold keeps a night from growing with history: lifetime totals start from it, and only days that hold something known
 since are read. It moves forward with the month. A correction of what was known before it drops it, and the next one is
 made anew from all days.
+
+All of it is derived, so a file that is not what was written makes the next update a whole one.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
@@ -28,11 +32,13 @@ from features.catalogue import CATALOGUE, Definitions, life_of
 from features.rollup import Vocabulary, days_query, open_days, open_fold, register_names, roll_up_revenue
 from features.windows import Layout
 from warehouse import asof
+from warehouse.delivery import Stamp, changed
 from warehouse.engine import parquet
-from warehouse.manifest import read_manifest
+from warehouse.errors import ExpansionError
+from warehouse.manifest import read_manifest, refuse_changed
 from warehouse.store import Workspace, recover_folder
 
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 DAYS = "days"
 ACCOUNTS, USERS = "folded_accounts.parquet", "folded_users.parquet"
@@ -49,7 +55,8 @@ class Day:
 @dataclass(frozen=True)
 class Rolled:
     """made_with: digest of all that decides what a daily row says. parts: digest of each month of events it was made
-    of. folded: null where there is no fold; folded_of: digest of the accounts it was made with."""
+    of. folded: null where there is no fold; folded_of: digest of the accounts it was made with. files: stamps of the
+    files beside the manifest, by path."""
 
     made_with: str
     names: tuple[str, ...] = ()
@@ -57,6 +64,7 @@ class Rolled:
     days: dict[date, Day] = field(default_factory=dict)
     folded: date | None = None
     folded_of: str = ""
+    files: dict[str, Stamp] = field(default_factory=dict)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -84,7 +92,9 @@ def read_rolled(workspace: Workspace) -> Rolled | None:
         days = {date.fromisoformat(day): _day(one) for day, one in said.pop("days").items()}
         parts = {int(part): digest for part, digest in said.pop("parts").items()}
         folded = date.fromisoformat(said["folded"]) if said["folded"] else None
-        return Rolled(**said | {"names": tuple(said["names"]), "days": days, "parts": parts, "folded": folded})
+        files = {file: Stamp(**one) for file, one in said.pop("files").items()}
+        typed = {"names": tuple(said["names"]), "days": days, "parts": parts, "folded": folded, "files": files}
+        return Rolled(**said | typed)
     except (ValueError, KeyError, TypeError, AttributeError):
         return None  # damaged: everything is in the warehouse, so the next update makes it whole
 
@@ -105,10 +115,49 @@ def parts_of(workspace: Workspace) -> dict[int, str]:
 def ready(workspace: Workspace, definitions: Definitions) -> Rolled | None:
     """The roll-up on disk, if it is of the warehouse as it stands and of these definitions; else null."""
     recover_folder(workspace.rollup)
+    rolled = intact(workspace, made_with(definitions))
+    return rolled if rolled is not None and rolled.parts == parts_of(workspace) else None
+
+
+def intact(workspace: Workspace, made: str) -> Rolled | None:
+    """The roll-up on disk, if it was made with `made` and every file is what was written; else null. A file is read
+    only if its size or time is another."""
     rolled = read_rolled(workspace)
-    if rolled is None or rolled.made_with != made_with(definitions) or rolled.parts != parts_of(workspace):
+    if rolled is None or rolled.made_with != made:
         return None
-    return rolled if all(day_files(workspace.rollup, day) for day in rolled.days) else None
+    try:
+        return None if changed(beside(workspace.rollup, rolled.days), rolled.files) else rolled
+    except FileNotFoundError:  # another run put its own there meanwhile
+        return None
+
+
+def beside(folder: Path, days: Iterable[date]) -> dict[str, Path]:
+    """The files of a roll-up beside its manifest, by path."""
+    files = [file for day in days for file in day_files(folder, day)]
+    folds = [folder / name for name in (ACCOUNTS, USERS) if (folder / name).is_file()]
+    return {os.path.relpath(file, folder): file for file in files + folds}
+
+
+@contextmanager
+def naming_damage(workspace: Workspace) -> Iterator[None]:
+    """Says of an error of DuckDB's which file is damaged, if one is: rot may leave size and time as they were.
+
+    Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
+        ExpansionError: a file of the roll-up is not what was written.
+    """
+    try:
+        yield
+    except duckdb.Error as error:
+        refuse_changed(workspace.warehouse, every=True)
+        rolled = read_rolled(workspace)
+        wrong = changed(beside(workspace.rollup, rolled.days), rolled.files, every=True) if rolled else []
+        if not wrong:
+            raise
+        raise ExpansionError(
+            f"{workspace.rollup / wrong[0]} is damaged: remove {workspace.rollup}, which is made anew from the "
+            "warehouse, and run again."
+        ) from error
 
 
 def day_files(folder: Path, day: date) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,7 +17,9 @@ from features.rollup import DAY_COLUMNS, Vocabulary, days_query, register_names
 from features.windows import fold_stages
 from warehouse import asof, progress
 from warehouse.command import asked
+from warehouse.delivery import stamps
 from warehouse.engine import connect, parquet, quote, run_stages
+from warehouse.manifest import refuse_changed
 from warehouse.store import Workspace, copy_by_day, copy_to_parquet, link, open_warehouse, part_file, swap_folder
 
 RAW = "account_id, user_id, event_name, occurred_at, received_at, quantity"
@@ -50,18 +52,18 @@ def bring_up(
     workspace: Workspace, definitions: Definitions, say: Callable[[str], None] = lambda _: None
 ) -> tuple[Rolled, Changed]:
     """The same, and what it took."""
-    before = daily.read_rolled(workspace)
     made = daily.made_with(definitions)
-    if before is None or before.made_with != made or not all(day_files(workspace.rollup, d) for d in before.days):
-        before = Rolled(made)
+    before = daily.intact(workspace, made) or Rolled(made)
     building = workspace.root / ".rollup"
     shutil.rmtree(building, ignore_errors=True)
     (building / daily.DAYS).mkdir(parents=True)
     try:
-        with connect(workspace.warehouse, building, workspace.rollup, keep_order=False) as con:
+        folders = (workspace.warehouse, building, workspace.rollup)
+        with daily.naming_damage(workspace), connect(*folders, keep_order=False) as con:
             open_warehouse(con, workspace.warehouse)
             rolled, stale = _roll(con, workspace, definitions, before, building, say)
             rolled = _fold(con, workspace, definitions, before, rolled, stale, building, say)
+        rolled = replace(rolled, files=stamps(daily.beside(building, rolled.days), before.files))
         rolled.write(building)
         swap_folder(building, workspace.rollup)
     finally:
@@ -197,7 +199,12 @@ def _known(con: duckdb.DuckDBPyConnection, folder: Path, day: date, before: date
 
 
 def rollup_stage(workspace: Workspace, definitions: Definitions) -> Rolled:
-    """Stage `rollup`: warehouse -> rollup/."""
+    """Stage `rollup`: warehouse -> rollup/. The first to read the warehouse, so it holds it against its manifest.
+
+    Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
+    """
+    refuse_changed(workspace.warehouse)
     with progress.stage("rollup") as say:
         rolled = daily.ready(workspace, definitions)
         if rolled is None:

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from features.build import open_vendor
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
 from serving.terminal import drift_lines
 from warehouse import progress
-from warehouse.engine import connect
+from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.periods import LabelParams
-from warehouse.store import Workspace, open_warehouse
+from warehouse.scratch import scratch
+from warehouse.store import Workspace
 
 Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
 
@@ -45,16 +46,17 @@ def publish(
         release (its name), as_of, accounts, method, drift (the verdict; null: nothing to compare with yet).
 
     Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
         UsageError: as_of is a day that has not opened yet.
     """
     if as_of is not None:
         refuse_unopened(as_of, today)
     settings = section(document, "score", ScoreParams)
-    with connect(workspace.warehouse) as con:
-        open_warehouse(con, workspace.warehouse)
+    refuse_changed(workspace.warehouse)
+    with open_vendor(workspace) as con:
         day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))
-    with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
-        bundle, about = champion() or _rule(document, Path(spare))
+    with scratch("rule") as spare, progress.stage("score") as say:
+        bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")
         about |= {"commit": commit, "realised": _realised(workspace)}
         live = score(workspace, bundle, day, about, settings, force, master)

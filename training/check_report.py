@@ -6,7 +6,6 @@ Reads the folder the way `ingest` does, into a folder of its own that it removes
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from datetime import date, datetime, timedelta
@@ -25,6 +24,7 @@ from warehouse.engine import connect
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import section
 from warehouse.profile import Profile, profile
+from warehouse.scratch import scratch
 from warehouse.store import Workspace, open_warehouse
 from warehouse.volume import Days
 
@@ -97,8 +97,8 @@ def check(raw: Path, document: Mapping[str, Any], now: datetime, held_needed: in
     settings, definitions = section(params, "ingest", IngestParams), Definitions.from_params(params)
     grid, labels = section(params, "snapshots", SnapshotParams), section(params, "labels", LabelParams)
     fitting = section(params, "train", TrainParams)
-    with tempfile.TemporaryDirectory(prefix="expansion-check-") as aside:
-        workspace = Workspace(Path(aside) / "workspace")
+    with scratch("check") as aside:
+        workspace = Workspace(aside / "workspace")
         with progress.stage("read the folder") as say:
             accounting = ingest(raw, workspace, settings, now, stop=False, say=say)
             say(", ".join(f"{n:,} {table}" for table, n in accounting.counts.items() if n))

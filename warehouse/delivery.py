@@ -1,4 +1,4 @@
-"""What lies in the raw folder, file by file, and whether it is whole: stamps, checksums, and what changed since."""
+"""What lies in a folder, file by file, and whether it is whole: stamps, checksums, and what changed since."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ def stamp(paths: Mapping[str, Path], before: Mapping[str, Stamp], said: Mapping[
     Raises:
         ContractBroken: a file is not what the sender says, or a page of a Parquet file is damaged.
     """
-    with ThreadPoolExecutor(2) as pool:
-        found = dict(zip(paths, pool.map(lambda item: _stamp(item[0], item[1], before), paths.items()), strict=True))
+    found = stamps(paths, before)
     problems = [
         f"{file}: the file is not what {SUMS} says (rule checksum). It was damaged on the way; deliver it again."
         for file, one in found.items()
@@ -65,6 +64,26 @@ def stamp(paths: Mapping[str, Path], before: Mapping[str, Stamp], said: Mapping[
     if problems:
         raise ContractBroken(problems)
     return found
+
+
+def stamps(paths: Mapping[str, Path], before: Mapping[str, Stamp]) -> dict[str, Stamp]:
+    """The stamps of `paths` (by label). A file that has size and time of its stamp in `before` is not read again."""
+    clocks = {file: (found.st_size, found.st_mtime_ns) for file, found in ((f, os.stat(p)) for f, p in paths.items())}
+    out = {file: before[file] for file, clock in clocks.items() if file in before and _clock(before[file]) == clock}
+    anew = [file for file in paths if file not in out]
+    with ThreadPoolExecutor(2) as pool:
+        return out | {
+            file: Stamp(*clocks[file], digest)
+            for file, digest in zip(anew, pool.map(_sha256, (paths[file] for file in anew)), strict=True)
+        }
+
+
+def changed(paths: Mapping[str, Path], noted: Mapping[str, Stamp], every: bool = False) -> list[str]:
+    """The files (labels, sorted) that are gone, were never noted, or have other content than their stamp in `noted`.
+    A file is read only if size or time is not that of its stamp; `every`: whatever they are."""
+    both = {file: path for file, path in paths.items() if file in noted}
+    now = stamps(both, {} if every else noted)
+    return sorted(paths.keys() ^ noted.keys() | {file for file in both if now[file].sha256 != noted[file].sha256})
 
 
 def compare(before: Mapping[str, Stamp], now: Mapping[str, Stamp]) -> Changes:
@@ -120,13 +139,9 @@ def _clock(one: Stamp) -> tuple[int, int]:
     return one.size, one.modified
 
 
-def _stamp(file: str, path: Path, before: Mapping[str, Stamp]) -> Stamp:
-    found = os.stat(path)
-    known = before.get(file)
-    if known is not None and _clock(known) == (found.st_size, found.st_mtime_ns):
-        return known
+def _sha256(path: Path) -> str:
     with path.open("rb") as stream:
-        return Stamp(found.st_size, found.st_mtime_ns, hashlib.file_digest(stream, "sha256").hexdigest())
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damage(file: str, path: Path) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
+
+from warehouse.scratch import scratch
 
 MEMORY_LIMIT = "3GB"  # leaves room beside the service on a 4 GiB machine
 THREADS = 2
@@ -56,13 +57,13 @@ def connect(
 
     keep_order: rows of a query without ORDER BY come as they were inserted; false is faster.
     """
-    with tempfile.TemporaryDirectory(prefix="expansion-spill-") as spill:
+    with scratch("spill") as spill:
         con = duckdb.connect(":memory:")
         try:
             con.execute("SET TimeZone = 'UTC'")
             con.execute(f"SET memory_limit = '{memory_limit}'")
             con.execute(f"SET threads = {THREADS}")
-            con.execute(f"SET temp_directory = {quote(spill)}")
+            con.execute(f"SET temp_directory = {quote(str(spill))}")
             con.execute("SET max_temp_directory_size = '50GB'")
             con.execute(f"SET preserve_insertion_order = {str(keep_order).lower()}")
             con.execute("SET enable_progress_bar = false")

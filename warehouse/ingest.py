@@ -32,7 +32,7 @@ from warehouse.audit import audit
 from warehouse.build import Build, Built
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, ExpansionError
-from warehouse.manifest import Manifest, made_with, read_manifest
+from warehouse.manifest import Manifest, made_with, read_manifest, refuse_changed, written
 from warehouse.params import read_params, section
 from warehouse.periods import midnight_after
 from warehouse.privacy import key_name, workspace_key
@@ -129,6 +129,7 @@ def ingest(
         ContractBroken: a table or column is missing, a file is unreadable or changes while it is read, there is no
             account, or more rows break a rule than its limit allows. The live warehouse is untouched; in the last case
             the quarantine is written.
+        DataError: a file of the live warehouse is not what an earlier call wrote, and is not made anew.
         ParamsError: an SQL text in the params does not fit the files.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
@@ -147,6 +148,8 @@ def ingest(
         before = None if whole else read_manifest(live)
         if before is not None and before.made_with != made:
             before = None
+        if before is not None:
+            refuse_changed(live)  # what is carried over, or stays as it is
         paths: dict[str, dict[str, Path]] = {}
         for source in [*sources, *rates]:
             paths.setdefault(source.table, {}).update(source.paths)
@@ -166,7 +169,8 @@ def ingest(
         if accounting.problems and (stop or not accounting.counts["accounts"]):
             raise ContractBroken(list(accounting.problems), accounting)
         accounting = _finish(con, built, accounting, before, live, building / "warehouse")
-        manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums)
+        noted = written(building / "warehouse", before)
+        manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums, noted)
         manifest.write(building / "warehouse")
         swap_folder(building / "warehouse", workspace.warehouse)
     return accounting

@@ -126,12 +126,12 @@ def table_files(warehouse: Path, table: str) -> list[Path]:
 
 
 def link(path: Path, into: Path) -> None:
-    """The same immutable file under a second name; a copy where the file system knows no links."""
+    """The same immutable file under a second name; where the file system knows no links a copy, of the same time."""
     into.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(path, into)
     except OSError:
-        shutil.copyfile(path, into)
+        shutil.copy2(path, into)
 
 
 def swap_folder(new: Path, live: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 from datetime import date
 from pathlib import Path
@@ -29,6 +31,9 @@ from tests.features.histories import (
 )
 from tests.features.nights import land, rollup_files
 from tests.features.test_point_in_time import bytes_of
+from tests.warehouse.spoilt_files import flip
+from warehouse import delivery
+from warehouse.errors import ExpansionError
 from warehouse.store import Workspace
 
 NIGHTS = [date(2024, 1, 20), date(2024, 2, 27), date(2024, 3, 1), date(2024, 3, 2), date(2024, 4, 20)]
@@ -123,11 +128,22 @@ def test_the_same_warehouse_again_writes_nothing(rolled: Workspace) -> None:
     assert rollup_files(rolled) == before
 
 
-@pytest.mark.parametrize("harm", ["a lost day", "a damaged manifest", "other meanings of names"])
+HARMED = {"a rotten fold": daily.ACCOUNTS, "rotten users": daily.USERS, "a rotten day": "days/day=2024-01-04/*.parquet"}
+
+
+@pytest.mark.parametrize(
+    "harm", ["a lost day", "a day told twice", "a damaged manifest", "other meanings of names", *HARMED]
+)
 def test_what_the_roll_up_cannot_vouch_for_is_made_again(rolled: Workspace, harm: str) -> None:
     definitions = DEFINITIONS
     if harm == "a lost day":
         next(rolled.rollup.rglob("day=2024-01-04/*.parquet")).unlink()
+    elif harm in HARMED:
+        [path] = rolled.rollup.glob(HARMED[harm])
+        flip(path, path.stat().st_size // 2)
+    elif harm == "a day told twice":
+        [path] = rolled.rollup.glob("days/day=2024-01-04/*.parquet")
+        shutil.copy(path, path.with_name("again.parquet"))
     elif harm == "a damaged manifest":
         (rolled.rollup / daily.FILE).write_text("{")
     else:
@@ -138,6 +154,40 @@ def test_what_the_roll_up_cannot_vouch_for_is_made_again(rolled: Workspace, harm
     rows = spine(("a1", date(2024, 3, 1)), ("a2", date(2024, 3, 1)))
     with open_vendor(rolled) as con, warehouse(OLD) as raw:
         assert features_at(con, rolled, rows, definitions).equals(build_features(raw, rows, definitions))
+
+
+def test_a_roll_up_as_it_was_written_is_not_read_and_a_copied_one_is_read_and_kept(
+    rolled: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = Workspace(tmp_path / "elsewhere")
+    shutil.copytree(rolled.root, copy.root, copy_function=shutil.copy)  # clocks of now
+    reads: list[Path] = []
+    real = delivery._sha256
+    monkeypatch.setattr(delivery, "_sha256", lambda path: reads.append(path) or real(path))
+    assert daily.ready(rolled, DEFINITIONS) is not None
+    assert not reads
+    assert daily.ready(copy, DEFINITIONS) is not None
+    assert len(reads) == len(rollup_files(copy))
+
+
+@pytest.mark.parametrize("harm", HARMED)
+def test_rot_that_moves_no_clock_ends_with_the_file_and_the_remedy(rolled: Workspace, harm: str) -> None:
+    [path] = rolled.rollup.glob(HARMED[harm])
+    was = path.stat()
+    path.write_bytes(b"\0" * was.st_size)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    spine_then = spine_of(OLD, [date(2024, 3, 1) if path.name in (daily.ACCOUNTS, daily.USERS) else date(2024, 1, 20)])
+    named = rf"{path.name} is damaged: remove .*rollup, which is made anew from the warehouse"
+    with pytest.raises(ExpansionError, match=named), open_vendor(rolled) as con:
+        features_at(con, rolled, spine_then, DEFINITIONS)
+    if harm != "a rotten day":  # the next night, to which March opens, moves the fold forward
+        march = History([], [event(at("2024-03-05"), user_id="u1")])
+        with pytest.raises(ExpansionError, match=named):
+            update(land(OLD.plus(march), rolled), DEFINITIONS)
+    shutil.rmtree(rolled.rollup)
+    update(rolled, DEFINITIONS)
+    with open_vendor(rolled) as con:
+        assert features_at(con, rolled, spine_then, DEFINITIONS).num_rows
 
 
 def test_more_names_than_a_word_holds_are_still_counted_exactly(tmp_path: Path) -> None:

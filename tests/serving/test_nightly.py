@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from features import daily
+from features.catalogue import Definitions
 from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.night import publish
+from tests.pipeline.vendor import run
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
+from tests.warehouse.spoilt_files import flip
+from warehouse.delivery import stamps
 from warehouse.params import ParamsError, section
 from warehouse.store import Workspace, read_table, write_json, write_table
 
@@ -81,11 +88,46 @@ def test_a_roll_up_that_is_not_what_the_events_say_leaves_yesterday_live_and_rem
     rows = read_table(newest)
     where = rows.column_names.index("events")
     write_table(rows.set_column(where, "events", pc.multiply(rows["events"], 2)), newest)
+    rolled = daily.read_rolled(vendor)
+    assert rolled is not None  # and no rot: the roll-up itself went wrong and noted what it wrote
+    replace(rolled, files=stamps(daily.beside(vendor.rollup, rolled.days), {})).write(vendor.rollup)
     with pytest.raises(ReleaseRefused, match=r"features: \d of 12 accounts .* are not what .* Remove .*rollup"):
         nightly(vendor, as_of=tomorrow)
     assert release.current(vendor.releases) == folder
     shutil.rmtree(vendor.rollup)
     assert nightly(vendor, as_of=tomorrow) == release.current(vendor.releases) != folder
+
+
+def test_a_rotten_fold_is_noticed_and_the_night_publishes_the_same_scores(vendor: Workspace) -> None:
+    before = read_table(nightly(vendor) / "scores.parquet")
+    fold = vendor.rollup / daily.ACCOUNTS
+    flip(fold, fold.stat().st_size // 2)
+    assert read_table(nightly(vendor) / "scores.parquet") == before
+    assert daily.ready(vendor, Definitions.from_params({})) is not None
+
+
+def test_money_that_ingest_did_not_write_reaches_no_list_and_no_measure_and_rot_is_found_by_doctor(
+    vendor: Workspace,
+) -> None:
+    def ends(verb: str) -> tuple[int, bool]:
+        finished = run(verb, "--workspace", vendor.root)
+        return finished.returncode, "2025-03.parquet is not what `expansion ingest` wrote" in finished.stderr
+
+    publish(vendor, {}, AS_OF, lambda: None, "abc", AS_OF)
+    live, paid = release.current(vendor.releases), vendor.warehouse / "revenue" / "2025-03.parquet"
+    whole, was = paid.read_bytes(), paid.stat()
+    rows = read_table(paid)
+    amounts = pc.cast(pc.multiply(pc.cast(rows["amount"], pa.float64()), 10), rows["amount"].type)
+    write_table(rows.set_column(rows.column_names.index("amount"), "amount", amounts), paid)
+    assert {verb: ends(verb) for verb in ("score", "incentives", "doctor")} == dict.fromkeys(
+        ("score", "incentives", "doctor"), (3, True)
+    )
+    assert release.current(vendor.releases) == live
+    paid.write_bytes(whole)  # put back from a backup
+    assert ends("score") == ends("doctor") == (0, False)
+    flip(paid, len(whole) // 2)
+    os.utime(paid, ns=(was.st_atime_ns, was.st_mtime_ns))
+    assert ends("doctor") == (3, True)
 
 
 def test_a_row_too_few_or_another_value_is_unlike_and_a_null_is_like_a_null_alone() -> None:

@@ -282,6 +282,7 @@ STEPS: list[tuple[str, str]] = [
     ("warehouse.build", "link"),
     ("warehouse.store.os", "replace"),
     ("warehouse.ingest", "_write_json"),
+    ("warehouse.ingest", "written"),
     ("warehouse.manifest.Manifest", "write"),
     ("warehouse.store.shutil", "rmtree"),
 ]
