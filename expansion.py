@@ -369,9 +369,10 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     from models import registry
     from serving import release
     from serving.terminal import drift_lines
+    from training.champion import champion_of
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
-    champion = registry.judged_champion(space)
+    champion = champion_of(space)  # refused where the ledger that named one is lost
     if champion is not None:
         release.load_scorer(champion[0])  # refused if damaged, or made for other features than ours
     said = {
@@ -437,15 +438,16 @@ def _score(
     force: bool,
     master: str | None = None,
 ) -> dict[str, Any]:
-    from models.registry import code_commit, judged_champion
+    from models.registry import code_commit
     from serving.night import publish
+    from training.champion import champion_of
     from warehouse.periods import parse_day
 
     day = parse_day(as_of) if as_of else None
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    champion = lambda: given or judged_champion(space)  # noqa: E731
+    champion = lambda: given or champion_of(space)  # noqa: E731
     return publish(space, document, day, champion, code_commit(), _now().date(), force, master)
 
 
