@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-import expansion
 from serving import release
+from tests.pipeline.terminal import Terminal
 from tests.serving.nightly import histories, warehouse_of
 from tests.training.judged import NOW, trained
 from training.evaluate import EvaluateParams, evaluate
@@ -16,6 +15,10 @@ from training.promote import register_candidate
 from warehouse.store import Workspace
 
 SAYS = "mlflow.db names no champion"
+
+
+def at(workspace: Workspace) -> tuple[object, ...]:
+    return "--workspace", workspace.root
 
 
 @pytest.fixture
@@ -28,32 +31,13 @@ def workspace(tmp_path: Path) -> Workspace:
     return workspace
 
 
-class Terminal:
-    """`expansion VERB --workspace W` as a person calls it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def __call__(self, workspace: Workspace, verb: str, *more: str) -> tuple[int, str]:
-        """Exit code and stderr."""
-        self._monkeypatch.setattr(sys, "argv", ["expansion", verb, "--workspace", str(workspace.root), *more])
-        with pytest.raises(SystemExit) as ended:
-            expansion.main()
-        return int(ended.value.code or 0), self._capsys.readouterr().err
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(monkeypatch, capsys)
-
-
 def test_a_night_without_its_ledger_is_refused_and_yesterday_stays(workspace: Workspace, terminal: Terminal) -> None:
-    assert terminal(workspace, "score", "--as-of", "2025-06-30")[0] == 0
-    assert terminal(workspace, "doctor")[0] == 0
+    assert terminal("score", *at(workspace), "--as-of", "2025-06-30")[0] == 0
+    assert terminal("doctor", *at(workspace))[0] == 0
     yesterday = release.current(workspace.releases)
     (workspace.root / "mlflow.db").unlink()
     for verb in ("score", "doctor"):
-        code, said = terminal(workspace, verb)
+        code, _, said = terminal(verb, *at(workspace))
         assert code == 5
         [sentence] = [line for line in said.splitlines() if line.startswith("error:")]
         assert SAYS in sentence
@@ -67,10 +51,10 @@ def test_a_bundle_given_by_hand_is_scored_with_whatever_the_ledger_says(
 ) -> None:
     (workspace.root / "mlflow.db").unlink()
     bundle = workspace.artifacts / "candidate"
-    assert terminal(workspace, "score", "--bundle", str(bundle))[0] == 0
+    assert terminal("score", *at(workspace), "--bundle", bundle)[0] == 0
 
 
 def test_a_vendor_who_never_had_a_champion_is_served_by_the_rule(tmp_path: Path, terminal: Terminal) -> None:
     workspace = warehouse_of(tmp_path / "workspace", histories())
-    assert terminal(workspace, "score")[0] == 0
-    assert terminal(workspace, "doctor")[0] == 0
+    assert terminal("score", *at(workspace))[0] == 0
+    assert terminal("doctor", *at(workspace))[0] == 0

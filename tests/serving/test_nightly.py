@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +158,17 @@ def test_an_account_not_yet_created_is_said_to_be_so(vendor: Workspace) -> None:
     answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"}).json()
     assert [item["status"] for item in answer["items"]] == ["ok", "not_yet_created"]
     assert answer["items"][1]["result"] is None
+
+
+def test_a_day_that_has_not_opened_is_not_scored_by_request_either(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    bearer = {"authorization": f"Bearer {service.scorer}"}
+    for day in (AS_OF + timedelta(days=1), date.max):
+        body = {"as_of": day.isoformat(), "accounts": histories(1)}
+        answer = service.client.post("/v1/score", json=body, headers=bearer)
+        assert (answer.status_code, answer.json()["field"]) == (422, "as_of")
+        assert "has not opened yet" in answer.json()["message"]
 
 
 def test_a_row_that_breaks_the_raw_contract_is_refused_in_its_words(vendor: Workspace) -> None:
