@@ -197,8 +197,8 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    source = {"release": None, "bundle_id": None, "as_of": None, "stale": None}
-    about = source if release is None else desk.source(release)
+    none = {"release": None, "bundle_id": None, "as_of": None, "stale": None, "data_end": None}
+    about = none if release is None else {**desk.source(release), "data_end": release.run.get("data_end")}
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 
 

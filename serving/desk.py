@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from serving.errors import ApiError
 from serving.keys import KeyRing
-from serving.leads import is_stale
+from serving.leads import is_stale, known_until
 from serving.metrics import Metrics
 from serving.release import Release
 from serving.settings import Settings
@@ -37,7 +37,7 @@ class Desk:
             "release": release.name,
             "bundle_id": release.scorer.bundle_id,
             "as_of": release.as_of.isoformat(),
-            "stale": is_stale(release.as_of, self.now(), self.settings.stale_after_hours),
+            "stale": is_stale(known_until(release), self.now(), self.settings.stale_after_hours),
         }
 
 

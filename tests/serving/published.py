@@ -108,8 +108,10 @@ def ranked(scores: pa.Table) -> pa.Table:
     return rank(scores, about, params.bands if model else params.rule_bands, 180)
 
 
-def publish(workspace: Path, as_of: date = AS_OF, seed: int = 1, method: str = "model", force: bool = False) -> Path:
-    """A release of made-up scores, made current."""
+def publish(
+    workspace: Path, as_of: date = AS_OF, seed: int = 1, method: str = "model", force: bool = False, **told: Any
+) -> Path:
+    """A release of made-up scores, made current; `told` stands in its run.json, too."""
     table = ranked(make_scores(as_of=as_of, seed=seed, method=method))
     params = ScoreParams()
     run = {
@@ -120,6 +122,7 @@ def publish(workspace: Path, as_of: date = AS_OF, seed: int = 1, method: str = "
         "bands": _counts(table, "band"),
         "band_floors": params.bands if method == "model" else params.rule_bands,
         "capacity": params.capacity,
+        **told,
     }
     bundle = make_bundle(workspace / "artifacts" / "candidate", method)
     return release.write(workspace / "releases", table, bundle, run, force)
