@@ -55,8 +55,6 @@ def publish(
         open_warehouse(con, workspace.warehouse)
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
     day = as_of or min(today, end)
-    if end < day:
-        progress.note(_silence(end, day))
     with tempfile.TemporaryDirectory(prefix="expansion-rule-") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, Path(spare))
         say(f"as of {day}")
@@ -65,6 +63,8 @@ def publish(
         said = json.loads((live / "run.json").read_text(encoding="utf-8"))
         drift = said.get("drift")  # absent in a release of a version that watched none, found there again
         say(f"as of {day}; {'; '.join(drift_lines(drift))}")
+    if end < day:
+        progress.note(_silence(end, day))
     verdict = None if drift is None else drift["verdict"]
     if verdict == "alarm":
         progress.note(f"drift alarm, published all the same: {drift['why']}")
