@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,8 +117,7 @@ def features(
         raise UsageError(f"--out {out} is a folder. Give the file to write.")
     document = read_params(params)
     ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
-    hindsight = parse_day(known_by) if known_by else None
-    cluster = _master(engine, master)
+    hindsight, cluster = _day(known_by), _master(engine, master)
     table = features_of(raw, parse_day(as_of), ingesting, meanings, _now(), hindsight, cluster)
     write_table(table, out)
     said = {"out": str(out), "accounts": table.num_rows, "features": table.num_columns - 2, "as_of": as_of}
@@ -336,7 +335,8 @@ def replay(
     from serving.replay import replay as run
     from warehouse.periods import parse_day
 
-    said = run(release.open_current(workspace / "releases"), workspace / "warehouse", account, parse_day(as_of))
+    day, today = parse_day(as_of), _now().date()
+    said = run(release.open_current(workspace / "releases"), workspace / "warehouse", account, day, today)
     flat = said["features"] | {k: v for k, v in said["score"].items() if k != "reasons"}
     _show(said, as_json, [f"{k}: {v}" for k, v in flat.items()] + [f"  {r['text']}" for r in said["score"]["reasons"]])
 
@@ -387,16 +387,18 @@ def incentives(
 ) -> None:
     """Six sales measures by quarter: sign-ups, user base, adoption, consumption, revenue growth, lifetime value."""
     from features.catalogue import Definitions
+    from features.snapshots import refuse_unopened
     from serving.incentives import day_told
     from serving.incentives import incentives as run
     from serving.terminal import table_lines
     from warehouse.manifest import refuse_changed
     from warehouse.params import workspace_params
-    from warehouse.periods import parse_day
 
-    space, document = _workspace(workspace), workspace_params(workspace, params)
+    space, document, asked = _workspace(workspace), workspace_params(workspace, params), _day(as_of)
+    if asked is not None:
+        refuse_unopened(asked, _now().date())
     refuse_changed(space.warehouse)  # money is paid on these
-    day = parse_day(as_of) if as_of else day_told(space, document)
+    day = asked or day_told(space, document)
     rows = run(space, Definitions.from_params(document), day, by)
     _show(rows, as_json, table_lines(rows))
 
@@ -407,10 +409,11 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     from models import registry
     from serving import release
     from serving.terminal import drift_lines
+    from training.champion import champion_of
     from warehouse.manifest import refuse_changed
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
-    champion = registry.judged_champion(space)
+    champion = champion_of(space)  # refused where the ledger that named one is lost
     if champion is not None:
         release.load_scorer(champion[0])  # refused if damaged, or made for other features than ours
     said = {
@@ -478,16 +481,23 @@ def _score(
     force: bool,
     master: str | None = None,
 ) -> dict[str, Any]:
-    from models.registry import code_commit, judged_champion
+    from models.registry import code_commit
     from serving.night import publish
-    from warehouse.periods import parse_day
+    from training.champion import champion_of
 
-    day = parse_day(as_of) if as_of else None
+    day = _day(as_of)
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    champion = lambda: given or judged_champion(space)  # noqa: E731
+    champion = lambda: given or champion_of(space)  # noqa: E731
     return publish(space, document, day, champion, code_commit(), _now().date(), force, master)
+
+
+def _day(text: str | None) -> date | None:
+    """The day asked for; null only if none was: an empty text, as an empty shell variable gives, is refused."""
+    from warehouse.periods import parse_day
+
+    return None if text is None else parse_day(text)
 
 
 def _master(engine: str, master: str) -> str | None:

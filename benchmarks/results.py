@@ -29,7 +29,7 @@ from benchmarks.results_bars import Document, around, spread, table
 from benchmarks.results_page import beside_ridge, kept, page, why
 from benchmarks.results_plots import draw
 from models.baselines import RULES
-from training.grade import NO_SKILL
+from training.grade import UNSHOWN
 from training.heldout import CEILING, CHAMPION, words
 from warehouse.store import write_json
 
@@ -202,7 +202,7 @@ def _of_real(one: Document) -> str:
     """The grade's own reasons where there is no skill, else by which figures the model leads."""
     grade, outcomes = one["grade"], _by_outcome(one)
     looked = f"{grade['word']} ({grade['positives']:,} moves at {grade['origins']} dates)"
-    if grade["word"] == NO_SKILL:
+    if grade["word"] in UNSHOWN:
         return f"{_title(one)}: {looked}, so a rule serves. {why(one)}"
     said = [f"{_title(one)}: {looked}.", *(_leads(target, by) for target, by in outcomes.items())]
     checked = outcomes.get("moved_up", {})

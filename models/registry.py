@@ -109,7 +109,7 @@ def code_commit() -> str:
 
 def aliases(workspace: Workspace) -> dict[str, int]:
     """Alias -> version. Empty while nothing is registered."""
-    if not _database(workspace).exists():
+    if not _made(workspace):
         return {}
     with _client(workspace) as client:
         found = client.search_registered_models(f"name = '{MODEL}'")
@@ -131,11 +131,6 @@ def move_aliases(workspace: Workspace, moves: Mapping[str, int | None]) -> None:
                 client.set_registered_model_alias(MODEL, name, str(version))
 
 
-def set_alias(workspace: Workspace, name: str, version: int) -> None:
-    """Points the alias at the version."""
-    move_aliases(workspace, {name: version})
-
-
 def set_tags(workspace: Workspace, version: int, tags: Mapping[str, str], paper: Path | None = None) -> None:
     """Adds tags to the version and, if not too long for it, to its run, which also keeps the file `paper`."""
     with _client(workspace) as client:
@@ -150,7 +145,7 @@ def set_tags(workspace: Workspace, version: int, tags: Mapping[str, str], paper:
 
 def history(workspace: Workspace) -> list[RegisteredVersion]:
     """All versions, oldest first."""
-    if not _database(workspace).exists():
+    if not _made(workspace):
         return []
     named = aliases(workspace)
     with _client(workspace) as client:
@@ -226,6 +221,11 @@ def tracking_uri(workspace: Workspace) -> str:
 
 def _database(workspace: Workspace) -> Path:
     return workspace.root.resolve() / "mlflow.db"
+
+
+def _made(workspace: Workspace) -> bool:
+    """Whether there is a ledger; an empty file is none, and to ask MLflow would make one of it."""
+    return _database(workspace).is_file() and _database(workspace).stat().st_size > 0
 
 
 def _artifacts(workspace: Workspace) -> Path:

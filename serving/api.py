@@ -210,8 +210,8 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale"))
-    about = none if release is None else desk.source(release)
+    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale", "data_end"))
+    about = none if release is None else {**desk.source(release), "data_end": release.run.get("data_end")}
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 
 

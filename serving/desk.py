@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from serving.errors import ApiError
 from serving.keys import KeyRing
-from serving.leads import is_stale
+from serving.leads import is_stale, known_until
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.release import Release
@@ -40,7 +40,7 @@ class Desk:
             "bundle_id": release.scorer.bundle_id,
             "version": release.scorer.bundle_id[:12],
             "as_of": release.as_of.isoformat(),
-            "stale": is_stale(release.as_of, self.now(), self.settings.stale_after_hours),
+            "stale": is_stale(known_until(release), self.now(), self.settings.stale_after_hours),
         }
 
 

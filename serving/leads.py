@@ -137,9 +137,16 @@ def band_of(value: float | None, floors: dict[str, float]) -> str | None:
     return next((band for band, floor in floors.items() if value >= floor), "D")
 
 
-def is_stale(as_of: date, now: datetime, hours: float) -> bool:
-    """Whether more than `hours` have passed since the midnight UTC that opened the scoring day."""
-    opened = datetime(as_of.year, as_of.month, as_of.day, tzinfo=now.tzinfo)
+def known_until(release: Release) -> date:
+    """The earlier of as_of and the end of the facts: where the feed stopped, a later as_of makes nothing newer. A
+    release that does not tell that end, as earlier versions wrote them, is judged by its as_of."""
+    end = release.run.get("data_end")
+    return release.as_of if end is None else min(release.as_of, date.fromisoformat(end))
+
+
+def is_stale(known: date, now: datetime, hours: float) -> bool:
+    """Whether more than `hours` have passed since the midnight UTC up to which facts are `known`."""
+    opened = datetime(known.year, known.month, known.day, tzinfo=now.tzinfo)
     return (now - opened).total_seconds() > hours * 3600
 
 

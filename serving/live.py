@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from features.build import HISTORY, build_features
-from features.snapshots import everyone
+from features.snapshots import everyone, refuse_unopened
 from serving.batch import refuse_non_finite
 from serving.errors import ApiError, ReleaseRefused
 from serving.histories import RawAccount
@@ -14,7 +14,7 @@ from serving.leads import band_of, horizon_of, scored
 from serving.release import Release
 from serving.settings import REQUEST_MEMORY
 from warehouse.engine import connect
-from warehouse.errors import ContractBroken
+from warehouse.errors import ContractBroken, UsageError
 from warehouse.ingest import IngestParams
 from warehouse.rows import load_rows
 
@@ -25,8 +25,10 @@ def score_accounts(release: Release, accounts: list[RawAccount], as_of: date, no
     """One item an account, in the order asked. Rows known at or after `as_of` have no influence.
 
     Raises:
-        ApiError: 422 for rows that break the raw contract, 500 if a score is not finite.
+        ApiError: 422 for an as_of that has not opened yet or rows that break the raw contract, 500 if a score is not
+            finite.
     """
+    _refuse_unopened(as_of, now)
     rows = _rows(accounts)
     params = IngestParams(currency=release.card["currency"])  # the canonical contract: UTC; adapters belong to files
     with connect(memory_limit=REQUEST_MEMORY) as con:
@@ -49,6 +51,13 @@ def score_accounts(release: Release, accounts: list[RawAccount], as_of: date, no
         there = con.execute(signed_up, [as_of]).fetchall()
     ids = [item.account.account_id for item in accounts]  # type: ignore[attr-defined]
     return [_item(account_id, found, {row[0] for row in there}) for account_id in ids]
+
+
+def _refuse_unopened(as_of: date, now: datetime) -> None:
+    try:
+        refuse_unopened(as_of, now.date())
+    except UsageError as error:
+        raise ApiError(422, "invalid_request", str(error), "as_of") from error
 
 
 def _item(account_id: str, found: dict[str, dict[str, Any]], there: set[str]) -> dict[str, Any]:

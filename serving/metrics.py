@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from serving.leads import known_until
 from serving.watcher import ReleaseWatcher
 
 DRIFT = {
     "score_psi": "PSI of the live release's scores since about a week before.",
     "top_kept": "Share of the accounts called first about a week before that still are.",
 }
+KNOWN_UNTIL = "Unix time of the earlier of the live release's as_of and the end of its facts: what its age counts from."
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -58,9 +60,9 @@ class _ReleaseCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         release = self._watcher.get()
-        day = None if release is None else release.as_of
-        opened = 0.0 if day is None else datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        opened, known = (0.0, 0.0) if release is None else (_unix(release.as_of), _unix(known_until(release)))
         yield GaugeMetricFamily("expansion_release_as_of_seconds", "Unix time of the live release's as_of.", opened)
+        yield GaugeMetricFamily("expansion_release_known_until_seconds", KNOWN_UNTIL, known)
         accounts = 0 if release is None else release.run["accounts"]
         yield GaugeMetricFamily("expansion_release_accounts", "Accounts in the live release.", accounts)
         drift = None if release is None else release.run.get("drift")
@@ -71,3 +73,7 @@ class _ReleaseCollector(Collector):
                     yield GaugeMetricFamily(f"expansion_release_{name}", DRIFT[name], value)
         refused = float(self._watcher.error is not None)
         yield GaugeMetricFamily("expansion_release_refused", "1 while `current` cannot be served.", refused)
+
+
+def _unix(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()

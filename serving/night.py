@@ -43,7 +43,8 @@ def publish(
         champion: gives the bundle to score with; null means that there is none, and the labelled rule serves.
 
     Returns:
-        release (its name), as_of, accounts, method, drift (the verdict; null: nothing to compare with yet).
+        release (its name), as_of, data_end (the midnight after the last fact), accounts, method, drift (the verdict;
+        null: nothing to compare with yet).
 
     Raises:
         DataError: a file of the warehouse is not what `ingest` wrote.
@@ -54,19 +55,33 @@ def publish(
     settings = section(document, "score", ScoreParams)
     refuse_changed(workspace.warehouse)
     with open_vendor(workspace) as con:
-        day = as_of or min(today, last_as_of(con, section(document, "snapshots", SnapshotParams)))
+        end = last_as_of(con, section(document, "snapshots", SnapshotParams))
+    day = as_of or min(today, end)
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")
-        about |= {"commit": commit, "realised": _realised(workspace)}
+        about |= {"commit": commit, "realised": _realised(workspace), "data_end": end.isoformat()}
         live = score(workspace, bundle, day, about, settings, force, master)
         said = json.loads((live / "run.json").read_text(encoding="utf-8"))
         drift = said.get("drift")  # absent in a release of a version that watched none, found there again
         say(f"as of {day}; {'; '.join(drift_lines(drift))}")
+    if end < day:
+        progress.note(_silence(end, day))
     verdict = None if drift is None else drift["verdict"]
     if verdict == "alarm":
         progress.note(f"drift alarm, published all the same: {drift['why']}")
-    return {"release": live.name, **{name: said[name] for name in ("as_of", "accounts", "method")}, "drift": verdict}
+    told = {name: said[name] for name in ("as_of", "accounts", "method")}
+    return {"release": live.name, **told, "data_end": end.isoformat(), "drift": verdict}
+
+
+def _silence(end: date, as_of: date) -> str:
+    """Said of days that were asked for and that no fact has come in of."""
+    days = (as_of - end).days
+    those = "that day is scored as one" if days == 1 else "those days are scored as days"
+    return (
+        f"the facts end {end}, {days} day{'s' if days > 1 else ''} before as_of {as_of}: {those} without use or "
+        "invoice. Published all the same, and called old by the day the facts end; look at the feed."
+    )
 
 
 def _realised(workspace: Workspace) -> str | None:

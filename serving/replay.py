@@ -10,18 +10,20 @@ from typing import Any
 import pyarrow.compute as pc
 
 from features.build import features_at, open_vendor
-from features.snapshots import everyone
+from features.snapshots import everyone, refuse_unopened
 from serving.release import Release
 from warehouse.errors import UsageError
 from warehouse.store import Workspace
 
 
-def replay(release: Release, warehouse: Path, account_id: str, as_of: date) -> dict[str, Any]:
+def replay(release: Release, warehouse: Path, account_id: str, as_of: date, today: date) -> dict[str, Any]:
     """`features` and `score` of the account, reasons parsed; rows known at or after as_of have no part in it.
+    today: the UTC day of the run.
 
     Raises:
-        UsageError: the night of as_of would not have scored the account.
+        UsageError: as_of has not opened yet, or its night would not have scored the account.
     """
+    refuse_unopened(as_of, today)
     workspace = Workspace(warehouse.parent)
     with open_vendor(workspace) as con:
         spine = everyone(con, as_of)

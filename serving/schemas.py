@@ -135,7 +135,8 @@ class Lead(Scored):
 
 class Source(Closed):
     """Which release answers: its name, its bundle, the bundle's short name (`version`, the first 12 characters of
-    `bundle_id`, as in `release` and on the page), its day, and whether that day is too long ago."""
+    `bundle_id`, as in `release` and on the page), its day, and whether that day, or the end of the facts it was made
+    from, is too long ago."""
 
     release: str
     bundle_id: str
@@ -348,11 +349,13 @@ class ModelAnswer(Source):
 
 
 class Readiness(Closed):
-    """`release` and what follows are null before the first release, and hidden from callers without a key."""
+    """`release` and what follows are null before the first release, and hidden from callers without a key. `data_end`:
+    the midnight after the last fact of that night; null of a release written by a version that did not keep it."""
 
     ready: bool
     release: str | None = None
     as_of: date | None = None
+    data_end: date | None = None
     bundle_id: str | None = None
     version: str | None = None
     stale: bool | None = None

@@ -40,15 +40,15 @@ def judged_first(rolled: Sequence[Rolled], train: Mapping[str, Any]) -> Rolled |
 
 
 def document(
-    rolled: Sequence[Rolled], train: Mapping[str, Any], replicates: int, seed: int, called: int
+    rolled: Sequence[Rolled], train: Mapping[str, Any], replicates: int, seed: int, called: int, needed: int
 ) -> dict[str, Any]:
     """The document without what `ceiling`, `slices` and `capacity` add. `results` is the newest origin of each target
-    and horizon."""
+    and horizon; `needed`: positives there that the gate asks for."""
     first = judged_first(rolled, train)
     evidence = NOTHING_HELD_OUT
     if first is not None:
         evidence = evidence_of(first.newest, first.pooled, len(first.each))
-    given = grade(evidence)
+    given = grade(evidence, needed)
     newest = [one.newest for one in rolled]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -62,6 +62,8 @@ def document(
             "why": given.why,
             "origins": evidence.origins,
             "positives": evidence.positives,
+            "newest": evidence.newest,
+            "needed": needed,
             "thresholds": [{"word": word, "pr_auc_over_rule": lead, "roc_auc": auc} for word, lead, auc in LADDER],
         },
         "headline": headline(first.newest if first else None, called),

@@ -9,6 +9,7 @@ ExpansionError
 │   └── NothingToPromote    there is no challenger, or no release of the model to go back to
 ├── GateRefused (4)
 │   └── PromotionRefused    the challenger failed the gate; no alias was moved
+├── LedgerLost (5)          the ledger names no champion, though the audit tells of one
 └── PlanBroken (5)          a training label ends after the first test score: a fault of ours, never of the data
 """
 
@@ -32,6 +33,10 @@ class TruthBroken(DataError):
 
 
 class NothingToPromote(UsageError):
+    pass
+
+
+class LedgerLost(ExpansionError):
     pass
 
 

@@ -23,6 +23,7 @@ from training.bootstrap import FIRST, bootstrap
 from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.document import document, judged_first
+from training.gate import GateParams
 from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
 from training.labels import LabelParams
@@ -60,11 +61,16 @@ class EvaluateParams(Section):
 
 
 def evaluate(
-    workspace: Workspace, params: EvaluateParams, truth: Path | None = None, slots: Slots | None = None
+    workspace: Workspace,
+    params: EvaluateParams,
+    truth: Path | None = None,
+    slots: Slots | None = None,
+    needed: int = GateParams().min_positives,
 ) -> dict[str, Any]:
     """Runs the stage and returns what it wrote to evaluation.json. `truth`: the simulator's, where `truth_in` expects
     it; without a file there, there is no ceiling. `slots`: those of the warehouse, for what contacting brought; without
-    them that is not estimable.
+    them that is not estimable. `needed`: positives at the newest date that the gate asks for; with fewer there is no
+    grade.
 
     Raises:
         HeldOutBroken: what the train stage left breaks its contract; nothing is written then.
@@ -81,7 +87,7 @@ def evaluate(
     groups = list(by_target(heldout))
     headlines = [headline_of(heldout, target, train) for target in sorted({rows.target for rows in heldout})]
     rolled = [_rolled(parts, params, parts[-1] in headlines) for parts in groups]
-    said = document(rolled, train, params.bootstrap, params.seed, params.called)
+    said = document(rolled, train, params.bootstrap, params.seed, params.called, needed)
     said |= _at_headline(judged_first(rolled, train), artifacts, params)
     said["uplift"] = _uplift(slots, judged_first(rolled, train), params, said["currency"])
     said |= ceiling_document([one.newest for one in rolled], [one.pooled for one in rolled])
@@ -181,7 +187,8 @@ def main(argv: list[str] | None = None) -> int:
     definitions, labels = Definitions.from_params(said_params), section(said_params, "labels", LabelParams)
     with stage("evaluate") as report:
         slots = read_slots(workspace, definitions, labels)
-        said = evaluate(workspace, params, truth_in(args.raw), slots)
+        needed = section(said_params, "gate", GateParams).min_positives
+        said = evaluate(workspace, params, truth_in(args.raw), slots, needed)
         report(f"grade: {said['grade']['word']}")
     print(said["headline"], file=sys.stderr)
     return 0

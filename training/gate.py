@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from training.grade import NO_SKILL
+from training.grade import UNSHOWN
 from training.headline import TARGET
 from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
 from warehouse.params import Section
@@ -90,7 +90,7 @@ def alone(evaluation: Document, train: Document, leaks: Document | None, params:
     auc, positives = row["roc_auc"], row["positives"]
     place = f"{TARGET} at {evaluation['headline_horizon'] or evaluation['default_horizon']} days"
     rules = [
-        Rule("skill", word != NO_SKILL, word, f"The grade is {word}; it must not be {NO_SKILL}."),
+        Rule("skill", word not in UNSHOWN, word, f"The grade is {word}; skill must be shown."),
         Rule(
             "positives",
             positives >= params.min_positives,

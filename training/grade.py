@@ -1,7 +1,8 @@
 """The verdict in one word, from figures alone. Every threshold of it stands here.
 
-"No skill" is the resting place: the word moves only when the held-out rows speak against chance (ROC-AUC), against the
-base rate (log-loss) and against every way of ranking that looks at no behaviour. How good it then is depends on how far
+With fewer positives held out than the gate asks for there is no grade: "too few to tell", whatever the figures are. "No
+skill" is the resting place: the word moves only when the held-out rows speak against chance (ROC-AUC), against the base
+rate (log-loss) and against every way of ranking that looks at no behaviour. How good it then is depends on how far
 it leads the strongest rule of thumb, because a buyer already owns the rule.
 """
 
@@ -13,10 +14,12 @@ from dataclasses import dataclass
 from training.bootstrap import Difference
 
 NO_SKILL = "no skill"
+TOO_FEW = "too few to tell"
+UNSHOWN = (NO_SKILL, TOO_FEW)  # words of which no version is let through the gate
 BOOKS = "books_"  # candidates of this prefix learn from the books (money, tenure, firmographics) and see no usage
 BASE_RATE = "base_rate"
 POSITION = "position"  # knows only the place on the ladder and the age: what a tier rule or a calendar would tell
-THIN = 30  # positives below which no grade above weak is given
+THIN = 30  # positives below which no grade above weak is given, however few the gate asks for
 LADDER = (  # word, least PR-AUC relative to the best rule's, least ROC-AUC; from the best word down
     ("excellent", 1.30, 0.85),
     ("good", 1.15, 0.75),
@@ -29,9 +32,11 @@ class Evidence:
     """The champion at the headline. `leads` maps a candidate to the champion's paired difference over it by figure
     (`roc_auc`, `pr_auc`: higher is better; `log_loss`: lower is better), an undefined one left out. `rules` are the
     candidates that only rank; `best_rule_pr_auc` is the highest PR-AUC among them, None without any. `origins`: how
-    many held-out dates the figures are of."""
+    many held-out dates the figures are of; `newest`: of the `positives`, those at the newest date, which are those that
+    the gate counts."""
 
     positives: int
+    newest: int
     roc_auc: float | None
     roc_auc_ci: tuple[float, float] | None
     pr_auc: float | None
@@ -41,23 +46,25 @@ class Evidence:
     origins: int = 1
 
 
-NOTHING_HELD_OUT = Evidence(0, None, None, None, None, (), {})
+NOTHING_HELD_OUT = Evidence(0, 0, None, None, None, None, (), {})
 
 
 @dataclass(frozen=True)
 class Grade:
-    """`word`: no skill, weak, fair, good or excellent; `why`: finished sentences."""
+    """`word`: too few to tell, no skill, weak, fair, good or excellent; `why`: finished sentences."""
 
     word: str
     why: str
 
     @property
     def has_skill(self) -> bool:
-        return self.word != NO_SKILL
+        return self.word not in UNSHOWN
 
 
-def grade(evidence: Evidence) -> Grade:
-    """The grade, and why in words."""
+def grade(evidence: Evidence, needed: int) -> Grade:
+    """The grade, and why in words. `needed`: positives at the newest date that the gate asks for."""
+    if evidence.newest < needed:
+        return Grade(TOO_FEW, _too_few(evidence, needed))
     faults = no_skill(evidence)
     if faults or evidence.roc_auc is None or evidence.pr_auc is None:
         return Grade(NO_SKILL, " ".join(faults))
@@ -79,6 +86,12 @@ def grade(evidence: Evidence) -> Grade:
     if books and not any(beats(evidence.leads[name]) for name in books):
         why.append("Trees and a logistic without usage do as well, so behaviour adds nothing that these rows can show.")
     return Grade(word, " ".join(why))
+
+
+def _too_few(evidence: Evidence, needed: int) -> str:
+    dated = f" at the newest of {evidence.origins} dates" if evidence.origins > 1 else ""
+    count = f"{evidence.newest} positive{' was' if evidence.newest == 1 else 's were'} held out{dated}"
+    return f"{count}; {needed} are needed (gate.min_positives). Until then the figures may be luck, good or bad."
 
 
 def _apart(value: float, digits: int, bounds: Iterable[float]) -> str:

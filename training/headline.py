@@ -48,6 +48,7 @@ def evidence_of(newest: Measured, pooled: Measured, origins: int = 1) -> Evidenc
     best = strongest_rule(pooled, "pr_auc")
     return Evidence(
         positives=int(pooled.rows.label.sum()),
+        newest=int(newest.rows.label.sum()),
         roc_auc=_known(champion["roc_auc"]),
         roc_auc_ci=pooled.interval(CHAMPION, "roc_auc"),
         pr_auc=_known(champion["pr_auc"]),

@@ -37,11 +37,11 @@ def train_and_register(
     # every section is read before the first stage runs, so a typo costs no minutes
     fitting = section(document, "train", TrainParams)
     judging, auditing = section(document, "evaluate", EvaluateParams), section(document, "leaks", LeakParams)
-    section(document, "gate", GateParams)
+    needed = section(document, "gate", GateParams).min_positives
     prepare(workspace, document)
     train(workspace, definitions, labels, fitting)
     audit(workspace, definitions, labels, auditing)
-    evaluation = evaluate(workspace, judging, truth_in(raw), read_slots(workspace, definitions, labels))
+    evaluation = evaluate(workspace, judging, truth_in(raw), read_slots(workspace, definitions, labels), needed)
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)
 

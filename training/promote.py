@@ -24,6 +24,7 @@ from models.canary import prove
 from models.errors import BundleRefused
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
+from training.champion import AUDIT
 from training.errors import NothingToPromote, PromotionRefused
 from training.gate import GateParams, Verdict, alone, comparison, headline_rows
 from training.leaks import LEAKS
@@ -302,7 +303,7 @@ def _refusal_told(workspace: Workspace, now: datetime, action: str, **facts: Any
 def _audit(workspace: Workspace, now: datetime, action: str, **facts: Any) -> None:
     """One line, on disk before the caller goes on."""
     line = json.dumps({"at": now.isoformat(), "action": action, **facts}, ensure_ascii=False)
-    with (workspace.root / "audit.jsonl").open("a", encoding="utf-8") as file:
+    with (workspace.root / AUDIT).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
         file.flush()
         os.fsync(file.fileno())

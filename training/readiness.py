@@ -20,7 +20,7 @@ from features.catalogue import Definitions
 from features.snapshots import Population, SnapshotParams, data_end, take_snapshots
 from models.baselines import FALLBACK_RULE
 from training.dataset import TARGETS, Dataset
-from training.grade import THIN
+from training.grade import THIN, TOO_FEW
 from training.heldout import words
 from training.labels import LabelParams, labelled, make_labels, outcomes_end
 from training.recipe import Run, TrainParams
@@ -258,7 +258,10 @@ def _to_judge(split: Split, horizon: int, learn_needed: int, held_needed: int) -
     )
     thin = []
     if split.held_positives < held_needed:
-        thin.append(f"{said}: {held_needed - split.held_positives:,} short, so the gate would refuse the model.")
+        thin.append(
+            f"{said}: {held_needed - split.held_positives:,} short, so the grade would be {TOO_FEW} and the gate would "
+            "refuse the model."
+        )
     elif split.held_positives < THIN:
         thin.append(f"{said}, but with fewer than {THIN} the grade is never above weak.")
     if split.accounts < learn_needed:

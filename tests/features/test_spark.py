@@ -210,6 +210,8 @@ def test_a_cluster_of_two_workers_publishes_what_this_machine_publishes(
     kept = [json.loads((live / "distributions.json").read_text(encoding="utf-8"))["features"] for live in (here, there)]
     counts = [{name: column["counts"] for name, column in one.items()} for one in kept]
     assert counts[0] == counts[1]
+    ends = [json.loads((live / "run.json").read_text(encoding="utf-8"))["data_end"] for live in (here, there)]
+    assert ends[0] == ends[1] > "2025-05-02"
     told = [{row["account_id"]: json.loads(row["why_changed"]) for row in explained(live)} for live in (here, there)]
     assert told[0].keys() == told[1].keys()
     assert len(told[0]) > 300

@@ -80,7 +80,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Two versions; the first is champion, the second challenger."""
     workspace = Workspace(tmp_path_factory.mktemp("registry"))
     _register(workspace, '{"number": 1}')
-    registry.set_alias(workspace, "champion", 1)
+    registry.move_aliases(workspace, {"champion": 1})
     _register(workspace, '{"number": 2}')
     return workspace
 

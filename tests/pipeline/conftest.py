@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.terminal import Terminal
 from tests.pipeline.vendor import done, small_params
 
 AS_OF = "2025-09-01"  # a date of the training grid, so that all three ways meet
@@ -37,3 +38,8 @@ def vendor(trained: Vendor, tmp_path: Path) -> Vendor:
     shutil.copytree(trained.workspace, tmp_path / "workspace", symlinks=True)
     shutil.copytree(trained.raw, tmp_path / "raw")
     return Vendor(tmp_path / "raw", trained.params, tmp_path / "workspace")
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(monkeypatch, capsys)

@@ -102,7 +102,7 @@ def test_a_run_beside_another_stops_with_code_6_and_names_it(vendor: Vendor) -> 
 
 
 def test_without_a_champion_the_labelled_rule_serves(vendor: Vendor) -> None:
-    for name in ("mlflow.db", "mlartifacts"):
+    for name in ("mlflow.db", "mlartifacts", "audit.jsonl"):
         path = vendor.workspace / name
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
     said = done("score", "--workspace", vendor.workspace, "--as-of", "2025-10-01")

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import expansion
 from models import registry
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RunRecord
 from models.scorer import rule_scorer
 from serving import release
 from tests.models.made_features import DEFINITIONS
+from tests.pipeline.terminal import Terminal
 from tests.serving.published import publish
 from tests.training.judged import NOW
 from warehouse.store import Workspace
@@ -47,24 +46,8 @@ def workspace(two_nights: Path, tmp_path: Path) -> Workspace:
     return Workspace(shutil.copytree(two_nights, tmp_path / "workspace", symlinks=True))
 
 
-class Terminal:
-    """`expansion rollback --json` as a person calls it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch, self._capsys = monkeypatch, capsys
-
-    def rollback(self, workspace: Workspace) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr."""
-        self._monkeypatch.setattr(sys, "argv", ["expansion", "rollback", "--workspace", str(workspace.root), "--json"])
-        self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            expansion.main()
-        return (int(ended.value.code or 0), *self._capsys.readouterr())
-
-
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(monkeypatch, capsys)
+def went_back(terminal: Terminal, workspace: Workspace) -> tuple[int, str, str]:
+    return terminal("rollback", "--workspace", workspace.root, "--json")
 
 
 def _live(workspace: Workspace) -> str:
@@ -88,7 +71,7 @@ def _facts(line: dict[str, Any]) -> tuple[Any, ...]:
 def test_champion_and_release_go_back_together_and_one_line_names_both(
     workspace: Workspace, terminal: Terminal
 ) -> None:
-    code, out, _ = terminal.rollback(workspace)
+    code, out, _ = went_back(terminal, workspace)
     assert code == 0
     assert json.loads(out)["champion"] == 1
     assert json.loads(out)["release"].startswith(str(OLD))
@@ -101,7 +84,7 @@ def test_without_a_previous_champion_the_release_alone_goes_back_and_the_line_sa
     workspace: Workspace, terminal: Terminal
 ) -> None:
     registry.move_aliases(workspace, {PREVIOUS: None})
-    code, out, _ = terminal.rollback(workspace)
+    code, out, _ = went_back(terminal, workspace)
     assert (code, json.loads(out)["champion"]) == (0, None)
     assert registry.aliases(workspace) == {"champion": 2}
     assert _live(workspace) == str(OLD)
@@ -114,10 +97,10 @@ def test_without_an_older_release_the_champion_alone_goes_back_and_then_there_is
     before = release.previous(workspace.releases)
     assert before is not None
     shutil.rmtree(before)
-    assert terminal.rollback(workspace)[0] == 0
+    assert went_back(terminal, workspace)[0] == 0
     assert registry.aliases(workspace) == {"champion": 1}
     assert [_facts(line) for line in _told(workspace)] == [("rollback", 1, 2, None, None)]
-    code, _, err = terminal.rollback(workspace)
+    code, _, err = went_back(terminal, workspace)
     assert code == 2
     assert "neither an earlier release nor a previous champion" in err
     assert (registry.aliases(workspace), _live(workspace)) == ({"champion": 1}, str(NEW))
@@ -130,7 +113,7 @@ def test_a_damaged_older_release_is_refused_in_one_sentence_and_neither_it_nor_t
     before = release.previous(workspace.releases)
     assert before is not None
     (before / "run.json").write_text("{}")
-    code, out, err = terminal.rollback(workspace)
+    code, out, err = went_back(terminal, workspace)
     assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
     assert _live(workspace) == str(NEW)
     assert (code, list(json.loads(out))) == (4, ["error"])

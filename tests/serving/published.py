@@ -118,8 +118,9 @@ def publish(
     method: str = "model",
     force: bool = False,
     owner: str = "ana",
+    **told: Any,
 ) -> Path:
-    """A release of made-up scores, made current."""
+    """A release of made-up scores, made current; `told` stands in its run.json, too."""
     table = ranked(make_scores(as_of=as_of, seed=seed, method=method), owner)
     params = ScoreParams()
     run = {
@@ -130,6 +131,7 @@ def publish(
         "bands": _counts(table, "band"),
         "band_floors": params.bands if method == "model" else params.rule_bands,
         "capacity": params.capacity,
+        **told,
     }
     bundle = make_bundle(workspace / "artifacts" / "candidate", method)
     return release.write(workspace / "releases", table, bundle, run, force)

@@ -123,6 +123,41 @@ def test_old_scores_say_so(workspace: Path) -> None:
     assert "These scores are old" in service.get("/").text
 
 
+@pytest.mark.parametrize(
+    ("as_of", "data_end", "says"),
+    [
+        (0, 0, None),
+        (0, 1, None),  # within the hours that a night may be late
+        (0, 2, "but the facts end 2026-02-28"),
+        (2, 3, "but the facts end 2026-02-27"),
+        (2, 2, "the nightly run has not published a newer list"),
+        (2, -1, "the nightly run has not published a newer list"),
+        (2, None, "the nightly run has not published a newer list"),  # as earlier versions wrote it
+        (0, None, None),
+    ],
+)
+def test_scores_are_as_old_as_the_older_of_their_day_and_their_facts_and_the_page_says_which(
+    workspace: Path, as_of: int, data_end: int | None, says: str | None
+) -> None:
+    """`as_of` and `data_end`: so many days before today."""
+    today = NOW.date()
+    end = None if data_end is None else (today - timedelta(days=data_end)).isoformat()
+    publish(workspace, today - timedelta(days=as_of), **({} if end is None else {"data_end": end}))
+    service, stale = open_service(workspace), says is not None
+    assert service.get("/v1/leads").json()["stale"] is stale
+    ready = service.get("/readyz").json()
+    schemas.Readiness.model_validate(ready)
+    assert (ready["stale"], ready["data_end"]) == (stale, end)
+    page = service.get("/").text
+    assert ("These scores are old" in page) is stale
+    assert says is None or says in page
+    midnight = NOW.replace(hour=0) - timedelta(days=max(as_of, data_end or 0))
+    told = [line.split() for line in service.get("/metrics").text.splitlines()]
+    assert [float(v) for name, *_, v in told if name == "expansion_release_known_until_seconds"] == [
+        midnight.timestamp()
+    ]
+
+
 def test_the_model_route_carries_the_card(service: Service) -> None:
     found = schemas.ModelAnswer.model_validate(service.get("/v1/model").json())
     assert (found.card["grade"], found.accounts, sum(found.bands.values())) == ("good", 120, 120)

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,17 @@ def test_an_account_not_yet_created_is_said_to_be_so(vendor: Workspace) -> None:
     assert answer["items"][1]["result"] is None
 
 
+def test_a_day_that_has_not_opened_is_not_scored_by_request_either(vendor: Workspace) -> None:
+    nightly(vendor)
+    service = open_at_night(vendor)
+    bearer = {"authorization": f"Bearer {service.scorer}"}
+    for day in (AS_OF + timedelta(days=1), date.max):
+        body = {"as_of": day.isoformat(), "accounts": histories(1)}
+        answer = service.client.post("/v1/score", json=body, headers=bearer)
+        assert (answer.status_code, answer.json()["field"]) == (422, "as_of")
+        assert "has not opened yet" in answer.json()["message"]
+
+
 def test_a_row_that_breaks_the_raw_contract_is_refused_in_its_words(vendor: Workspace) -> None:
     nightly(vendor)
     service = open_at_night(vendor)
@@ -211,6 +222,39 @@ def test_a_row_that_breaks_the_raw_contract_is_refused_in_its_words(vendor: Work
     answer = service.client.post("/v1/score", json=body, headers={"authorization": f"Bearer {service.scorer}"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_rows")
     assert "occurred_at" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("rule", [False, True])
+def test_a_day_beyond_the_facts_is_published_and_told_and_called_old_by_the_facts(
+    vendor: Workspace, capsys: pytest.CaptureFixture[str], rule: bool
+) -> None:
+    """The rows above end on the eve of AS_OF."""
+    bundle = rule_bundle(vendor.artifacts / "candidate")
+
+    def night(days: int) -> tuple[dict[str, Any], str, Service]:
+        day = AS_OF + timedelta(days=days)
+        champion = None if rule else (bundle, {"grade": None, "headline": None})
+        said = publish(vendor, {}, day, lambda: champion, "abc", day)
+        return said, capsys.readouterr().err, open_service(vendor.root, clock=NOW + timedelta(days=days))
+
+    said, noted, service = night(0)
+    assert (said["data_end"], "the facts end" in noted) == ("2025-07-01", False)
+    assert service.get("/readyz").json()["stale"] is False
+    said, noted, service = night(3)
+    assert (said["as_of"], said["data_end"]) == ("2025-07-04", "2025-07-01")
+    assert "the facts end 2025-07-01, 3 days before as_of 2025-07-04" in noted
+    assert json.loads((vendor.releases / said["release"] / "run.json").read_text())["data_end"] == "2025-07-01"
+    assert service.get("/readyz").json()["stale"] is True
+    assert "They are as of 2025-07-04, but the facts end 2025-07-01" in service.get("/").text
+
+
+def test_facts_end_for_scoring_where_tracking_stopped_before_billing(
+    vendor: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rule_bundle(vendor.artifacts / "candidate")
+    until = {"snapshots": {"until": "2025-06-29"}}
+    assert publish(vendor, until, AS_OF, lambda: None, "abc", AS_OF)["data_end"] == "2025-06-29"
+    assert "2 days before as_of" in capsys.readouterr().err
 
 
 def test_what_came_of_earlier_nights_is_told_by_the_next_and_a_torn_file_stops_none(vendor: Workspace) -> None:

@@ -55,6 +55,11 @@ def test_two_workspaces_get_byte_identical_releases(tmp_path: Path) -> None:
     assert contents(publish(tmp_path / "a")) == contents(publish(tmp_path / "b"))
 
 
+def test_when_the_facts_end_is_no_part_of_the_name(tmp_path: Path) -> None:
+    names = {publish(tmp_path / end, data_end=end).name for end in ("2026-03-01", "2026-03-02")}
+    assert names == {publish(tmp_path / "untold").name}
+
+
 @pytest.mark.parametrize("name", ["scores.sqlite", "scores.parquet", "run.json", "bundle/card.json", "manifest.json"])
 def test_one_flipped_byte_is_refused_before_anything_is_parsed(
     workspace: Path, name: str, monkeypatch: pytest.MonkeyPatch

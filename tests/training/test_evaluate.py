@@ -83,6 +83,22 @@ def test_skill_is_graded_and_the_headline_names_money_interval_and_rival(tmp_pat
         assert words in written["headline"]
 
 
+def test_a_model_that_ranks_a_dozen_well_is_called_excellent_nowhere(tmp_path: Path) -> None:
+    rows = heldout_rows(n=400, base=-5.5)
+    workspace = trained(tmp_path, rows)
+    written = evaluate(workspace, QUICK)
+    champion = written["results"][0]
+    assert champion["positives"] < 30
+    assert champion["roc_auc"] > 0.85, "by its figures alone it would be excellent"
+    said = {name: written["grade"][name] for name in ("word", "newest", "needed")}
+    assert said == {"word": "too few to tell", "newest": champion["positives"], "needed": 30}
+    card = (workspace.artifacts / "model_card.md").read_text()
+    assert "**Grade: too few to tell.**" in card
+    assert "xcellent" not in card
+    fewer = evaluate(workspace, QUICK, needed=champion["positives"])["grade"]
+    assert fewer["word"] != "too few to tell", "who asks the gate for fewer is told by fewer"
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_model_that_knows_nothing_is_graded_no_skill(tmp_path: Path, seed: int) -> None:
     assert evaluate(trained(tmp_path, heldout_rows(skill=0.0, seed=seed)), QUICK)["grade"]["word"] == "no skill"
@@ -186,10 +202,10 @@ def test_the_card_says_which_learner_serves_why_and_how_it_is_calibrated(tmp_pat
     assert [one["word"] for one in said["grade"]["thresholds"]] == ["excellent", "good", "fair"]
 
 
-def test_nothing_held_out_is_no_skill_not_a_crash(tmp_path: Path) -> None:
+def test_nothing_held_out_is_too_few_to_tell_not_a_crash(tmp_path: Path) -> None:
     workspace = trained(tmp_path, heldout_rows().slice(0, 0))
     written = evaluate(workspace, QUICK)
-    assert written["grade"]["word"] == "no skill"
+    assert written["grade"]["word"] == "too few to tell"
     assert written["results"] == []
     assert "too short" in written["headline"]
 
@@ -215,7 +231,7 @@ def test_no_positive_at_all_leaves_null_figures(tmp_path: Path) -> None:
     written = evaluate(trained(tmp_path, candidate_rows("champion", zeros, zeros, score, probability=True)), QUICK)
     assert written["results"][0]["roc_auc"] is None
     assert written["results"][0]["lift_10_ci"] is None
-    assert written["grade"]["word"] == "no skill"
+    assert written["grade"]["word"] == "too few to tell"
 
 
 def _broken(kind: str) -> pa.Table:

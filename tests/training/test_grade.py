@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from training.bootstrap import Difference
-from training.grade import NOTHING_HELD_OUT, Evidence, grade
+from training.grade import NOTHING_HELD_OUT, Evidence, Grade
+from training.grade import grade as graded
 
 BETTER, SAME, WORSE = Difference(0.1, (0.05, 0.15)), Difference(0.0, (-0.05, 0.05)), Difference(-0.1, (-0.15, -0.05))
 AHEAD = {"roc_auc": BETTER, "pr_auc": BETTER}
@@ -15,6 +16,7 @@ LEVEL = {"roc_auc": SAME, "pr_auc": SAME}
 BEHIND = {"roc_auc": WORSE, "pr_auc": WORSE}
 STRONG = Evidence(
     positives=200,
+    newest=60,
     roc_auc=0.9,
     roc_auc_ci=(0.86, 0.93),
     pr_auc=0.4,
@@ -27,6 +29,10 @@ STRONG = Evidence(
         "activity_28d": AHEAD,
     },
 )
+
+
+def grade(evidence: Evidence, needed: int = 30) -> Grade:
+    return graded(evidence, needed)
 
 
 def _with(**leads: object) -> Evidence:
@@ -69,10 +75,26 @@ def test_the_word_falls_with_the_lead_over_the_best_rule_and_with_auc(rule: floa
     assert grade(replace(STRONG, best_rule_pr_auc=rule, roc_auc=auc)).word == word
 
 
-def test_few_positives_never_earn_more_than_weak() -> None:
-    found = grade(replace(STRONG, positives=29))
+def test_few_positives_never_earn_more_than_weak_however_few_the_gate_asks_for() -> None:
+    found = grade(replace(STRONG, positives=29, newest=29), needed=10)
     assert found.word == "weak"
     assert "29 positives" in found.why
+
+
+@pytest.mark.parametrize("figures", [STRONG, _with(base_rate={"log_loss": SAME}), NOTHING_HELD_OUT])
+def test_with_fewer_positives_than_the_gate_asks_for_there_is_no_grade_good_or_bad(figures: Evidence) -> None:
+    found = grade(replace(figures, newest=12, origins=4))
+    assert found.word == "too few to tell"
+    assert found.why.startswith(
+        "12 positives were held out at the newest of 4 dates; 30 are needed (gate.min_positives)"
+    )
+    assert not found.has_skill
+
+
+def test_what_is_enough_is_what_the_gate_of_the_params_asks_for() -> None:
+    assert grade(STRONG, needed=60).word == "excellent"
+    assert grade(STRONG, needed=61).word == "too few to tell"
+    assert grade(_with(base_rate={"log_loss": SAME}), needed=60).word == "no skill"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +107,6 @@ def test_few_positives_never_earn_more_than_weak() -> None:
         (_with(spend_90d=BEHIND), "ranks worse than spend_90d"),
         (_with(books_only=LEVEL, spend_90d=LEVEL), "neither trees and a logistic without usage nor the best rule"),
         (replace(STRONG, roc_auc=None, roc_auc_ci=None), "nothing can be measured"),
-        (NOTHING_HELD_OUT, "nothing can be measured"),
     ],
 )
 def test_no_skill_is_said_with_its_reason(evidence: Evidence, why: str) -> None:

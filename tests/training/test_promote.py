@@ -56,6 +56,7 @@ def test_a_first_model_without_skill_stays_challenger_and_the_verdict_says_why(
         ("one_feature", heldout_rows, {"gain": [{"feature": "the_label", "share": 0.61}]}),
         ("too_good", lambda: _given_away(heldout_rows()), {}),
         ("skill", lambda: heldout_rows().slice(0, 0), {}),
+        ("skill", lambda: heldout_rows(n=400, base=-5.5), {}),
     ],
 )
 def test_each_rule_of_the_first_gate_refuses(
@@ -64,6 +65,16 @@ def test_each_rule_of_the_first_gate_refuses(
     done = train(heldout(), **changes)
     assert not _rule(done.verdict.document(), rule)["passed"]
     assert registry.aliases(workspace) == {"challenger": 1}
+
+
+def test_a_version_too_few_told_of_is_not_let_in_by_asking_for_fewer_afterwards(
+    workspace: Workspace, train: Train
+) -> None:
+    """Its grade was not given: only judging it anew can tell."""
+    done = train(heldout_rows(n=400, base=-5.5))
+    assert done.version.tags["grade"] == "too few to tell"
+    with pytest.raises(PromotionRefused, match="The grade is too few to tell; skill must be shown"):
+        promote(workspace, GateParams(bootstrap=60, min_positives=1), NOW)
 
 
 def test_a_challenger_that_does_better_than_the_simulators_truth_is_refused(workspace: Workspace) -> None:

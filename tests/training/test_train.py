@@ -331,7 +331,7 @@ def test_where_nothing_foretells_anything_the_report_says_no_skill(tmp_path: Pat
         r for r in document["results"] if (r["target"], r["horizon"], r["candidate"]) == ("expansion", 180, "champion")
     ]
     low, high = row["roc_auc_ci"]
-    assert row["positives"] >= 10
+    assert row["positives"] >= 30, "enough for a grade"
     assert low <= 0.5 <= high
 
 
