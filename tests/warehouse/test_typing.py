@@ -90,6 +90,22 @@ def test_an_explicit_zone_wins_over_the_declared_one(text: str, hour: int, tmp_p
     assert pq.read_table(workspace.warehouse / "events")["occurred_at"][0].as_py().hour == hour
 
 
+@pytest.mark.parametrize("offset", ["+25:00", "+99:99", "+02:75", "-14:30", "+1475", "+15"])
+def test_no_clock_is_that_far_from_utc(offset: str, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=f"2024-02-01T09:00{offset}", received_at=None)])
+    accounting = ingest(raw, Workspace(tmp_path / "workspace"), LENIENT, NOW)
+    assert accounting.quarantined("events") == {"wrong_type": 1}
+
+
+@pytest.mark.parametrize(
+    ("offset", "utc"),
+    [("+14:00", "19:00"), ("-14", "23:00"), ("+05:45", "03:15"), ("-0330", "12:30"), ("+00:59", "08:01")],
+)
+def test_the_offsets_that_there_are_stay(offset: str, utc: str, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=f"2024-02-01T09:00{offset}", received_at=None)])
+    assert f"{accepted(raw, 'events')[0]['occurred_at']:%H:%M}" == utc
+
+
 @pytest.mark.parametrize(
     "text", ["1706778000", "1706778000000", "02/01/2024", "2024-02-30", "infinity", "epoch", "now", "2024-02-01 25:00"]
 )
