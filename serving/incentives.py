@@ -24,6 +24,7 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of
 from serving.errors import HistoryMoved
 from serving.release import Release, current
+from warehouse.asof import known
 from warehouse.engine import name
 from warehouse.errors import UsageError
 from warehouse.params import section
@@ -101,11 +102,10 @@ def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> 
                    count(DISTINCT d.account_id) FILTER (d.specialist > 0 OR d.configuration > 0)
                      / count(DISTINCT d.account_id) AS adoption,
                    CAST(sum(d.quantity) AS DOUBLE) AS consumption
-            FROM user_days AS d JOIN theirs USING (account_id) WHERE d.day < {day} AND d.known_day < {day}
-            GROUP BY ALL),
+            FROM ({known("user_days", as_of)}) AS d JOIN theirs USING (account_id) GROUP BY ALL),
         paid AS (
             SELECT grp, CAST(date_trunc('quarter', r.day) AS DATE) AS quarter, sum(r.amount) AS revenue
-            FROM revenue_days AS r JOIN theirs USING (account_id) WHERE r.known_day < {day} GROUP BY ALL),
+            FROM ({known("revenue_days", as_of)}) AS r JOIN theirs USING (account_id) GROUP BY ALL),
         told AS (SELECT grp, quarter FROM signed UNION SELECT grp, quarter FROM used UNION
                  SELECT grp, quarter FROM paid),
         quarters AS (

@@ -69,6 +69,11 @@ def known_digest(facts: str, columns: str, before: date) -> str:
     return f"SELECT count(*), sum(CAST(hash({columns}) AS HUGEINT)) FROM {facts} WHERE known_day < DATE '{before}'"
 
 
+def known(facts: str, before: date) -> str:
+    """SQL for all rows of `facts` known before the midnight `before`, whatever their age; none happened after it."""
+    return f"SELECT * FROM {facts} WHERE known_day < DATE '{before}'"
+
+
 def timeline(facts: str, columns: str) -> str:
     """SQL for the rows of each user of an account in `facts`, with what tells, at any as_of, the first and the last
     known of them without counting distinct users: known_before and known_after, the earliest known_day among the rows

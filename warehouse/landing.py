@@ -18,7 +18,8 @@ import duckdb
 from warehouse import repeats, rules
 from warehouse.accounting import Tally, tally
 from warehouse.adapters import Source, files
-from warehouse.casting import NAIVE_TYPES
+from warehouse.casting import DAY, NAIVE_TYPES
+from warehouse.casting import ZONED_TYPE as ZONED
 from warehouse.engine import name, parquet, quote
 from warehouse.privacy import HASHED, hashed
 from warehouse.raw import RawTable
@@ -27,7 +28,6 @@ from warehouse.store import copy_to_parquet, part_file
 Sums = dict[tuple[str, str], tuple[Decimal, Decimal]]
 GROUP_ROWS = 2_500_000  # rows in memory at a time, about 0.6 GB
 WITHIN, ACROSS = (f"SELECT _key FROM ingest.repeated_keys WHERE {which}" for which in ("NOT straddles", "straddles"))
-ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Landing:
         if not self.source.by_file or any(path.suffix != ".parquet" for path in self.source.paths.values()):
             return False
         kind = self.source.columns[self.table.happened]
-        return kind == ZONED or (kind in NAIVE_TYPES and self.reading.timezone == "UTC")
+        return kind in (ZONED, DAY) or (kind in NAIVE_TYPES and self.reading.timezone == "UTC")
 
     def counts(self, scope: Scope) -> dict[tuple[str, int], int]:
         """Rows by file and part."""

@@ -20,7 +20,7 @@ from warehouse.landing import Part
 from warehouse.raw import FX_RATES, TABLES
 from warehouse.store import part_file
 
-FORMAT = 1
+FORMAT = 2  # also counted up when the same files are read otherwise, so that all months are read alike
 FILE = "manifest.json"
 ACCOUNTING = "accounting.json"
 

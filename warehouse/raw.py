@@ -223,12 +223,17 @@ A file `SHA256SUMS`, as `sha256sum` writes it, is believed: a file that hashes t
 checksums of Parquet are verified where the writer gave any.
 
 - **text**: kept as it stands; an id is text for ever, so `007` stays `007`. Blank is null. Currencies are upper-cased.
-- **timestamp**: ISO 8601 (`2024-03-01`, `2024-03-01 09:00`, `2024-03-01T09:00:00.25+02:00`, `...Z`). One with `Z` or an
-  offset is converted to UTC; one without is in `ingest.timezone` (null: refused). Epoch seconds are not timestamps; the
-  adapter `columns` reads them.
+  A float of Parquet, as a data frame makes of whole numbers beside an empty one, is the integer it stands for: 7.0 is
+  `7`, NaN is null; one that is not whole, or beyond 2^53 (of 32 bits 2^24), may be another id and is refused.
+- **timestamp**: ISO 8601 (`2024-03-01 09:00`, `2024-03-01T09:00:00.25+02:00`, `...Z`). One with `Z` or an offset (up to
+  14 hours) is converted to UTC; one without is in `ingest.timezone` (null: refused). A date alone (`2024-03-01`, or the
+  type DATE) is that day, from midnight UTC, whatever `ingest.timezone` says; with `00:00` behind it it is a moment like
+  any other. Epoch seconds are not timestamps; the adapter `columns` reads them.
 - **number**, **money**: a finite decimal such as `12`, `-0.5`, `1e3`, kept to four places. Not `1,000`, `1_000`, `inf`,
   `0x10`. Money is in major units; the adapter `columns` reads integer minor units. **rate**: the same to eight places.
 - **integer**, **flag**: a whole number; `true`, `false`, `1`, `0`, `yes`, `no`, `t`, `f`, `y`, `n`.
+
+Each Parquet file of a table is read by its own types, so what lies beside it changes nothing.
 
 Every fact has two clocks: when it happened and when the vendor knew of it. Features as of a date see only rows known
 before it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import duckdb
@@ -79,4 +79,6 @@ def _as_text(value: Any) -> str | None:
         return value
     if isinstance(value, datetime):
         return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
     return json.dumps(value, default=str)

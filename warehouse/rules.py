@@ -171,10 +171,16 @@ def _judgement(table: RawTable, there: list[Column], source: Source, reading: Re
 def _row_rules(table: RawTable, there: list[Column], source: Source, reading: Reading) -> list[tuple[str, str]]:
     whens = []
     keys = [c for c in table.columns if c.required and c.type == "text" and c.name.endswith("_id")]
-    whens += [(f"f.{name(key.name)} IS NULL", _breach("null_key", key.name)) for key in keys]
+    unfit = {c.name: casting.unfit(f"f.{_raw(c)}", source.columns[c.name]) for c in there if c.type == "text"}
+    for key in keys:  # a float that is no id is not a blank one
+        if no_id := unfit.get(key.name):
+            whens.append((no_id, _breach("wrong_type", key.name)))
+        whens.append((f"f.{name(key.name)} IS NULL", _breach("null_key", key.name)))
     for column in there:
         raw, value = f"f.{_raw(column)}", f"f.{name(column.name)}"
         raw_type = source.columns[column.name]
+        if no_text := unfit.get(column.name):
+            whens.append((no_text, _breach("wrong_type", column.name)))
         if column.type != "text":
             # A default fills the typed value, so what is asked is whether the raw one could be read.
             broken = f"{casting.given(raw, raw_type)} AND {value} IS NULL"

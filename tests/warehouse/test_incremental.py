@@ -56,14 +56,14 @@ def state(workspace: Workspace) -> dict[str, list[Row]]:
     return {str(path.relative_to(workspace.warehouse)): pq.read_table(path).to_pylist() for path in found}
 
 
-def same_as_whole(raw: Path, workspace: Workspace, now: datetime = NOW) -> None:
+def same_as_whole(raw: Path, workspace: Workspace, now: datetime = NOW, params: IngestParams = LENIENT) -> None:
     """A whole ingest of `raw` beside `workspace`, with its key, must agree in every row and every count."""
     with TemporaryDirectory() as folder:
         fresh = Workspace(Path(folder) / "w")
         fresh.root.mkdir()
         shutil.copy2(workspace.root / ".privacy-key", fresh.root / ".privacy-key")
-        live = ingest(raw, workspace, LENIENT, now)  # a no-op that tells the accounting
-        whole = ingest(raw, fresh, LENIENT, now)
+        live = ingest(raw, workspace, params, now)  # a no-op that tells the accounting
+        whole = ingest(raw, fresh, params, now)
         assert state(workspace) == state(fresh)
         assert live.files == whole.files
         assert (live.fingerprint, live.data_end, live.sums) == (whole.fingerprint, whole.data_end, whole.sums)

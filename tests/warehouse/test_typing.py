@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,42 @@ def test_an_explicit_zone_wins_over_the_declared_one(text: str, hour: int, tmp_p
     workspace = Workspace(tmp_path / "workspace")
     ingest(raw, workspace, params, datetime(2024, 12, 1, tzinfo=UTC))
     assert pq.read_table(workspace.warehouse / "events")["occurred_at"][0].as_py().hour == hour
+
+
+@pytest.mark.parametrize("offset", ["+25:00", "+99:99", "+02:75", "-14:30", "+1475", "+15"])
+def test_no_clock_is_that_far_from_utc(offset: str, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=f"2024-02-01T09:00{offset}", received_at=None)])
+    accounting = ingest(raw, Workspace(tmp_path / "workspace"), LENIENT, NOW)
+    assert accounting.quarantined("events") == {"wrong_type": 1}
+
+
+@pytest.mark.parametrize(
+    ("offset", "utc"),
+    [("+14:00", "19:00"), ("-14", "23:00"), ("+05:45", "03:15"), ("-0330", "12:30"), ("+00:59", "08:01")],
+)
+def test_the_offsets_that_there_are_stay(offset: str, utc: str, tmp_path: Path) -> None:
+    raw = write_raw(tmp_path / "raw", [account()], [event(occurred_at=f"2024-02-01T09:00{offset}", received_at=None)])
+    assert f"{accepted(raw, 'events')[0]['occurred_at']:%H:%M}" == utc
+
+
+ZONES = ["Asia/Tokyo", "Pacific/Kiritimati", "America/Los_Angeles", "America/Sao_Paulo", "UTC", None]
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("format", ["csv", "parquet"])
+def test_an_invoice_is_of_the_day_it_is_dated_in_any_zone(format: str, zone: str | None, tmp_path: Path) -> None:
+    """2018-11-04 had no midnight in Sao Paulo: its clocks went from 23:59 to 1:00."""
+    dates = {"booked_at": "2018-11-04", "period_start": "2018-11-04", "period_end": "2018-12-04"}
+    raw = write_raw(tmp_path / "raw", [account(created_at="2018-11-03")], revenue=[invoice(**dates)])
+    if format == "parquet":
+        (raw / "revenue.csv").unlink()
+        row = {name: pa.array([date.fromisoformat(day)], pa.date32()) for name, day in dates.items()}
+        row |= {"account_id": pa.array(["a1"]), "amount": pa.array([100])}
+        pq.write_table(pa.table(row), raw / "revenue.parquet")
+    params = LENIENT.model_copy(update={"timezone": zone})
+    [row] = accepted(raw, "revenue", params)
+    assert {name: row[name] for name in dates} == {name: datetime.fromisoformat(day) for name, day in dates.items()}
+    assert accepted(raw, "accounts", params)[0]["created_at"] == datetime(2018, 11, 3)
 
 
 @pytest.mark.parametrize(

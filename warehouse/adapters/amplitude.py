@@ -64,10 +64,11 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: AmplitudeParams, 
     lines, rejects = files.relation(raw, there, wanted)
     json = values.document("f.groups", there.columns["groups"])
     account = values.first_of([values.inside_or_first(json, [params.group_type])])
+    ids, users = ([(f"f.{name(c)}", there.columns[c]) for c in among if c in wanted] for among in (IDS, USERS))
     picked = {
-        "event_id": values.first_of([f"f.{name(column)}" for column in IDS if column in wanted]),
+        "event_id": values.first_of([values.told(*one) for one in ids]),
         "account_id": account,
-        "user_id": values.first_of([f"f.{name(column)}" for column in USERS if column in wanted]),
+        "user_id": values.first_of([values.told(*one) for one in users]),
         "event_name": "CAST(f.event_type AS VARCHAR)",
     }
     types = dict.fromkeys(picked, "VARCHAR")
@@ -87,6 +88,8 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: AmplitudeParams, 
         (values.unreadable(json), "malformed|account_id"),
         (f"CAST(f.event_type AS VARCHAR) IN ({dropped})", "excluded:dropped_event|"),
         (f"({account}) IS NULL", "excluded:no_group|"),
+        *values.no_ids("event_id", ids),
+        *values.no_ids("user_id", users),
     ]
     return [
         Source(

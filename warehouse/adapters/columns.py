@@ -192,7 +192,10 @@ def _breaches(given: TableColumns, there: files.RawFiles, absent: set[str]) -> l
         out.append((values.unreadable(json), f"malformed|{column}"))
     for own, kept in given.keep.items():
         listed = ", ".join(quote(_written(value)) for value in kept) or "NULL"
-        out.append((f"NOT coalesce(CAST({_value(own, there)} AS VARCHAR) IN ({listed}), false)", "excluded:keep|"))
+        # 1 is kept where a file of floats writes 1.0, and 1.0 where it stands so in the params
+        value = _value(own, there)
+        asked = [f"{one} IN ({listed})" for one in (f"CAST({value} AS VARCHAR)", values.told(value, _type(own, there)))]
+        out.append((f"NOT coalesce({' OR '.join(dict.fromkeys(asked))}, false)", "excluded:keep|"))
     return out
 
 

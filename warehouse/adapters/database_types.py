@@ -121,7 +121,9 @@ def _text(value: Any) -> str:
         return json.dumps(value, default=str, ensure_ascii=False)
     if isinstance(value, (bytes, memoryview)):
         return bytes(value).hex()
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) <= 2**53 else repr(value)
+    return str(value)
 
 
 # What a driver's message means that names a host, hence is never shown.

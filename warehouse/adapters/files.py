@@ -22,6 +22,8 @@ from typing import IO
 
 import duckdb
 
+from warehouse import mixed
+from warehouse.adapters import united
 from warehouse.engine import name, quote
 from warehouse.errors import ContractBroken
 
@@ -38,11 +40,12 @@ MAX_LINE_BYTES = 16 * 1024 * 1024  # what one line may hold; DuckDB keeps severa
 
 @dataclass(frozen=True)
 class RawFiles:
-    """Files by label. `columns`: union of their columns with DuckDB types; `by_file`: the columns of each."""
+    """Files by label. `by_file`: the columns of each with the DuckDB types it gives them; `columns`: all of them, of
+    type MIXED where files differ."""
 
     paths: dict[str, Path]
     columns: dict[str, str]
-    by_file: dict[str, tuple[str, ...]]
+    by_file: dict[str, dict[str, str]]
 
     def besides(self, read: Iterable[str]) -> tuple[str, ...]:
         """The columns that are not among those read, in order of the alphabet."""
@@ -134,15 +137,14 @@ def look(con: duckdb.DuckDBPyConnection, raw: Path, what: str) -> RawFiles | Non
     if not paths:
         return None
     parquet = [path for path in paths.values() if path.suffix == ".parquet"]
-    columns = _parquet_columns(con, raw, parquet) if parquet else {}
-    by_file = _parquet_names(con, raw, parquet) if parquet else {}
+    by_file = _parquet_types(con, raw, parquet) if parquet else {}
     for file, path in paths.items():
         if path.suffix != ".parquet":
-            by_file[file] = names = _keys(con, raw, path) if _is_lines(path) else _header(raw, path)
-            columns = {**columns, **dict.fromkeys(names, "VARCHAR")}
-    for file, names in by_file.items():
-        _bounded(file, names)
-    return RawFiles(paths, columns, by_file)
+            names = _keys(con, raw, path) if _is_lines(path) else _header(raw, path)
+            by_file[file] = dict.fromkeys(names, "VARCHAR")
+    for file, columns in by_file.items():
+        _bounded(file, columns)
+    return RawFiles(paths, {column: mixed.common(kinds) for column, kinds in united.kinds(by_file).items()}, by_file)
 
 
 def expect(con: duckdb.DuckDBPyConnection, raw: Path, what: str, setting: str) -> RawFiles:
@@ -161,35 +163,42 @@ def _is_lines(path: Path) -> bool:
     return path.name.endswith(LINES)
 
 
-def relation(raw: Path, files: RawFiles, columns: list[str] | None = None) -> tuple[str, tuple[tuple[str, str], ...]]:
+def relation(
+    raw: Path, files: RawFiles, columns: list[str] | None = None, sql: bool = False
+) -> tuple[str, tuple[tuple[str, str], ...]]:
     """SQL over all the files with `columns` (default: all) plus `_file` and `_line`, and the tables of rejected lines.
-    Parquet files are one scan, each CSV file is one."""
+    Parquet files that agree in their types are one scan, each CSV file is one.
+
+    sql: SQL of the params comes over it, so a column that files type differently is text, or whatever SQL makes of
+    different numbers, and not MIXED."""
     wanted = list(files.columns) if columns is None else columns
+    apart = united.apart(files.by_file, sql)
     parts, rejects = [], []
     parquet = {file: path for file, path in files.paths.items() if path.suffix == ".parquet"}
-    if parquet:
-        there = {column for file in parquet for column in files.by_file[file]}
-        picked = "".join(f", {name(column)}" for column in wanted if column in there)
+    for group in united.alike(files.by_file, parquet, apart):
+        there = {column.lower(): kind for file in group for column, kind in files.by_file[file].items()}
+        read = [column for column in wanted if column.lower() in there]
+        picked = "".join(f", {united.own(c, there[c.lower()], c in apart, sql)}" for c in read)
         parts.append(
             f"SELECT substr(filename, {len(str(raw)) + 2}) AS _file, file_row_number + 1 AS _line{picked} "
-            f"FROM {_scan(list(parquet.values()))}"
+            f"FROM {_scan([parquet[file] for file in group])}"
         )
     for file, path in files.paths.items():
         if file in parquet:
             continue
         table = _rejects(file)
         rejects.append((file, table))
-        there = {column for column in wanted if column in files.by_file[file]}
-        picked = "".join(f", {name(column)}" for column in wanted if column in there)
+        read = [column for column in wanted if column in files.by_file[file]]
+        picked = "".join(f", {united.own(column, 'VARCHAR', column in apart, sql)}" for column in read)
         if _is_lines(path):
-            parts.append(f"SELECT {quote(file)} AS _file, _line{picked} FROM ({_objects(path, sorted(there))})")
+            parts.append(f"SELECT {quote(file)} AS _file, _line{picked} FROM ({_objects(path, sorted(read))})")
             continue
-        header, line = files.by_file[file], "row_number() OVER () + 1 AS _line"
+        header, line = tuple(files.by_file[file]), "row_number() OVER () + 1 AS _line"
         if not _has_nul(path):
             parts.append(f"SELECT {quote(file)} AS _file, {line}{picked} FROM {_csv(path, header, table)}")
             continue
         nul = " OR ".join(f"contains(coalesce({name(column)}, ''), chr(0))" for column in header)
-        rows = f"SELECT {line}, {nul} AS _nul{picked} FROM {_csv(path, header, table)}"
+        rows = f"SELECT {line}, {nul} AS _nul, * FROM {_csv(path, header, table)}"
         parts.append(f"SELECT {quote(file)} AS _file, _line{picked} FROM ({rows}) WHERE NOT _nul")
         again = f"SELECT {line}, {nul} AS _nul FROM {_csv(path, header, table + '_again')}"
         unreadable = f"SELECT line, csv_line FROM main.{table} UNION ALL SELECT _line, '' FROM ({again}) WHERE _nul"
@@ -287,20 +296,24 @@ def _csv(path: Path, header: tuple[str, ...], rejects: str) -> str:
     )
 
 
-def _parquet_columns(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path]) -> dict[str, str]:
+def _parquet_types(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path]) -> dict[str, dict[str, str]]:
+    """Each file's columns and their types. Footers are read at once, and each schema is described once."""
+    listed = ", ".join(quote(str(path)) for path in paths)
     try:
-        rows = con.execute(f"DESCRIBE SELECT * FROM {_scan(paths)}").fetchall()
+        found = con.execute(
+            "SELECT list(file_name ORDER BY file_name) FROM (SELECT file_name, "
+            "list((name, duckdb_type, logical_type, num_children) ORDER BY column_id) AS shape "
+            f"FROM parquet_schema([{listed}]) GROUP BY file_name) GROUP BY shape ORDER BY 1"
+        ).fetchall()
+        types: dict[str, dict[str, str]] = {}
+        for (alike,) in found:
+            described = con.execute(f"DESCRIBE SELECT * FROM {_scan([Path(alike[0])])}").fetchall()
+            types |= {file: {row[0]: row[1] for row in described} for file in alike}
     except duckdb.Error as error:
         named = {label(raw, path): path for path in paths}
         blamed = at_fault(con, named, error) or ", ".join(list(named)[:3])
         raise ContractBroken([f"{blamed}: not readable Parquet ({_first_line(error)})."]) from error
-    return {row[0]: row[1] for row in rows}
-
-
-def _parquet_names(con: duckdb.DuckDBPyConnection, raw: Path, paths: list[Path]) -> dict[str, tuple[str, ...]]:
-    listed = ", ".join(quote(str(path)) for path in paths)
-    rows = con.execute(f"SELECT file_name, list(name) FROM parquet_schema([{listed}]) GROUP BY 1 ORDER BY 1").fetchall()
-    return {label(raw, Path(file)): tuple(names) for file, names in rows}
+    return {label(raw, path): types[str(path)] for path in paths}
 
 
 def at_fault(con: duckdb.DuckDBPyConnection, paths: dict[str, Path], error: duckdb.Error) -> str | None:

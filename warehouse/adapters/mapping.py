@@ -20,7 +20,8 @@ from warehouse.rules import Reading
 
 class MappingParams(Section):
     """One SELECT a table; `events.csv` and a folder `events/` are both the view `events`. Columns of CSV files are
-    text. Rows without an id that are equal in all columns count as one fact, so select an id where repeats are real."""
+    text, and so is a column that files type differently; but numbers of several types become the widest. Rows without
+    an id that are equal in all columns count as one fact, so select an id where repeats are real."""
 
     accounts: str | None = None
     events: str | None = None
@@ -44,7 +45,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: MappingParams, re
         if there is None:
             continue
         read |= there.paths
-        query, rejects = files.relation(raw, there)
+        query, rejects = files.relation(raw, there, sql=True)
         # A CSV file is read once and kept, so that each unreadable line is counted once.
         con.execute(f"CREATE {'TABLE' if rejects else 'VIEW'} main.{name(stem)} AS SELECT * FROM ({query})")
         if rejects:

@@ -62,7 +62,8 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
     wanted = [c for c in (*EXPORT.required, "properties", column, arrival) if c is not None and c in there.columns]
     lines, rejects = files.relation(raw, there, wanted)
     json = values.document("f.properties", there.columns["properties"]) if "properties" in wanted else None
-    account = _account(json, column if column in wanted else None, params)
+    group = (f"f.{name(column)}", there.columns[column]) if column is not None and column in wanted else None
+    account = _account(json, group, params)
     happened = values.utc("f.timestamp", there.columns["timestamp"], reading.timezone)
     picked = {
         "event_id": "f.uuid",
@@ -82,6 +83,7 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
     breaches = [] if json is None else [(values.unreadable(json), "malformed|account_id")]
     breaches += [
         (f"CAST(f.event AS VARCHAR) IN ({dropped})", "excluded:dropped_event|"),
+        *values.no_ids("account_id", [] if group is None else [group]),
         (f"({account}) IS NULL", "excluded:no_group|"),
     ]
     labels = tuple(there.by_file)
@@ -98,16 +100,16 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: PostHogParams, re
     )
     if not params.accounts:
         return [events]
-    moment = casting.cast(EVENTS.column("occurred_at"), *happened, "UTC")
-    query = _accounts(lines, _identified(json, account, params), moment, reading)
+    moment = casting.cast(EVENTS.column("occurred_at"), "happened", happened[1], "UTC")
+    query = _accounts(lines, _identified(json, account, params), happened[0], moment, reading)
     return [
         Source("accounts", query, {"account_id": "VARCHAR", "created_at": values.ZONED}, labels, paths=there.paths),
         events,
     ]
 
 
-def _account(json: str | None, column: str | None, params: PostHogParams) -> str:
-    told = [] if column is None else [f"f.{name(column)}"]
+def _account(json: str | None, group: tuple[str, str] | None, params: PostHogParams) -> str:
+    told = [] if group is None else [values.told(*group)]
     if json is not None:
         told.append(values.inside(json, ["$groups", params.group_type]))
         if params.group_index is not None:
@@ -124,13 +126,15 @@ def _identified(json: str | None, account: str, params: PostHogParams) -> str:
     return values.first_of([described, account])
 
 
-def _accounts(lines: str, account: str, moment: str, reading: rules.Reading) -> str:
-    """One row an account, signed up when its group is first seen; moments that the rules refuse are not seen."""
+def _accounts(lines: str, account: str, happened: str, moment: str, reading: rules.Reading) -> str:
+    """One row an account, signed up when its group is first seen; moments that the rules refuse are not seen.
+    moment: SQL over `happened`."""
     first = "(moment, _file, _line)"
     return (
         f"SELECT arg_min(_file, {first}) AS _file, arg_min(_line, {first}) AS _line, account_id, "
         "min(moment) AT TIME ZONE 'UTC' AS created_at "
-        f"FROM (SELECT f._file, f._line, {account} AS account_id, {moment} AS moment FROM ({lines}) AS f) "
+        f"FROM (SELECT _file, _line, account_id, {moment} AS moment FROM "
+        f"(SELECT f._file, f._line, {account} AS account_id, {happened} AS happened FROM ({lines}) AS f)) "
         f"WHERE account_id IS NOT NULL AND moment >= {rules.OLDEST} "
         f"AND moment <= TIMESTAMP '{reading.latest.isoformat(' ')}' GROUP BY account_id"
     )

@@ -16,8 +16,9 @@ from pydantic import Field
 from warehouse import casting, rules
 from warehouse.adapters import Source, files, values
 from warehouse.adapters.tables import require
-from warehouse.engine import name
+from warehouse.engine import name, quote
 from warehouse.errors import ContractBroken
+from warehouse.mixed import MIXED, carried
 from warehouse.params import Section
 from warehouse.raw import EVENTS, Column, RawTable
 
@@ -114,6 +115,8 @@ def _of_groups(
         picked[given], types[given] = f"f.{name(own[column])}", there.columns[own[column]]
         if CALLS.column(given).type == "timestamp":
             picked[given], types[given] = values.utc(picked[given], types[given], None)
+        elif given in TRAITS:
+            picked[given], types[given] = values.told(picked[given], types[given]), "VARCHAR"
     labels = tuple(there.by_file)
     try:
         source = Source("groups", values.select(lines, picked, []), types, labels, judged=True)
@@ -199,16 +202,26 @@ def _events(
     given = {column: (f"f.{name(own[column])}", there.columns[own[column]]) for column in wanted}
     happened = values.utc(*given["timestamp"], zone)
     received = values.utc(*given["received_at"], zone) if "received_at" in given else happened
-    at, known = (casting.cast(EVENTS.column("occurred_at"), *clock, "UTC") for clock in (happened, received))
+    at, known = (
+        casting.cast(EVENTS.column("occurred_at"), clock, kind, "UTC")
+        for clock, kind in (("occurred_at", happened[1]), ("received_at", received[1]))
+    )
     user, direct = (
-        values.told(given[column][0]) if column in given else "CAST(NULL AS VARCHAR)"
+        values.told(*given[column]) if column in given else "CAST(NULL AS VARCHAR)"
         for column in ("user_id", "context_group_id")
     )
+    no_ids = [
+        one
+        for column, own_name in (("context_group_id", "account_id"), ("user_id", "user_id"))
+        for one in values.no_ids(own_name, [given[column]] if column in given else [])
+    ]
+    found = f"CASE {' '.join(f'WHEN {bad} THEN {quote(breach)}' for bad, breach in no_ids)} END" if no_ids else "NULL"
     tracks = (
         f"SELECT f._file, f._line, {given['id'][0]} AS event_id, {direct} AS direct, {user} AS user_id, "
         f"{given['event'][0]} AS event_name, {happened[0]} AS occurred_at, {received[0]} AS received_at, "
-        f"{at} AS at, greatest({known}, {at}) AS known FROM ({lines}) AS f"
+        f"CAST({found} AS VARCHAR) AS found FROM ({lines}) AS f"
     )
+    tracks = f"SELECT *, {at} AS at, greatest({known}, {at}) AS known FROM ({tracks})"
     account, later, joined = "t.direct", "t.received_at", "tracks AS t"
     if grouped:
         tracks, joined = _with_groups(con, tracks, params.late_group_minutes)
@@ -216,10 +229,12 @@ def _events(
         # the event's account is known once both are
         moment = "g.received_at AT TIME ZONE 'UTC'"
         moment = moment if received[1] == values.ZONED else f"CAST({moment} AS VARCHAR)"
+        moment = carried(moment, "VARCHAR") if received[1] == MIXED else moment
         later = f"CASE WHEN t.direct IS NULL AND g.received_at > t.known THEN {moment} ELSE t.received_at END"
     none = f"{account} IS NULL"
     blank = f"{values.told('t.occurred_at')} IS NULL"
     breaches = [
+        ("t.found IS NOT NULL", "t.found"),
         (f"{none} AND {blank}", "'required_null|occurred_at'"),
         (f"{none} AND t.at IS NULL", "'wrong_type|occurred_at'"),
     ]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import duckdb
 
-from warehouse.adapters import files
+from warehouse.adapters import files, values
 from warehouse.engine import name, quote
 from warehouse.errors import ContractBroken
+from warehouse.mixed import is_nested
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def copy(
 
 
 def _as_text(column: str, type_: str) -> str:
-    nested = type_.startswith(("STRUCT", "MAP")) or type_.endswith("]")
-    return f"nullif(trim(CAST({f'to_json({column})' if nested else column} AS VARCHAR)), '')"
+    return f"nullif(trim({values.document(column, type_) if is_nested(type_) else values.told(column, type_)}), '')"
 
 
 def inside(column: str, path: list[str]) -> str:

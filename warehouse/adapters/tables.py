@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Collection
 from pathlib import Path
 
 import duckdb
 
 from warehouse.adapters import Source, files
 from warehouse.errors import ContractBroken
+from warehouse.mixed import is_nested
 from warehouse.raw import TABLES, RawTable
-
-NESTED = ("STRUCT", "MAP", "UNION")
 
 
 def sources(con: duckdb.DuckDBPyConnection, raw: Path, given: tuple[str, ...] = ()) -> list[Source]:
@@ -52,9 +52,7 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
     for file, columns in there.by_file.items():
         require(file, table, columns)
     known = [column.name for column in table.columns if column.name in there.columns]
-    nested = [
-        column for column in known if there.columns[column].startswith(NESTED) or there.columns[column].endswith("]")
-    ]
+    nested = [c for c in known if any(is_nested(own.get(c, "")) for own in there.by_file.values())]
     if nested:
         raise ContractBroken(
             [
@@ -68,14 +66,14 @@ def read(con: duckdb.DuckDBPyConnection, raw: Path, table: RawTable) -> Source |
         query,
         {column: there.columns[column] for column in known},
         tuple(there.by_file),
-        tuple(sorted({c for names in there.by_file.values() for c in names if c in there.columns} - set(known))),
+        there.besides(known),
         rejects,
         paths=there.paths,
         by_file=True,
     )
 
 
-def require(place: str, table: RawTable, columns: tuple[str, ...]) -> None:
+def require(place: str, table: RawTable, columns: Collection[str]) -> None:
     """Refuses a file or query that lacks a required column of `table`.
 
     Raises:

@@ -12,7 +12,7 @@ import duckdb
 from pydantic import Field
 
 from warehouse import rules
-from warehouse.adapters import Source, files
+from warehouse.adapters import Source, files, united
 from warehouse.adapters.tables import require
 from warehouse.engine import name, quote
 from warehouse.errors import ContractBroken, ParamsError
@@ -70,12 +70,12 @@ def sources(
     named = {fact: own for fact, own in params.columns.model_dump().items() if own is not None}
     for file, columns in there.by_file.items():
         require(file, _declared(named), columns)
-    lines, rejects = files.relation(raw, there)
-    table = _table(named)
+    lines, rejects = files.relation(raw, there, sql=True)
+    table, types = _table(named), united.in_sql(there.by_file)
     source = Source(
         "log",
         _judged(lines, params, named),
-        {fact: there.columns[own] for fact, own in named.items()} | {"returned": "BOOLEAN"},
+        {fact: types[own] for fact, own in named.items()} | {"returned": "BOOLEAN"},
         tuple(there.by_file),
         judged=True,
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from warehouse import casting
 from warehouse.engine import name, quote
+from warehouse.mixed import MIXED, carried, each
 
 ZONED = "TIMESTAMP WITH TIME ZONE"
 EPOCHS = {"epoch_s": 1_000_000, "epoch_ms": 1_000, "epoch_us": 1}  # microseconds in one of them
@@ -20,22 +21,35 @@ def own_names(columns: Iterable[str]) -> dict[str, str]:
     return {column.lower(): column for column in columns}
 
 
-def told(raw: str) -> str:
-    """A value of any type as text; null where it is blank."""
+def told(raw: str, raw_type: str = "VARCHAR") -> str:
+    """A value of any type as text; null where it is blank. A whole float is told as the integer it stands for, any
+    other as it is: whoever takes it for an id asks `casting.unfit`."""
+    if raw_type == MIXED:
+        return each(raw, told)
+    if raw_type in casting.FLOATS:
+        other = f"CASE WHEN NOT isnan({raw}) THEN CAST({raw} AS VARCHAR) END"
+        return f"coalesce({casting.text(raw, raw_type)}, {other})"
     return casting.text(f"CAST({raw} AS VARCHAR)", "VARCHAR")
+
+
+def no_ids(column: str, parts: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The breaches of `parts` (SQL and type), which `told` makes text of for the canonical `column`."""
+    return [(unfit, f"wrong_type|{column}") for part in parts if (unfit := casting.unfit(*part)) is not None]
 
 
 def utc(raw: str, raw_type: str, timezone: str | None) -> tuple[str, str]:
     """SQL and type of a moment that is in UTC by the vendor's contract where it carries no zone of its own.
 
     timezone: where the rules take naive timestamps to be. Text that is no timestamp is left as it is."""
-    if raw_type == ZONED or (timezone == "UTC" and raw_type in casting.NAIVE_TYPES):
+    if raw_type == MIXED:
+        return each(raw, lambda own, kind: carried(*utc(own, kind, timezone))), MIXED
+    without_zone = raw_type == casting.DAY or raw_type in casting.NAIVE_TYPES
+    if raw_type == ZONED or (timezone == "UTC" and without_zone):
         return raw, raw_type  # untouched, so that the statistics of a Parquet file still tell where a month is
-    if raw_type in casting.NAIVE_TYPES:
+    if without_zone:
         return f"(TRY_CAST({raw} AS TIMESTAMP) AT TIME ZONE 'UTC')", ZONED
     value = f"CAST({raw} AS VARCHAR)"
-    zone = f"CASE WHEN length(trim({value})) = 10 THEN ' 00:00Z' ELSE 'Z' END"
-    return f"CASE WHEN {casting.is_naive(raw, raw_type)} THEN trim({value}) || {zone} ELSE {value} END", "VARCHAR"
+    return f"CASE WHEN {casting.is_naive(raw, raw_type)} THEN trim({value}) || 'Z' ELSE {value} END", "VARCHAR"
 
 
 def epoch(raw: str, unit: str) -> str:
@@ -49,7 +63,7 @@ def epoch(raw: str, unit: str) -> str:
 
 def document(raw: str, raw_type: str) -> str:
     """A column as JSON text: text as it is, nested Parquet types translated."""
-    return f"CAST({raw} AS VARCHAR)" if raw_type in ("VARCHAR", "JSON") else f"CAST(to_json({raw}) AS VARCHAR)"
+    return f"CAST({raw} AS VARCHAR)" if raw_type in ("VARCHAR", "JSON", MIXED) else f"CAST(to_json({raw}) AS VARCHAR)"
 
 
 def unreadable(json: str) -> str:
