@@ -363,8 +363,7 @@ def prune(
     as_json: Json = False,
 ) -> None:
     """Old releases that nothing reads any more, and on demand their removal."""
-    from serving.kept import spare
-    from serving.release import remove
+    from serving.kept import remove, spare
     from warehouse.lock import exclusive
 
     with exclusive(workspace, "prune"):

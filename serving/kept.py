@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from itertools import groupby
 from pathlib import Path
 
 from serving.errors import ReleaseRefused
 from serving.manifest import MANIFEST
-from serving.release import current, previous, verify
+from serving.release import BUILDING, current, previous, verify
 
 NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each month
 
@@ -44,6 +46,13 @@ def spare(releases: Path) -> list[Path]:
     months = first_of_months(releases)[0][-MONTHS:]
     read = {live, back, *months, *told_until(live, verify)[0]}
     return [folder for folder in _finished(releases) if folder not in read and _night(folder) <= _night(live)]
+
+
+def remove(folder: Path) -> None:
+    """Removes a release at once: ended by force, it is there whole, or is left over for release.sweep."""
+    gone = folder.with_name(f"{BUILDING}{folder.name}")
+    os.rename(folder, gone)
+    shutil.rmtree(gone)
 
 
 def first_intact(

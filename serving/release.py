@@ -227,13 +227,6 @@ def activate(releases: Path, name: str) -> None:
     failpoint("current_moved")
 
 
-def remove(folder: Path) -> None:
-    """Removes a release at once: ended by force, it is there whole, or is left over for `sweep`."""
-    gone = folder.with_name(f"{BUILDING}{folder.name}")
-    os.rename(folder, gone)
-    shutil.rmtree(gone)
-
-
 def sweep(releases: Path) -> None:
     """Removes what runs that died left behind. No published release is touched."""
     for folder in releases.glob(f"{BUILDING}*"):

@@ -6,9 +6,9 @@ import os
 from datetime import date, timedelta
 from pathlib import Path
 
-from serving.kept import first_of_months, spare, told_until
+from serving.kept import first_of_months, remove, spare, told_until
 from serving.manifest import MANIFEST
-from serving.release import previous, remove, rollback, verify
+from serving.release import previous, rollback, verify
 from tests.serving.published import publish
 
 
