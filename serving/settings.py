@@ -33,7 +33,7 @@ class Settings(BaseSettings):
     stale_after_hours: float = Field(default=36, gt=0)
     session_hours: float = Field(default=12, gt=0)
     body_limit_bytes: int = Field(default=1 << 20, gt=0)
-    requests_per_minute: int = Field(default=6_000, ge=0)
+    requests_per_minute: int = Field(default=60_000, ge=0)  # a key; far above what people ask for
     body_seconds: float = Field(default=10, gt=0)
     # BentoML points prometheus_client at a folder shared by its workers; it names the variable, not we.
     metrics_folder: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
