@@ -13,6 +13,7 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
+from serving.release import refuse_step_back
 from serving.terminal import drift_lines
 from warehouse import progress
 from warehouse.manifest import refuse_changed
@@ -57,6 +58,7 @@ def publish(
     with open_vendor(workspace) as con:
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
     day = as_of or min(today, end)
+    refuse_step_back(workspace.releases, day, force)  # before the work, not after it
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")

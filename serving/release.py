@@ -102,7 +102,7 @@ def write(
     as_of = date.fromisoformat(run["as_of"])
     releases.mkdir(parents=True, exist_ok=True)
     sweep(releases)
-    _refuse_step_back(releases, as_of, force)
+    refuse_step_back(releases, as_of, force)
     failpoint("publish_start")
     work = Path(tempfile.mkdtemp(prefix=BUILDING, dir=releases))
     try:
@@ -301,7 +301,8 @@ def _copy_bundle(bundle: Path, target: Path) -> None:
         shutil.copyfile(path, target / path.name)
 
 
-def _refuse_step_back(releases: Path, as_of: date, force: bool) -> None:
+def refuse_step_back(releases: Path, as_of: date, force: bool) -> None:
+    """Raises ReleaseRefused for a day before that of the live release, unless `force`."""
     live = current(releases)
     if live is not None and not force and str(as_of) < live.name[:10]:
         raise ReleaseRefused(

@@ -29,7 +29,8 @@ class UsageError(ExpansionError):
 
 
 NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
-OUTSIDE = ("duckdb", "_duckdb", "sqlalchemy", "mlflow")  # a damaged file or ledger, a full disk: faults outside us
+LEDGER = ("sqlalchemy", "mlflow")
+OUTSIDE = ("duckdb", "_duckdb", *LEDGER)  # a damaged file or ledger, a full disk: faults outside us
 
 
 def exit_code(error: Exception) -> int | None:
@@ -93,5 +94,9 @@ def as_document(error: Exception, code: int) -> dict[str, Any]:
 def _message(error: Exception) -> str:
     if no_room(error):
         return f"there is no room left to write ({error}). What was live is untouched. Make room, then run it again."
+    if type(error).__module__.split(".")[0] in LEDGER:
+        first = str(error).splitlines()[0]
+        remedy = "Restore mlflow.db and mlartifacts from the backup; what was live stays."
+        return f"the ledger cannot be used ({first}). {remedy}"
     told = getattr(error, "format_message", None)  # of a usage error that the parser of the command line found
     return told() if told else str(error)

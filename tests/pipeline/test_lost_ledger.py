@@ -58,3 +58,16 @@ def test_a_vendor_who_never_had_a_champion_is_served_by_the_rule(tmp_path: Path,
     workspace = warehouse_of(tmp_path / "workspace", histories())
     assert terminal("score", *at(workspace))[0] == 0
     assert terminal("doctor", *at(workspace))[0] == 0
+
+
+def test_a_ledger_that_is_no_database_is_named_with_its_remedy(workspace: Workspace, terminal: Terminal) -> None:
+    assert terminal("score", *at(workspace), "--as-of", "2025-06-30")[0] == 0
+    yesterday = release.current(workspace.releases)
+    (workspace.root / "mlflow.db").write_bytes(b"no database " * 400)
+    for verb in ("score", "doctor"):
+        code, _, said = terminal(verb, *at(workspace))
+        [sentence] = [line for line in said.splitlines() if line.startswith("error:")]
+        assert code == 5
+        assert "Restore mlflow.db and mlartifacts from the backup" in sentence
+        assert "sqlalche.me" not in said
+    assert release.current(workspace.releases) == yesterday
