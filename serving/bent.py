@@ -26,7 +26,8 @@ from serving.errors import HistoryMoved
 from serving.settings import REQUEST_MEMORY
 from serving.upper_quarter import Band
 from warehouse.engine import connect
-from warehouse.errors import UsageError
+from warehouse.errors import DataError, UsageError
+from warehouse.manifest import refuse_changed
 from warehouse.store import open_warehouse
 
 WINDOW = 28  # days before as_of in which the facts are bent
@@ -46,12 +47,16 @@ def facts_of(warehouse: Path, account_id: str) -> Facts:
     """Every typed row of an account, whenever it happened.
 
     Raises:
-        HistoryMoved: there is no warehouse, it was replaced while it was read, or it knows no such account.
+        HistoryMoved: there is no warehouse, a file of it is not what `ingest` wrote, it was replaced while it was read,
+            or it knows no such account.
     """
     try:
+        refuse_changed(warehouse)
         with connect(warehouse, memory_limit=REQUEST_MEMORY) as con:
             open_warehouse(con, warehouse, pa.chunked_array([[account_id]], pa.string()))
             facts = {table: con.sql(f"SELECT * FROM {table}").to_arrow_table() for table in ("accounts", *HISTORY)}
+    except DataError as error:
+        raise HistoryMoved(str(error)) from error
     except (UsageError, duckdb.IOException) as error:
         raise HistoryMoved("the warehouse that the scores were made of is not there to be read.") from error
     if not len(facts["accounts"]):

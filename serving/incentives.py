@@ -26,7 +26,8 @@ from serving.errors import HistoryMoved
 from serving.release import Release, current
 from warehouse.asof import known
 from warehouse.engine import name
-from warehouse.errors import UsageError
+from warehouse.errors import DataError, UsageError
+from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.store import Workspace
 
@@ -48,9 +49,11 @@ def incentives(
 
     Raises:
         UsageError: there is no warehouse yet, or `by` is none of GROUPS.
+        DataError: a file of the warehouse is not what `ingest` wrote: money is paid on these.
     """
     if by not in (None, *GROUPS):
         raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
+    refuse_changed(workspace.warehouse)
     with open_vendor(workspace) as con:
         open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
         return _by_quarter(con, as_of, by)
@@ -72,7 +75,7 @@ def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[s
     """The measures as of the night of a release, by what its bundle means; made once for a process and release.
 
     Raises:
-        HistoryMoved: there is no warehouse to read them from.
+        HistoryMoved: there is no warehouse to read them from, or it is not what `ingest` wrote.
     """
     with _one_at_a_time:  # all of history is read, so whoever asks meanwhile waits for that
         for stale in [key for key in _told if key[:2] != (workspace, release.name)]:
@@ -81,7 +84,7 @@ def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[s
         if key not in _told:
             try:
                 _told[key] = incentives(Workspace(workspace), release.scorer.definitions, release.as_of, by)
-            except UsageError as error:
+            except (UsageError, DataError) as error:
                 raise HistoryMoved(f"the measures are read from the warehouse: {error}") from error
         return _told[key]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models import registry
+from models.registry import CHAMPION
 from training.errors import LedgerLost
 from warehouse.store import Workspace
 
@@ -25,14 +26,18 @@ def champion_of(workspace: Workspace) -> tuple[Path, dict[str, Any]] | None:
         LedgerLost: the ledger names none, though the audit tells of one.
         BundleRefused: the bundle is not the one that was registered.
     """
-    found = registry.judged_champion(workspace)
-    if found is None and (version := crowned(workspace.root / AUDIT)) is not None:
+    refuse_lost(workspace)
+    return registry.judged_champion(workspace)
+
+
+def refuse_lost(workspace: Workspace) -> None:
+    """Raises LedgerLost where the ledger names no champion, though the audit tells of one."""
+    if registry.alias(workspace, CHAMPION) is None and (version := crowned(workspace.root / AUDIT)) is not None:
         raise LedgerLost(
             f"{workspace.root / 'mlflow.db'} names no champion, though {AUDIT} beside it says that version {version} "
             "is one: restore mlflow.db and mlartifacts from the backup, or train and promote again (`expansion train`, "
             "`expansion promote`); the live release stays."
         )
-    return found
 
 
 def crowned(audit: Path) -> int | None:

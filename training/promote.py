@@ -24,7 +24,7 @@ from models.canary import prove
 from models.errors import BundleRefused
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
-from training.champion import AUDIT
+from training.champion import AUDIT, refuse_lost
 from training.errors import NothingToPromote, PromotionRefused
 from training.gate import GateParams, Verdict, alone, comparison, headline_rows
 from training.leaks import LEAKS
@@ -120,11 +120,13 @@ def promote(workspace: Workspace, params: GateParams, now: datetime) -> Verdict:
 
     Raises:
         NothingToPromote: there is no challenger.
+        LedgerLost: there is neither, though the audit tells of a champion.
         BundleRefused: its bundle is damaged or did not survive its canary; not judged, the aliases are untouched.
         PromotionRefused: a rule failed; the aliases are untouched.
     """
     challenger = registry.alias(workspace, CHALLENGER)
     if challenger is None:
+        refuse_lost(workspace)
         raise NothingToPromote(f"no challenger in {workspace.root}. Run `expansion train` to make one.")
     if challenger == registry.alias(workspace, CHAMPION):
         raise NothingToPromote(f"version {challenger} is champion already. Run `expansion train` to make another.")
@@ -151,7 +153,9 @@ def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = N
         NothingToPromote: there is neither.
         ExpansionError: as `older.verify` has it, or BundleRefused of the previous champion; nothing moved.
     """
-    named = registry.aliases(workspace)
+    named = registry.aliases(
+        workspace
+    )  # of a lost ledger none: the release goes back alone
     version = named.get(PREVIOUS)
     if version == named.get(CHAMPION):  # a promotion was killed between its two moves
         version = None

@@ -47,7 +47,10 @@ def spoilt(folder: Path) -> Path:
         (["leads", "--limit", "500"], 2, "BadParameter", "200"),
         (["promote", "--workspace", "w"], 2, "NothingToPromote", "expansion train"),
         (["features", "--raw", ".", "--as-of", "2024-02-02", "--out", "."], 2, "UsageError", "is a folder"),
-        (["score", "--workspace", "a-file"], 2, "UsageError", "is a file"),
+        *[
+            ([*verb, "--workspace", "a-file"], 2, "BadParameter", "'a-file' is a file")
+            for verb in (["score"], ["leads"], ["serve"], ["prune"], ["key"], ["doctor"], ["explain", "a1"])
+        ],
         (["nosuch"], 2, "UsageError", "nosuch"),
     ],
 )

@@ -36,7 +36,7 @@ def test_a_night_without_its_ledger_is_refused_and_yesterday_stays(workspace: Wo
     assert terminal("doctor", *at(workspace))[0] == 0
     yesterday = release.current(workspace.releases)
     (workspace.root / "mlflow.db").unlink()
-    for verb in ("score", "doctor"):
+    for verb in ("score", "doctor", "promote"):
         code, _, said = terminal(verb, *at(workspace))
         assert code == 5
         [sentence] = [line for line in said.splitlines() if line.startswith("error:")]

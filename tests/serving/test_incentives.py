@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 
 from features.catalogue import Definitions, FeatureParams
@@ -21,7 +22,7 @@ from tests.serving.nightly import rule_bundle
 from tests.serving.published import Service, open_service
 from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest
-from warehouse.store import Workspace
+from warehouse.store import Workspace, read_table, write_table
 
 AS_OF = date(2025, 8, 1)
 READ = datetime(2025, 9, 1, tzinfo=UTC)
@@ -188,3 +189,19 @@ def test_a_terminal_tells_of_the_live_release_and_before_the_first_of_the_end_of
     assert day_told(vendor, {}) == date(2025, 8, 2)  # the day after the last fact
     score(vendor, rule_bundle(vendor.artifacts / "candidate"), AS_OF, {}, ScoreParams())
     assert day_told(vendor, {}) == AS_OF
+
+
+def test_figures_of_a_warehouse_that_ingest_did_not_write_are_neither_told_nor_remembered(
+    service: Service, vendor: Workspace
+) -> None:
+    [part] = (vendor.warehouse / "revenue").glob("2025-07.parquet")
+    as_written = part.read_bytes()
+    table = read_table(part)
+    amounts = pc.multiply(table["amount"], 10).cast(table.schema.field("amount").type)
+    write_table(table.set_column(table.column_names.index("amount"), "amount", amounts), part)
+    refused = service.get("/v1/incentives")
+    assert (refused.status_code, refused.json()["code"]) == (409, "history_moved")
+    assert "is not what `expansion ingest` wrote" in refused.json()["message"]
+    assert service.get("/measures").status_code == 409
+    part.write_bytes(as_written)
+    assert service.get("/v1/incentives").json()["items"][-1]["revenue"] == pytest.approx(84.95)
