@@ -153,9 +153,7 @@ def rollback(workspace: Workspace, now: datetime, older: OlderRelease | None = N
         NothingToPromote: there is neither.
         ExpansionError: as `older.verify` has it, or BundleRefused of the previous champion; nothing moved.
     """
-    named = registry.aliases(
-        workspace
-    )  # of a lost ledger none: the release goes back alone
+    named = registry.aliases(workspace)  # of a lost ledger none: the release goes back alone
     version = named.get(PREVIOUS)
     if version == named.get(CHAMPION):  # a promotion was killed between its two moves
         version = None
