@@ -229,13 +229,14 @@ def serve(
     values = {"WORKSPACE": workspace.resolve(), "HOST": host, "PORT": port, "WORKERS": workers, "AUTH": auth}
     os.environ.update({f"EXPANSION_{name}": str(value) for name, value in values.items()})
     from serving.api import refuse_open_door
+    from serving.release import current
     from serving.settings import read_settings, refuse_taken_port, switch_off_telemetry
 
     switch_off_telemetry()
     settings = read_settings()
     refuse_open_door(settings, _now)
     refuse_taken_port(settings)
-    if not (workspace / "releases" / "current").exists():
+    if current(workspace / "releases") is None:
         print(f"{workspace} holds no live release yet: the service waits for `expansion score`.", file=sys.stderr)
     if as_json:
         _show({"url": f"http://{host}:{port}/", "workspace": str(values["WORKSPACE"]), "auth": auth}, True, [])
@@ -350,11 +351,9 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
     from serving.kept import first_of_months
     from training.realised import realised as run
     from training.realised_report import write_report
-    from warehouse.manifest import refuse_changed
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
-    refuse_changed(space.warehouse)
     said = run(space, workspace_params(space.root, params), *first_of_months(space.releases))
     _show(said, as_json, write_report(said, space.artifacts))
 

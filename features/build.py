@@ -24,6 +24,7 @@ from warehouse.command import asked
 from warehouse.engine import Stage, connect, run_stages
 from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
+from warehouse.manifest import refuse_changed
 from warehouse.scratch import scratch
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
@@ -180,7 +181,13 @@ def features_stage(workspace: Workspace, definitions: Definitions) -> None:
 @contextmanager
 def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that sees the tables of the warehouse and may read the roll-up; an error of its own names the file
-    that is damaged (features.daily.naming_damage)."""
+    that is damaged (features.daily.naming_damage).
+
+    Raises:
+        DataError: a file of the warehouse is not what `ingest` wrote.
+        UsageError: there is no warehouse yet.
+    """
+    refuse_changed(workspace.warehouse)
     folders = (workspace.warehouse, workspace.rollup)
     with daily.naming_damage(workspace), connect(*folders, keep_order=False) as con:
         open_warehouse(con, workspace.warehouse)

@@ -55,7 +55,7 @@ def peers_stages(given: bool) -> list[Stage]:
         Stage("peer_days", facts),
         Stage(
             "peers",
-            f"SELECT as_of, {group}, {sums} FROM ({asof.peers_past('peer_days', f'd.as_of, {columns}')}) AS p "
+            f"SELECT as_of, {group}, {sums} FROM ({asof.known('peer_days', f'd.as_of, {columns}')}) AS p "
             f"GROUP BY as_of, {group}",
         ),
     ]

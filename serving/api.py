@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from serving import incentives, leads, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
-from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, first_problem
+from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
 from serving.guard import COOKIE, INTERNAL, Guard, address_of
 from serving.histories import ScoreRequest
 from serving.history import history
@@ -259,7 +259,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     async def moved(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HistoryMoved)
-        return answer(request, ApiError(409, "history_moved", f"{str(error)[0].upper()}{str(error)[1:]}"))
+        return answer(request, as_answer(error))
 
     async def torn(request: Request, error: Exception) -> JSONResponse:
         return answer(request, ApiError(409, "plan_damaged", str(error)))

@@ -65,6 +65,11 @@ class ApiError(Exception):
         return {"code": self.code, "message": self.message, **named, "request_id": request_id}
 
 
+def as_answer(moved: HistoryMoved) -> ApiError:
+    said = str(moved)
+    return ApiError(409, "history_moved", f"{said[0].upper()}{said[1:]}")
+
+
 def first_problem(errors: Any) -> ApiError:
     """The first validation error as ours: its place without "body" or "query", never the value that was sent."""
     first = errors[0]

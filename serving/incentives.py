@@ -24,10 +24,9 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of
 from serving.errors import HistoryMoved
 from serving.release import Release, current
-from warehouse.asof import known
+from warehouse import asof
 from warehouse.engine import name
 from warehouse.errors import DataError, UsageError
-from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.store import Workspace
 
@@ -53,7 +52,6 @@ def incentives(
     """
     if by not in (None, *GROUPS):
         raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
-    refuse_changed(workspace.warehouse)
     with open_vendor(workspace) as con:
         open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
         return _by_quarter(con, as_of, by)
@@ -92,6 +90,7 @@ def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[s
 def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> list[dict[str, Any]]:
     day = f"DATE '{as_of}'"
     belongs = {None: "NULL", "cohort": "strftime(created_at, '%Y') || '-Q' || quarter(created_at)"}
+    night = f"(SELECT {day} AS as_of)"
     group = belongs[by] if by in belongs else name(str(by))
     rows = con.sql(f"""
         WITH theirs AS (
@@ -105,10 +104,10 @@ def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> 
                    count(DISTINCT d.account_id) FILTER (d.specialist > 0 OR d.configuration > 0)
                      / count(DISTINCT d.account_id) AS adoption,
                    CAST(sum(d.quantity) AS DOUBLE) AS consumption
-            FROM ({known("user_days", as_of)}) AS d JOIN theirs USING (account_id) GROUP BY ALL),
+            FROM ({asof.known("user_days", "f.*", night)}) AS d JOIN theirs USING (account_id) GROUP BY ALL),
         paid AS (
             SELECT grp, CAST(date_trunc('quarter', r.day) AS DATE) AS quarter, sum(r.amount) AS revenue
-            FROM ({known("revenue_days", as_of)}) AS r JOIN theirs USING (account_id) GROUP BY ALL),
+            FROM ({asof.known("revenue_days", "f.*", night)}) AS r JOIN theirs USING (account_id) GROUP BY ALL),
         told AS (SELECT grp, quarter FROM signed UNION SELECT grp, quarter FROM used UNION
                  SELECT grp, quarter FROM paid),
         quarters AS (

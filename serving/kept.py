@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterable
+from functools import cache
 from itertools import groupby
 from pathlib import Path
 
@@ -15,13 +16,13 @@ from serving.release import BUILDING, current, previous, verify
 NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each month
 
 
-def first_of_months(releases: Path) -> tuple[list[Path], dict[str, str]]:
+def first_of_months(releases: Path, check: Callable[[Path], object] = verify) -> tuple[list[Path], dict[str, str]]:
     """Of each month the release of its first night that is intact, oldest first; of several of one night the one that
     was finished last. And why each that was passed over for damage is refused, by name.
 
     Nights next to each other say nearly the same of the same accounts, so a month is told by one.
     """
-    return first_intact(groupby(_finished(releases), key=_month), verify)
+    return first_intact(groupby(_finished(releases), key=_month), check)
 
 
 def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path], dict[str, str]]:
@@ -43,8 +44,9 @@ def spare(releases: Path) -> list[Path]:
     live, back = current(releases), previous(releases)
     if live is None:
         return []
-    months = first_of_months(releases)[0][-MONTHS:]
-    read = {live, back, *months, *told_until(live, verify)[0]}
+    once = cache(verify)  # each release is hashed whole
+    months = first_of_months(releases, once)[0][-MONTHS:]
+    read = {live, back, *months, *told_until(live, once)[0]}
     return [folder for folder in _finished(releases) if folder not in read and _night(folder) <= _night(live)]
 
 

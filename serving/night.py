@@ -16,7 +16,6 @@ from serving.batch import ScoreParams, score
 from serving.release import refuse_step_back
 from serving.terminal import drift_lines
 from warehouse import progress
-from warehouse.manifest import refuse_changed
 from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.scratch import scratch
@@ -54,7 +53,6 @@ def publish(
     if as_of is not None:
         refuse_unopened(as_of, today)
     settings = section(document, "score", ScoreParams)
-    refuse_changed(workspace.warehouse)
     with open_vendor(workspace) as con:
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
     day = as_of or min(today, end)

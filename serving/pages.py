@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from serving import incentives, leads
 from serving.desk import WEB, AtDesk, Desk
-from serving.errors import ApiError, HistoryMoved, PlanDamaged, first_problem
+from serving.errors import ApiError, HistoryMoved, PlanDamaged, as_answer, first_problem
 from serving.history import history
 from serving.plan import left_alone, slots_of, week_of
 from serving.release import Release
@@ -45,11 +45,9 @@ def add_pages(app: FastAPI) -> None:
 
 def leads_page(request: Request, desk: AtDesk) -> Response:
     """The leads; every filter, the order and the place in the list stand in the URL."""
-    if request.state.caller is None:
-        return _page("sign_in.html", desk, None)
-    release = desk.watcher.get()
-    if release is None:
-        return _page("empty.html", desk, None, status=503)
+    release = _live_or_instead(request, desk)
+    if isinstance(release, Response):
+        return release
     asked = {name: value for name, value in request.query_params.items() if value.strip()}  # a form sends blanks
     asked |= {"q": asked["q"].strip()} if "q" in asked else {}
     problem, found = None, leads.Page([], 0, None)
@@ -87,11 +85,9 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
 def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     """One account: by horizon, money, stage, tier and every reason. what-if=1 in the URL asks for the what-if too, and
     history=1 for what earlier nights said."""
-    if request.state.caller is None:
-        return _page("sign_in.html", desk, None)
-    release = desk.watcher.get()
-    if release is None:
-        return _page("empty.html", desk, None, status=503)
+    release = _live_or_instead(request, desk)
+    if isinstance(release, Response):
+        return release
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
@@ -108,21 +104,26 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
 
 def measures_page(request: Request, desk: AtDesk) -> Response:
     """The six measures by quarter; by=owner in the URL tells them apart by owner, and likewise the other groups."""
-    if request.state.caller is None:
-        return _page("sign_in.html", desk, None)
-    release = desk.watcher.get()
-    if release is None:
-        return _page("empty.html", desk, None, status=503)
+    release = _live_or_instead(request, desk)
+    if isinstance(release, Response):
+        return release
     by, rows, problem = request.query_params.get("by") or None, [], None
     try:
         rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}).by)
     except ValidationError as error:
         problem = first_problem(error.errors())
     except HistoryMoved as moved:
-        problem = ApiError(409, "history_moved", str(moved))
+        problem = as_answer(moved)
     status = 200 if problem is None else problem.status
     told = {"rows": rows, "by": by, "groups": incentives.GROUPS, "problem": problem}
     return _page("measures.html", desk, release, status=status, **told)
+
+
+def _live_or_instead(request: Request, desk: Desk) -> Release | Response:
+    """The release to show; the page that stands in its place for who has not signed in, and before the first one."""
+    if request.state.caller is None:
+        return _page("sign_in.html", desk, None)
+    return desk.watcher.get() or _page("empty.html", desk, None, status=503)
 
 
 def _left_alone(desk: Desk, release: Release) -> tuple[set[str], PlanDamaged | None]:

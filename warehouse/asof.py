@@ -69,11 +69,6 @@ def known_digest(facts: str, columns: str, before: date) -> str:
     return f"SELECT count(*), sum(CAST(hash({columns}) AS HUGEINT)) FROM {facts} WHERE known_day < DATE '{before}'"
 
 
-def known(facts: str, before: date) -> str:
-    """SQL for all rows of `facts` known before the midnight `before`, whatever their age; none happened after it."""
-    return f"SELECT * FROM {facts} WHERE known_day < DATE '{before}'"
-
-
 def timeline(facts: str, columns: str) -> str:
     """SQL for the rows of each user of an account in `facts`, with what tells, at any as_of, the first and the last
     known of them without counting distinct users: known_before and known_after, the earliest known_day among the rows
@@ -148,8 +143,8 @@ def stays_past(stays: str = "account_users", spine: str = "spine") -> str:
         FROM {spine} AS s JOIN ({joined}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
 
 
-def peers_past(facts: str, columns: str, dates: str = "dates") -> str:
-    """SQL for the rows of `facts`, one an account, known before each as_of: `columns` of f and d."""
+def known(facts: str, columns: str, dates: str = "dates") -> str:
+    """SQL for the rows of `facts` known before each as_of of `dates`, whatever their age: `columns` of f and d."""
     return f"SELECT {columns} FROM {facts} AS f JOIN {dates} AS d ON f.known_day < d.as_of"
 
 

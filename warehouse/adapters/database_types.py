@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from warehouse.casting import FLOATS
 from warehouse.errors import ContractBroken, ExpansionError, ParamsError
 from warehouse.raw import RawTable
 
@@ -122,7 +123,7 @@ def _text(value: Any) -> str:
     if isinstance(value, (bytes, memoryview)):
         return bytes(value).hex()
     if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) <= 2**53 else repr(value)
+        return str(int(value)) if value.is_integer() and abs(value) <= FLOATS["DOUBLE"] else repr(value)
     return str(value)
 
 
