@@ -24,6 +24,8 @@ from models.peers import Peers
 from models.scorer import Scorer
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
+from training.months import MOVE
+from training.phases import foretold
 from training.surrogates import foresee
 from training.teacher import distilled, drawn
 
@@ -80,10 +82,17 @@ class Fitted:
 
 @same_sums
 def fit_all(
-    data: Dataset, labels: LabelParams, params: BoosterParams, seed: int, trees: bool = True, teacher: bool = False
+    data: Dataset,
+    labels: LabelParams,
+    params: BoosterParams,
+    seed: int,
+    trees: bool = True,
+    teacher: bool = False,
+    phases: bool = False,
 ) -> Fitted:
     """Every model from the rows of `data`; without `trees` the average and the hazard are the logistic as well, for
-    data that could not carry more. `teacher`: whether trees taught by one are fitted, too."""
+    data that could not carry more. `teacher`: whether trees taught by one are fitted, too; `phases`:
+    whether it knows what hidden phases foretell."""
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
     names, categories, accounts = list(encoding.names), encoding.category_columns, data.account_numbers()
@@ -95,7 +104,8 @@ def fit_all(
         needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
         foreseen = foresee(data, encoding, matrix, needed, seed)
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
-    both = matrix if foreseen is None else np.column_stack([matrix, foreseen])
+    hidden = foretold(data) if foreseen is not None and phases else None
+    both = np.column_stack([matrix, *(more for more in (foreseen, hidden) if more is not None)])
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
         rows = taught[target]
@@ -104,8 +114,9 @@ def fit_all(
         hazards["logistic"][target], hazards["hazard"][target] = linear.hazard, boosted.hazard
         hazards["average"][target] = average(rows, boosted, linear) if trees else linear.hazard
         if foreseen is not None:
+            own = hidden if target == MOVE else None
             hazards["distilled"][target] = distilled(
-                matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts
+                matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts, own
             )
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})

@@ -33,6 +33,7 @@ class TrainParams(Section):
         default=4, ge=1
     )  # a horizon is judged at so many, the older open quarters, if history has them
     teacher: bool = True  # whether trees that a teacher taught serve: nearer to the truth, twice as long (adr/0025)
+    phases: bool = False  # whether the teacher learns hidden phases, too (adr/0052)
     booster: BoosterParams = BoosterParams()
     search: SearchParams = SearchParams()
     checks: tuple[Check, ...] = ()
@@ -62,7 +63,9 @@ class Run:
                 refuse_later(given.labels, self.labels.maturing_days, until)
         expanded = expanded_accounts(data)
         params, trees = self.params, expanded >= TREES_FROM
-        fitted = fit_all(data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher)
+        fitted = fit_all(
+            data, self.labels, params.booster, params.seed, trees=trees, teacher=params.teacher, phases=params.phases
+        )
         return fitted, choose(
             matured(self.trials, data if outcomes is None else outcomes, until, self.labels.maturing_days),
             fitted,

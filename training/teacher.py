@@ -1,7 +1,8 @@
 """A teacher who sees more than a bundle may, and the trees that learn from it.
 
 The teacher is the mean chance of a ridge and of trees on features and foreseen surrogates, and of trees on the
-surrogates alone. It could not serve: it needs models of its own for what it foresees, and its reasons would be about
+surrogates alone. With hidden phases (`phases.py`) what those foretell stands beside the surrogates, and in the place of
+the ridge. It could not serve: it needs models of its own for what it foresees, and its reasons would be about
 forecasts. Its chances, told of snapshots whose outcome is not known yet as well, are the soft labels by which trees on
 the features of the day are taught (distillation: Hinton, Vinyals & Dean 2015). So what is served, the mean of those
 trees and of the ridge on the features of the day, is a hazard like any other, with the same files and exact reasons.
@@ -42,20 +43,23 @@ def distilled(
     names: list[str],
     categories: list[int],
     accounts: np.ndarray,
+    hidden: np.ndarray | None = None,
 ) -> Hazard:
     """Fits one cause-specific hazard on the snapshots of `matrix`: the mean of the pupil, `PART` of it, and of
     `linear`, the ridge on the same rows.
 
     Args:
         both: `matrix` and beside it the surrogates of all snapshots that teach or are asked about, see
-            `surrogates.foresee`.
+            `surrogates.foresee`; and what hidden phases foretell, where they are learned.
         asked: places of the snapshots of which the pupil is told, see `drawn`.
         accounts: (n,) number of each snapshot's account.
+        hidden: (n, intervals) log-odds of this event by hidden phases, see `phases.foretold`; null: none are learned,
+            or they speak of another event.
     """
     if taught.label.sum() == 0:
         return Never()
     interval = np.random.default_rng([seed, len(STARTS)]).permutation(len(asked)) % len(STARTS)
-    soft = _told(both, taught, asked, interval, params, seed, names, categories, accounts)
+    soft = _told(both, taught, asked, interval, params, seed, names, categories, accounts, hidden)
     told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
     pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 5 // 3})
     fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
@@ -83,18 +87,22 @@ def _told(
     names: list[str],
     categories: list[int],
     accounts: np.ndarray,
+    hidden: np.ndarray | None,
 ) -> np.ndarray:
     """(asked,) the teacher's chances of the event in the `interval` (asked,) of each."""
     foreseen = both[:, len(names) :]
     more = [f"foreseen_{k}" for k in range(foreseen.shape[1])]
-    one = params.model_copy(update={"seeds": 1})
-    ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
-    trees = fit_boosted(both, taught, one, seed, [*names, *more], categories).hazard
+    ridge: Hazard = Never()
+    if hidden is None:
+        ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
+    few = params.model_copy(update={"seeds": 1 if hidden is None else 2})
+    trees = fit_boosted(both, taught, few, seed, [*names, *more], categories).hazard
     alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, []).hazard
     said = np.zeros(len(asked))
     for k in np.unique(interval):
         place = np.flatnonzero(interval == k)
         rows = both[asked[place]]
-        members = (ridge.at(rows, int(k)), trees.at(rows, int(k)), alone.at(foreseen[asked[place]], int(k)))
+        third = ridge.at(rows, int(k)) if hidden is None else hidden[asked[place], k]
+        members = (third, trees.at(rows, int(k)), alone.at(foreseen[asked[place]], int(k)))
         said[place] = np.mean([chance(one) for one in members], axis=0)
     return said
