@@ -26,11 +26,12 @@ from simulator.simulate import SimulateParams, simulate
 from training import judging
 from training.checks import Check
 from training.contest import ACCOUNTS, SCHEMA
-from training.dataset import TARGETS
+from training.dataset import TARGETS, Dataset
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
 from training.labels import LabelParams, labels_stage
+from training.phases import foretold
 from training.recipe import TrainParams
 from training.train import train
 from warehouse.ingest import IngestParams, ingest
@@ -175,14 +176,24 @@ def test_every_candidate_of_a_contest_scores_the_same_accounts_at_every_date(hel
     assert "expansion_score" in {row["candidate"] for row in groups["moved_up", 180]}
 
 
+@pytest.mark.parametrize("phases", [False, True])
 def test_with_a_teacher_the_trees_it_taught_stand_beside_the_others_and_serve_unless_one_did_better(
-    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    phases: bool, workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = Workspace(Path(shutil.copytree(workspace.root, tmp_path / "copy")))
     for module in ("recipe", "trials"):
         monkeypatch.setattr(f"training.{module}.TREES_FROM", 20)
     monkeypatch.setattr("training.surrogates.LEAST_ROWS", 300)
-    said = train(copy, DEFINITIONS, LABELS, TrainParams(teacher=True, booster=PARAMS.booster))
+    learned: list[bool] = []
+
+    def watched(data: Dataset) -> np.ndarray | None:
+        told: np.ndarray | None = foretold(data)
+        learned.append(told is not None)
+        return told
+
+    monkeypatch.setattr("training.fit.foretold", watched)
+    said = train(copy, DEFINITIONS, LABELS, TrainParams(teacher=True, phases=phases, booster=PARAMS.booster))
+    assert any(learned) == phases
     candidates = read_table(copy.artifacts / "heldout.parquet")["candidate"].unique().to_pylist()
     assert set(LEARNERS) <= set(candidates)
     assert said["learner"] == "distilled" or "distilled" in said["chosen"]
