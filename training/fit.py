@@ -105,7 +105,7 @@ def fit_all(
         foreseen = foresee(data, encoding, matrix, needed, seed)
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
     hidden = foretold(data) if foreseen is not None and phases else None
-    both = np.column_stack([matrix, *(more for more in (foreseen, hidden) if more is not None)])
+    both = matrix if foreseen is None else np.column_stack([matrix, foreseen, *([] if hidden is None else [hidden])])
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
     for target in TARGETS:
         rows = taught[target]

@@ -35,7 +35,8 @@ class Months:
 
     counts: (2 dates, accounts, COUNTS), 0 where there is no snapshot; tier: (dates, accounts) at the snapshot before;
     row: (dates, accounts) place of the snapshot in the dataset, -1 where there is none; traits: (accounts,) level of
-    each, one of `levels`, at the first; first, last: (accounts,) dates; apart: days from one date to the next.
+    each, one of `levels`, at the first; tiers: how many the dataset knows; first, last: (accounts,) dates; apart: days
+    from one date to the next.
     """
 
     counts: np.ndarray
@@ -80,18 +81,16 @@ def months_of(data: Dataset) -> Months | None:
         return None
     account, date = data.account_numbers(), np.searchsorted(grid, day)
     apart = float(np.median(np.diff(grid)))
-    again = np.append(False, account[1:] == account[:-1])
-    follows = again & (date == np.roll(date, 1) + 1)
-    older, recent = _use(data, date, ~again)
+    opens = np.append(True, account[1:] != account[:-1])
+    follows = ~opens & (date == np.roll(date, 1) + 1)
+    older, recent = _use(data, date, opens)
     watched = np.clip(data.days("observed_days"), 0, apart) * data.flag(f"{MOVE}_at_risk")
     moved = data.days(f"{MOVE}_day") < watched
     months = np.where(moved, data.days(f"{MOVE}_day").clip(0, apart) + 0.5, watched) / apart
     recent["moves"], recent["months"] = (np.where(follows, np.roll(one, 1), 0.0) for one in (moved, months))
     if not recent["user_days"].any() or recent["moves"].sum() < LEAST_MOVES:
         return None
-    first, last = np.full(account.max() + 1, len(grid)), np.zeros(account.max() + 1, np.int64)
-    np.minimum.at(first, account, date)
-    np.maximum.at(last, account, date)
+    first, last = date[opens], date[np.roll(opens, -1)]  # rows are sorted by account and date
     order = np.lexsort((last, first))
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
@@ -101,10 +100,9 @@ def months_of(data: Dataset) -> Months | None:
     row, tier = np.full((len(grid), len(order)), -1), np.zeros((len(grid), len(order)), np.int64)
     row[date, rank[account]] = np.arange(len(day))
     tier[date, rank[account]] = np.where(follows, np.roll(column(data, "tier"), 1), 0).astype(np.int64)
-    opening = row[first[order], np.arange(len(order))]
-    traits = [trait[opening] for trait in _traits(data)]
+    traits = tuple(trait[opens][order] for trait in _traits(data))
     levels, tiers = tuple(int(trait.max()) + 1 for trait in traits), int(column(data, "tier").max()) + 1
-    return Months(counts, tier, row, tuple(traits), levels, tiers, first[order], last[order], apart)
+    return Months(counts, tier, row, traits, levels, tiers, first[order], last[order], apart)
 
 
 def column(data: Dataset, name: str) -> np.ndarray:

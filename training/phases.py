@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
 from models.hazard import EDGES
@@ -89,7 +90,7 @@ def foretold(data: Dataset) -> np.ndarray | None:
                 own = here[here >= 0]
                 alive[own] = np.einsum("ns,nse->ne", belief[here >= 0], ahead[tier[own]])
     hazard = np.clip(1 - alive[:, 1:] / alive[:, :-1], 1e-7, 0.95)
-    return np.asarray(np.round(np.log(hazard / (1 - hazard)), 4))  # beyond which machines may differ
+    return np.asarray(np.round(logit(hazard), 4))  # beyond which machines may differ
 
 
 @dataclass(frozen=True)

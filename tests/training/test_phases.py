@@ -19,13 +19,17 @@ from training.metrics import roc_auc
 from training.months import COUNTS, LEAST_MOVES, PLACE, Months, months_of
 from training.phases import RATES, STATES, Model, foretold
 
-ACCOUNTS, QUIET, BUSY = 1_200, 0, 1
+ACCOUNTS, BUSY = 1_200, 1
 
 
 @pytest.fixture(scope="module")
-def months() -> Months:
-    """Of accounts that are quiet or busy for months on end, and move while they are busy."""
-    found = months_of(Vendor().data)
+def made() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture(scope="module")
+def months(made: Vendor) -> Months:
+    found = months_of(made.data)
     assert found is not None
     return found
 
@@ -40,18 +44,19 @@ def model(months: Months) -> Model:
 
 
 class Vendor:
-    """`phase` (accounts, months) was drawn first; `data` are what it shows. A busy user comes on every other day."""
+    """Accounts of one user that are quiet or busy for months on end, and move while they are busy: `data` are what they
+    show, `use` (accounts, months) the days on which they came."""
 
     def __init__(self) -> None:
         rng, count = np.random.default_rng(8), len(MONTHS)
-        self.phase = np.zeros((ACCOUNTS, count), np.int64)
+        phase = np.zeros((ACCOUNTS, count), np.int64)
         turns = rng.random((ACCOUNTS, count))
         for month in range(1, count):
-            stays = turns[:, month] < np.where(self.phase[:, month - 1] == BUSY, 0.85, 0.93)
-            self.phase[:, month] = np.where(stays, self.phase[:, month - 1], 1 - self.phase[:, month - 1])
-        use: np.ndarray = rng.poisson(np.where(self.phase == BUSY, 10.0, 3.0))
+            stays = turns[:, month] < np.where(phase[:, month - 1] == BUSY, 0.85, 0.93)
+            phase[:, month] = np.where(stays, phase[:, month - 1], 1 - phase[:, month - 1])
+        use: np.ndarray = rng.poisson(np.where(phase == BUSY, 10.0, 3.0))
         recent = rng.binomial(use, 0.25)
-        moves = rng.random((ACCOUNTS, count)) < np.where(self.phase == BUSY, 0.08, 0.002)
+        moves = rng.random((ACCOUNTS, count)) < np.where(phase == BUSY, 0.08, 0.002)
         account, dates = np.repeat(np.arange(ACCOUNTS), count), np.tile(np.arange(count), ACCOUNTS)
         self.data = Dataset(self._features(account, dates, use, recent), self._labels(account, dates, moves, within=14))
         self.use = np.asarray(use)
@@ -180,8 +185,9 @@ def known_to_who_drew_it(use: np.ndarray) -> np.ndarray:
     return np.column_stack(out)
 
 
-def test_it_foretells_who_moves_as_well_as_who_drew_the_vendor_and_better_than_the_use_of_a_month() -> None:
-    made = Vendor()
+def test_it_foretells_who_moves_as_well_as_who_drew_the_vendor_and_better_than_the_use_of_a_month(
+    made: Vendor,
+) -> None:
     told = foretold(made.data)
     assert told is not None
     assert told.shape == (len(made.data), len(STARTS))
@@ -193,8 +199,8 @@ def test_it_foretells_who_moves_as_well_as_who_drew_the_vendor_and_better_than_t
     assert use + 0.01 < mine
 
 
-def test_the_same_snapshots_foretell_the_same() -> None:
-    first, again = (foretold(Vendor().data) for _ in range(2))
+def test_the_same_snapshots_foretell_the_same(made: Vendor) -> None:
+    first, again = (foretold(made.data) for _ in range(2))
     assert first is not None
     assert np.array_equal(first, again)
 
@@ -210,14 +216,13 @@ def without(data: Dataset, name: str) -> Dataset:
     return Dataset(data.features.set_column(data.features.column_names.index(name), name, nothing), data.labels)
 
 
-def test_where_there_is_nothing_to_learn_from_nothing_is_foretold() -> None:
+def test_where_there_is_nothing_to_learn_from_nothing_is_foretold(made: Vendor) -> None:
     assert foretold(dataset(500)) is None, "one date is no history"
     assert foretold(history(accounts=900, months=MONTHS[:3])) is None, "nor are three"
-    assert foretold(without(Vendor().data, "user_days_life")) is None, "nobody is seen to use anything"
-    still = Vendor().data
-    day = still.labels.column_names.index("expansion_day")
-    nobody = still.labels.set_column(day, "expansion_day", pa.nulls(len(still), pa.int64()))
-    assert foretold(Dataset(still.features, nobody)) is None, "nobody moved"
+    assert foretold(without(made.data, "user_days_life")) is None, "nobody is seen to use anything"
+    day = made.data.labels.column_names.index("expansion_day")
+    nobody = made.data.labels.set_column(day, "expansion_day", pa.nulls(len(made.data), pa.int64()))
+    assert foretold(Dataset(made.data.features, nobody)) is None, "nobody moved"
 
 
 def test_months_are_as_long_as_their_dates_are_apart(months: Months) -> None:
