@@ -25,7 +25,8 @@ PLACE = {name: place for place, name in enumerate(COUNTS)}
 PART = 2_000  # accounts at a time, so that what is at work fits a cache
 LEAST_DATES = 4  # fewer are no history
 LEAST_MOVES = 30  # fewer tell no hazards apart
-STEADY = 0.05  # least level of a date's use beside the mean of all
+STEADY = 0.05  # least use of a date beside what is usual
+AGES = (30, 60, 90, 120, 180, 270, 360, 540)  # days since sign-up that part accounts of one usual use from others
 MANY = 12  # seats; more are one level
 
 
@@ -136,15 +137,26 @@ def _use(data: Dataset, date: np.ndarray, first: np.ndarray) -> tuple[dict[str, 
     recent = {name: np.minimum(of(f"{name}_{RECENT}d"), whole[name]) for name in whole if name != "days"}
     recent["days"] = np.minimum(whole["days"], RECENT)
     older = {name: whole[name] - recent[name] for name in whole}
+    age = np.digitize(of("tenure_days"), AGES)
     for told in (older, recent):
         seat_days = mean * told["days"]
-        level = np.bincount(date, told["user_days"]) / np.maximum(np.bincount(date, seat_days), 1.0)
-        pace = np.maximum(level / max(level.mean(), 1e-9), STEADY)[date]  # a holiday of all is no phase of one
+        pace = pace_of(told["user_days"], seat_days, date, age)[date]
         told["seat_days"], told["days"] = seat_days * pace, told["days"] * pace
     recent["limits"], recent["limit_days"] = of("limit_hits_28d"), of("user_days_28d")
     recent["joined"] = np.where(first, 0.0, np.maximum(seats - np.roll(seats, 1), 0.0))
     recent["crowd_days"] = np.where(first, 0.0, np.sqrt(mean) * (older["days"] + recent["days"]))
     return older, recent
+
+
+def pace_of(user_days: np.ndarray, seat_days: np.ndarray, date: np.ndarray, age: np.ndarray) -> np.ndarray:
+    """(dates,) use beside what is usual of accounts as old. A holiday of all is no phase of one; and as those who stay
+    use more, the mean of all accounts rises with a vendor's years, which is no decline of its newcomers.
+
+    user_days, seat_days, date, age: (n,) each; `age` a number of a group of ages.
+    """
+    usual = np.bincount(age, user_days) / np.maximum(np.bincount(age, seat_days), 1.0)
+    used, expected = np.bincount(date, user_days), np.bincount(date, seat_days * usual[age])
+    return np.asarray(np.maximum(used / np.maximum(expected, 1e-9), STEADY))
 
 
 def _traits(data: Dataset) -> list[np.ndarray]:

@@ -16,7 +16,7 @@ from tests.models.made_features import MONTHS, dataset, feature_rows, history
 from training import phases
 from training.dataset import Dataset
 from training.metrics import roc_auc
-from training.months import COUNTS, LEAST_MOVES, PLACE, Months, months_of
+from training.months import COUNTS, LEAST_MOVES, PLACE, Months, months_of, pace_of
 from training.phases import RATES, STATES, Model, foretold
 
 ACCOUNTS, BUSY = 1_200, 1
@@ -228,3 +228,16 @@ def test_where_there_is_nothing_to_learn_from_nothing_is_foretold(made: Vendor) 
 def test_months_are_as_long_as_their_dates_are_apart(months: Months) -> None:
     assert months.apart == pytest.approx((date(2024, 3, 1) - date(2024, 2, 1)).days, abs=2)
     assert months.counts[1::2, :, PLACE["moves"]].sum() > LEAST_MOVES
+
+
+def test_that_older_accounts_use_more_is_no_decline_of_newcomers_and_a_holiday_is_one_of_all() -> None:
+    rng, dates, holiday = np.random.default_rng(3), 12, 7
+    date, since = (one.ravel() for one in np.meshgrid(np.arange(dates), np.arange(dates), indexing="ij"))
+    date, age = (np.repeat(one[since <= date], 200) for one in (date, date - since))
+    seat_days = rng.uniform(10, 50, len(date))
+    user_days = rng.poisson(seat_days * (0.1 + 0.05 * age) * np.where(date == holiday, 0.5, 1.0))
+    everywhere = np.bincount(date, user_days) / np.bincount(date, seat_days)
+    assert everywhere[-1] > 2 * everywhere[0], "the vendor's years show in the mean"
+    found = pace_of(user_days, seat_days, date, age)
+    assert found[holiday] / np.median(found) == pytest.approx(0.5, rel=0.05)
+    assert np.delete(found, holiday) == pytest.approx(np.median(found), rel=0.1)
