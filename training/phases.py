@@ -13,12 +13,15 @@ snapshots and labels of a `Dataset` and nothing else, and believes of each snaps
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
+from models.boosting import THREADS
 from models.hazard import EDGES
 from training.dataset import Dataset
 from training.months import COUNTS, PLACE, Months, column, months_of
@@ -27,6 +30,7 @@ KINDS, SIZES, PHASES = 4, 3, 5
 STATES = KINDS * SIZES * PHASES
 SCHEDULE = ((12, 5_000), (6, 40_000))  # rounds of Baum-Welch, each by so many of the accounts at most
 WORST = -40.0  # log-likelihood beside the best state's: nothing that one step shows rules a state out for good
+SINGLE = np.float32  # of what is done at every step: half the time, and beliefs need no more digits
 LEAST = 1e-12  # chance of a state, likewise
 HELD = 20.0  # moves by which a tier's factor is held to the others'
 
@@ -83,12 +87,16 @@ def foretold(data: Dataset) -> np.ndarray | None:
     alive = np.empty((len(data), len(EDGES)))
     tier = column(data, "tier").astype(np.int64)
     ahead = np.stack([_survival(model, one, months.apart) for one in range(months.tiers)])
-    for part in months.parts():
+
+    def believe(part: Months) -> None:
         for step, (belief, _) in enumerate(forward(part, model)):
             if step % 2:
                 here = part.row[step // 2, : len(belief)]
                 own = here[here >= 0]
                 alive[own] = np.einsum("ns,nse->ne", belief[here >= 0], ahead[tier[own]])
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(believe, months.parts()))
     hazard = np.clip(1 - alive[:, 1:] / alive[:, :-1], 1e-7, 0.95)
     return np.asarray(np.round(logit(hazard), 4))  # beyond which machines may differ
 
@@ -135,16 +143,16 @@ def _weights(rates: dict[str, np.ndarray]) -> np.ndarray:
 
 def forward(part: Months, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """By step: belief (accounts there, STATES) once the step is seen, and what it weighs in each state."""
-    weights = _weights(model.rates)
+    weights, turn = _weights(model.rates).astype(SINGLE), [chance.astype(SINGLE) for chance in model.turn]
     log = np.log(model.first) + sum(np.log(c)[own] for c, own in zip(model.traits, part.traits, strict=True))
     first = np.exp(log - log.max(axis=1, keepdims=True))
-    first /= first.sum(axis=1, keepdims=True)
+    first = (first / first.sum(axis=1, keepdims=True)).astype(SINGLE)
     belief = first[:0]
     for step in range(len(part.counts)):
         there, old = _there(part, step)
         said = first[:there].copy()
         seen = (part.row[step // 2, :old] >= 0)[:, None]
-        said[:old] = np.where(seen, belief[:old] @ model.turn[step % 2], belief[:old])
+        said[:old] = np.where(seen, belief[:old] @ turn[step % 2], belief[:old])
         log = _counts(part, model, step, there) @ weights
         shown = np.exp(np.maximum(log - log.max(axis=1, keepdims=True), WORST))
         belief = np.maximum(said, LEAST) * shown
@@ -154,9 +162,8 @@ def forward(part: Months, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray
 
 def _counts(part: Months, model: Model, step: int, there: int) -> np.ndarray:
     """(there, COUNTS) of the step; a month on a tier from which accounts move more often counts for more."""
-    counts = part.counts[step, :there]
+    counts = part.counts[step, :there].astype(SINGLE)
     if step % 2:
-        counts = counts.copy()
         counts[:, PLACE["months"]] *= model.ladder[part.tier[step // 2, :there]]
     return np.asarray(counts)
 
@@ -169,40 +176,65 @@ def _there(part: Months, step: int) -> tuple[int, int]:
 
 def better(months: Months, model: Model) -> Model:
     """One round of Baum-Welch."""
-    totals, first = np.zeros((STATES, len(COUNTS))), np.zeros(STATES)
-    turned = [np.zeros((STATES, STATES)) for _ in model.turn]
+    with ThreadPoolExecutor(THREADS) as pool:  # of each account by itself; sums in the order of the parts
+        each = list(pool.map(lambda part: _expected(part, model), months.parts()))
+    of = Expected(*(sum(sums[1:], start=sums[0]) for sums in zip(*each, strict=True)))
+    ladder = model.ladder * (of.moved + HELD) / (of.awaited + HELD)
+    ladder /= (ladder @ of.moved) / of.moved.sum()
+    turned = [sums * chance for sums, chance in zip(of.turned, model.turn, strict=True)]
+    return _learned(replace(model, ladder=ladder), of.totals, turned, of.first, np.split(of.traits, months.bounds))
+
+
+class Expected(NamedTuple):
+    """Sums of what accounts show and are believed to be, all of it seen: `totals` (STATES, COUNTS) by state; `first`
+    (STATES,) and `traits` (levels of all, STATES) at the first snapshot; `turned` (2, STATES, STATES), to be taken
+    times the chances of a turn; `moved`, `awaited` (tiers,): moves, and how many the hazards say."""
+
+    totals: np.ndarray
+    first: np.ndarray
+    traits: np.ndarray
+    turned: np.ndarray
+    moved: np.ndarray
+    awaited: np.ndarray
+
+
+def _expected(part: Months, model: Model) -> Expected:
     traits = [np.zeros_like(chance) for chance in model.traits]
-    moved, awaited = np.zeros_like(model.ladder), np.zeros_like(model.ladder)
-    for part in months.parts():
-        past = list(forward(part, model))
-        later = np.ones((len(part.first), STATES))
-        for step in reversed(range(len(past))):
-            (belief, shown), (there, old), half = past[step], _there(part, step), step % 2
-            now = belief * later[:there]
-            now /= now.sum(axis=1, keepdims=True)
-            counts = _counts(part, model, step, there)
-            totals += now.T @ counts
-            if half:
-                tier = part.tier[step // 2, :there]
-                moved += np.bincount(tier, counts[:, PLACE["moves"]], len(moved))
-                expected = counts[:, PLACE["months"]] * (now @ model.rates["move"])
-                awaited += np.bincount(tier, expected, len(moved))
-            if old < there:
-                first += now[old:].sum(axis=0)
-                for sums, own in zip(traits, part.traits, strict=True):
-                    np.add.at(sums, own[old:there], now[old:])
-            if old:
-                seen, ahead = (part.row[step // 2, :old] >= 0)[:, None], shown[:old] * later[:old]
-                before = past[step - 1][0][:old]
-                back = ahead @ model.turn[half].T
-                scale = (before * back).sum(axis=1, keepdims=True)
-                turned[half] += (before * seen).T @ (ahead / scale)
-                later = np.where(seen, back, later[:old])
-                later = np.maximum(later / later.max(axis=1, keepdims=True), LEAST)
-    ladder = model.ladder * (moved + HELD) / (awaited + HELD)
-    ladder /= (ladder @ moved) / moved.sum()
-    turned = [sums * chance for sums, chance in zip(turned, model.turn, strict=True)]
-    return _learned(replace(model, ladder=ladder), totals, turned, first, traits)
+    of = Expected(
+        np.zeros((STATES, len(COUNTS))),
+        np.zeros(STATES),
+        np.zeros((sum(part.levels), STATES)),
+        np.zeros((2, STATES, STATES)),
+        np.zeros_like(model.ladder),
+        np.zeros_like(model.ladder),
+    )
+    past = list(forward(part, model))
+    later, turn = np.ones((len(part.first), STATES), SINGLE), [chance.astype(SINGLE).T for chance in model.turn]
+    for step in reversed(range(len(past))):
+        (belief, shown), (there, old), half = past[step], _there(part, step), step % 2
+        now = belief * later[:there]
+        now /= now.sum(axis=1, keepdims=True)
+        counts = _counts(part, model, step, there)
+        of.totals[:] += now.T @ counts
+        if half:
+            tier = part.tier[step // 2, :there]
+            of.moved[:] += np.bincount(tier, counts[:, PLACE["moves"]], len(of.moved))
+            expected = counts[:, PLACE["months"]] * (now @ model.rates["move"])
+            of.awaited[:] += np.bincount(tier, expected, len(of.awaited))
+        if old < there:
+            of.first[:] += now[old:].sum(axis=0)
+            for sums, own in zip(traits, part.traits, strict=True):
+                sums += (np.arange(len(sums))[:, None] == own[old:there]).astype(SINGLE) @ now[old:]
+        if old:
+            seen, ahead = (part.row[step // 2, :old] >= 0)[:, None], shown[:old] * later[:old]
+            before = past[step - 1][0][:old]
+            back = ahead @ turn[half]
+            scale = (before * back).sum(axis=1, keepdims=True)
+            of.turned[half] += (before * seen).T @ (ahead / scale)
+            later = np.where(seen, back, later[:old])
+            later = np.maximum(later / later.max(axis=1, keepdims=True), LEAST)
+    of.traits[:] = np.concatenate(traits)
+    return of
 
 
 def _learned(
