@@ -50,11 +50,6 @@ class Months:
     last: np.ndarray
     apart: float
 
-    @property
-    def bounds(self) -> np.ndarray:
-        """Where the levels of one trait end and those of the next begin, all levels in one row."""
-        return np.cumsum(self.levels)[:-1]
-
     def take(self, accounts: slice | np.ndarray, dates: slice = slice(None)) -> Months:
         begin = dates.start or 0
         return Months(

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import reduce
 
 import numpy as np
 from scipy.special import logit
@@ -30,7 +30,6 @@ KINDS, SIZES, PHASES = 4, 3, 5
 STATES = KINDS * SIZES * PHASES
 SCHEDULE = ((12, 5_000), (6, 40_000))  # rounds of Baum-Welch, each by so many of the accounts at most
 WORST = -40.0  # log-likelihood beside the best state's: nothing that one step shows rules a state out for good
-SINGLE = np.float32  # of what is done at every step: half the time, and beliefs need no more digits
 LEAST = 1e-12  # chance of a state, likewise
 HELD = 20.0  # moves by which a tier's factor is held to the others'
 
@@ -143,16 +142,16 @@ def _weights(rates: dict[str, np.ndarray]) -> np.ndarray:
 
 def forward(part: Months, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """By step: belief (accounts there, STATES) once the step is seen, and what it weighs in each state."""
-    weights, turn = _weights(model.rates).astype(SINGLE), [chance.astype(SINGLE) for chance in model.turn]
+    weights = _weights(model.rates)
     log = np.log(model.first) + sum(np.log(c)[own] for c, own in zip(model.traits, part.traits, strict=True))
     first = np.exp(log - log.max(axis=1, keepdims=True))
-    first = (first / first.sum(axis=1, keepdims=True)).astype(SINGLE)
+    first /= first.sum(axis=1, keepdims=True)
     belief = first[:0]
     for step in range(len(part.counts)):
         there, old = _there(part, step)
         said = first[:there].copy()
         seen = (part.row[step // 2, :old] >= 0)[:, None]
-        said[:old] = np.where(seen, belief[:old] @ turn[step % 2], belief[:old])
+        said[:old] = np.where(seen, belief[:old] @ model.turn[step % 2], belief[:old])
         log = _counts(part, model, step, there) @ weights
         shown = np.exp(np.maximum(log - log.max(axis=1, keepdims=True), WORST))
         belief = np.maximum(said, LEAST) * shown
@@ -162,8 +161,9 @@ def forward(part: Months, model: Model) -> Iterator[tuple[np.ndarray, np.ndarray
 
 def _counts(part: Months, model: Model, step: int, there: int) -> np.ndarray:
     """(there, COUNTS) of the step; a month on a tier from which accounts move more often counts for more."""
-    counts = part.counts[step, :there].astype(SINGLE)
+    counts = part.counts[step, :there]
     if step % 2:
+        counts = counts.copy()
         counts[:, PLACE["months"]] *= model.ladder[part.tier[step // 2, :there]]
     return np.asarray(counts)
 
@@ -177,63 +177,71 @@ def _there(part: Months, step: int) -> tuple[int, int]:
 def better(months: Months, model: Model) -> Model:
     """One round of Baum-Welch."""
     with ThreadPoolExecutor(THREADS) as pool:  # of each account by itself; sums in the order of the parts
-        each = list(pool.map(lambda part: _expected(part, model), months.parts()))
-    of = Expected(*(sum(sums[1:], start=sums[0]) for sums in zip(*each, strict=True)))
+        of = reduce(Expected.__add__, pool.map(lambda part: _expected(part, model), months.parts()))
     ladder = model.ladder * (of.moved + HELD) / (of.awaited + HELD)
     ladder /= (ladder @ of.moved) / of.moved.sum()
     turned = [sums * chance for sums, chance in zip(of.turned, model.turn, strict=True)]
-    return _learned(replace(model, ladder=ladder), of.totals, turned, of.first, np.split(of.traits, months.bounds))
+    return _learned(replace(model, ladder=ladder), of.totals, turned, of.first, of.traits)
 
 
-class Expected(NamedTuple):
+@dataclass
+class Expected:
     """Sums of what accounts show and are believed to be, all of it seen: `totals` (STATES, COUNTS) by state; `first`
-    (STATES,) and `traits` (levels of all, STATES) at the first snapshot; `turned` (2, STATES, STATES), to be taken
+    (STATES,) and `traits`, (levels, STATES) each, at the first snapshot; `turned` (2, STATES, STATES), to be taken
     times the chances of a turn; `moved`, `awaited` (tiers,): moves, and how many the hazards say."""
 
     totals: np.ndarray
     first: np.ndarray
-    traits: np.ndarray
+    traits: list[np.ndarray]
     turned: np.ndarray
     moved: np.ndarray
     awaited: np.ndarray
 
+    def __add__(self, other: Expected) -> Expected:
+        return Expected(
+            self.totals + other.totals,
+            self.first + other.first,
+            [mine + yours for mine, yours in zip(self.traits, other.traits, strict=True)],
+            self.turned + other.turned,
+            self.moved + other.moved,
+            self.awaited + other.awaited,
+        )
+
 
 def _expected(part: Months, model: Model) -> Expected:
-    traits = [np.zeros_like(chance) for chance in model.traits]
     of = Expected(
         np.zeros((STATES, len(COUNTS))),
         np.zeros(STATES),
-        np.zeros((sum(part.levels), STATES)),
+        [np.zeros_like(chance) for chance in model.traits],
         np.zeros((2, STATES, STATES)),
         np.zeros_like(model.ladder),
         np.zeros_like(model.ladder),
     )
     past = list(forward(part, model))
-    later, turn = np.ones((len(part.first), STATES), SINGLE), [chance.astype(SINGLE).T for chance in model.turn]
+    later = np.ones((len(part.first), STATES))
     for step in reversed(range(len(past))):
         (belief, shown), (there, old), half = past[step], _there(part, step), step % 2
         now = belief * later[:there]
         now /= now.sum(axis=1, keepdims=True)
         counts = _counts(part, model, step, there)
-        of.totals[:] += now.T @ counts
+        of.totals += now.T @ counts
         if half:
             tier = part.tier[step // 2, :there]
-            of.moved[:] += np.bincount(tier, counts[:, PLACE["moves"]], len(of.moved))
+            of.moved += np.bincount(tier, counts[:, PLACE["moves"]], len(of.moved))
             expected = counts[:, PLACE["months"]] * (now @ model.rates["move"])
-            of.awaited[:] += np.bincount(tier, expected, len(of.awaited))
+            of.awaited += np.bincount(tier, expected, len(of.awaited))
         if old < there:
-            of.first[:] += now[old:].sum(axis=0)
-            for sums, own in zip(traits, part.traits, strict=True):
-                sums += (np.arange(len(sums))[:, None] == own[old:there]).astype(SINGLE) @ now[old:]
+            of.first += now[old:].sum(axis=0)
+            for sums, own in zip(of.traits, part.traits, strict=True):
+                sums += (np.arange(len(sums))[:, None] == own[old:there]) @ now[old:]
         if old:
             seen, ahead = (part.row[step // 2, :old] >= 0)[:, None], shown[:old] * later[:old]
             before = past[step - 1][0][:old]
-            back = ahead @ turn[half]
+            back = ahead @ model.turn[half].T
             scale = (before * back).sum(axis=1, keepdims=True)
             of.turned[half] += (before * seen).T @ (ahead / scale)
             later = np.where(seen, back, later[:old])
             later = np.maximum(later / later.max(axis=1, keepdims=True), LEAST)
-    of.traits[:] = np.concatenate(traits)
     return of
 
 

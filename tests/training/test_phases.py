@@ -152,7 +152,7 @@ def test_belief_is_bayes_rule_taken_step_by_step(months: Months, model: Model) -
     believed = [belief for belief, _ in phases.forward(few, model)]
     for account in range(len(few.first)):
         for step, alone in enumerate(walked(few, model, account)[0]):
-            np.testing.assert_allclose(believed[step][account], alone, atol=1e-4)
+            np.testing.assert_allclose(believed[step][account], alone, atol=1e-6)
 
 
 def test_each_round_makes_what_was_seen_likelier(months: Months) -> None:
