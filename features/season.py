@@ -3,11 +3,13 @@ told of one of them as a decline.
 
 The panel is every account, open at as_of and not internal, that had signed up before the first of the `WEEKS` weeks
 that end there, and holds no more than a `MOST`th of their user days: a larger one would be a season of its own. A
-week's percent is the panel's user days beside those of its median week; at most 100, as a lively week may as well be
-growth, and at least `LEAST`, as a week without any is rather an outage. In August 2025 a vendor's accounts come to 74
-user days where they had come to 100: as of 2025-09-01 those weeks have 74 %, and a seat in use on 3 of 5 days of theirs
-counts as one in use on 3 of 3.7. Growth of the panel more than six weeks ago makes the weeks before it slack. Without a
-panel, in a vendor's first quarter, every week has 100 %. Measured in docs/adr/0036.
+week's percent is the panel's user days beside its line: what they were without a season, growing by the same part from
+week to week. At most 100, as a lively week may as well be growth, and at least `LEAST`, as a week without any is rather
+an outage. The line is the one through a week, of those that grow by 0 to 2 % a week, that misses the weeks by least,
+where no week counts as missed by more than `APART`: weeks that all rest are off the line, however far. In August 2025 a
+vendor's accounts come to 70 user days where they would have come to 100: as of 2025-09-01 those weeks have 70 %, and a
+seat in use on 3 of 5 days of theirs counts as one in use on 3 of 3.5. Without a panel, in a vendor's first quarter,
+every week has 100 %. Measured in docs/adr/0036 and 0054.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ MOST = 10
 LEAST = 25  # percent
 STEADY = 50  # user days that every week is given beside its own: a handful of users make no season
 USUAL = 100  # percent of a week of which nothing is known
+UNIT = 10_000  # of a logarithm, in whole numbers, so that sums and ties are exact
+GROWTH = tuple(range(0, 201, 25))  # of a line, a week, in UNIT
+APART = 800  # in UNIT
 
 
 def season_stages(given: bool, bounds: Iterable[int] = ()) -> list[Stage]:
@@ -53,6 +58,7 @@ def _weeks() -> list[Stage]:
     week = "CAST(floor((age - 1) / 7) + 1 AS BIGINT)"
     rows = asof.recent("account_days", "f.account_id, f.user_days, a.as_of, a.age")
     weeks = ", ".join(f"({number})" for number in range(1, WEEKS + 1))
+    growths = ", ".join(f"({growth})" for growth in GROWTH)
     return [
         Stage(
             "use_weeks",
@@ -82,12 +88,26 @@ def _weeks() -> list[Stage]:
                 ) AS p ON p.as_of = d.as_of AND p.week = n.week""",
         ),
         Stage(
+            "panel_lines",  # level: of a week, once the growth from it to as_of is added
+            f"""SELECT w.as_of, w.week, g.growth,
+                    CAST(round({UNIT} * ln(w.user_days)) AS BIGINT) + g.growth * w.week AS level
+                FROM panel_weeks AS w CROSS JOIN (VALUES {growths}) AS g(growth)""",
+        ),
+        Stage(
+            "line",
+            f"""SELECT as_of, growth, level FROM (
+                    SELECT l.as_of, l.growth, l.level, sum(least(abs(w.level - l.level), {APART})) AS missed
+                    FROM (SELECT DISTINCT as_of, growth, level FROM panel_lines) AS l
+                    JOIN panel_lines AS w ON w.as_of = l.as_of AND w.growth = l.growth
+                    GROUP BY l.as_of, l.growth, l.level
+                ) AS m QUALIFY row_number() OVER (PARTITION BY as_of ORDER BY missed, growth, level DESC) = 1""",
+        ),
+        Stage(
             "season_weeks",
             f"""SELECT w.as_of, CAST(w.week AS BIGINT) AS week, CAST(greatest(least(
-                    round({USUAL} * CAST(w.user_days AS DOUBLE) / m.user_days), {USUAL}), {LEAST}) AS BIGINT) AS percent
-                FROM panel_weeks AS w JOIN (
-                    SELECT as_of, CAST(median(user_days) AS DOUBLE) AS user_days FROM panel_weeks GROUP BY as_of
-                ) AS m ON m.as_of = w.as_of""",
+                    round({USUAL} * exp(CAST(w.level - l.level AS DOUBLE) / {UNIT})), {USUAL}), {LEAST}) AS BIGINT
+                ) AS percent
+                FROM panel_lines AS w JOIN line AS l ON l.as_of = w.as_of AND l.growth = w.growth""",
         ),
     ]
 

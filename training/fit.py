@@ -119,8 +119,8 @@ def fit_all(
                 matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts, own
             )
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
-    few = params.model_copy(update={"rounds": max(20, params.rounds // 2), "seeds": 1, "monotone": ()})
-    churn = fit_boosted(matrix, closing.thinned(seed), few, seed, names, categories).hazard
+    one = params.model_copy(update={"seeds": 1, "monotone": ()})
+    churn = fit_boosted(matrix, closing.thinned(seed), one, seed, names, categories).hazard
     amount = fit_amount(matrix, _gains(data, labels), params, seed, names, categories, accounts)
     return Fitted(encoding, matrix, hazards, churn, amount, trees)
 

@@ -33,7 +33,7 @@ class TrainParams(Section):
         default=4, ge=1
     )  # a horizon is judged at so many, the older open quarters, if history has them
     teacher: bool = True  # whether trees that a teacher taught serve: nearer to the truth, twice as long (adr/0025)
-    phases: bool = False  # whether the teacher learns hidden phases, too (adr/0052)
+    phases: bool = True  # whether the teacher learns hidden phases, too (adr/0052)
     booster: BoosterParams = BoosterParams()
     search: SearchParams = SearchParams()
     checks: tuple[Check, ...] = ()

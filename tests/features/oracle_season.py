@@ -6,13 +6,12 @@ import math
 from collections import Counter, defaultdict
 from datetime import datetime
 from fractions import Fraction
-from statistics import median
 
 from tests.features.histories import History
 
 
 def season_of(history: History, midnight: datetime) -> defaultdict[int, Fraction]:
-    """What a day counts, by its age: its week beside the median of twelve, in whole percents from 25 to 100."""
+    """What a day counts, by its age: its week beside the panel's line, in whole percents from 25 to 100."""
     used: defaultdict[str, Counter[int]] = defaultdict(Counter)
     old = {
         row["account_id"]
@@ -32,8 +31,18 @@ def season_of(history: History, midnight: datetime) -> defaultdict[int, Fraction
     whole = sum(weeks.total() for weeks in used.values())
     panel = [weeks for weeks in used.values() if 10 * weeks.total() <= whole]
     weeks = [50 + sum(one[week] for one in panel) for week in range(12)]
+    logs = [math.floor(10_000 * math.log(one) + 0.5) for one in weeks]
+    best: tuple[int, int, int] | None = None
+    for growth in range(0, 201, 25):
+        grown = [log + growth * (week + 1) for week, log in enumerate(logs)]
+        for level in grown:
+            line = sum(min(abs(one - level), 800) for one in grown), growth, -level
+            best = min(best or line, line)
+    assert best is not None
+    growth, level = best[1], -best[2]
     counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
     for age in range(1, 85):
-        percent = math.floor(100 * weeks[(age - 1) // 7] / median(weeks) + 0.5)
+        week = (age - 1) // 7
+        percent = math.floor(100 * math.exp((logs[week] + growth * (week + 1) - level) / 10_000) + 0.5)
         counts[age] = Fraction(max(25, min(percent, 100)), 100)
     return counts

@@ -110,6 +110,25 @@ def test_growth_makes_no_season() -> None:
     assert percents(vendor().plus(History([], grown))) == [100] * 12
 
 
+@pytest.mark.parametrize(("rest", "told"), [(0, 100), (4, 50)])
+def test_a_holiday_of_accounts_that_grow_is_told_whole(rest: int, told: int) -> None:
+    """Week by week a sixtieth more come, beside those of a vendor's; beside its own July half of them are 55 %."""
+    calm = vendor()
+    more = [
+        event(MIDNIGHT - age * DAY, account_id=OLD[user % 30], user_id=f"more{user}")
+        for age in range(1, 85)
+        for user in range(2 * ((84 - age) // 7))
+    ]
+    events = [
+        row
+        for row in calm.events + more
+        if (days := (MIDNIGHT - row["occurred_at"]).days) > 7 * rest or (int(row["user_id"].lstrip("moreu")) + days) % 2
+    ]
+    found = percents(replace(calm, events=events))
+    assert found[:rest] == pytest.approx([told] * rest, abs=2)
+    assert found[rest:] == pytest.approx([100] * (12 - rest), abs=2)
+
+
 def test_a_handful_of_users_make_no_season() -> None:
     few = [account(f"a{number}") for number in range(10)]
     used = [event(MIDNIGHT - age * DAY, account_id=one["account_id"]) for one in few for age in range(8, 85, 7)]
