@@ -46,9 +46,10 @@ of each run are kept in [results/results.json](results/results.json) and this pa
   lacks (adr/0037) were chosen on 21 to 25 and 1021, and on `drift` and `nonlinear` 31; up to what age an account is
   young, after this page had shown 120 days. Hidden phases (adr/0052) were chosen on seeds 21 and 22 and tried on this
   page's 7 to 10; that these told young accounts too little sent us to look, again on 21 and 22, for what use of a date
-  is usual, and at how long closing is learned (adr/0053). That unmarked test accounts mislead was seen on `faulty` 21
-  (adr/0026), which is not on this page; that the wholesaler's increment also comes from customers who cannot move up,
-  on its test date.
+  is usual, and at how long closing is learned (adr/0053). The line beside which a season stands (adr/0054) was chosen
+  by how near its weeks come to the simulator's calendar, on 21, 22 and this page's 7 and 9; no score was looked at but
+  those of 21 and 22. That unmarked test accounts mislead was seen on `faulty` 21 (adr/0026), which is not on this page;
+  that the wholesaler's increment also comes from customers who cannot move up, on its test date.
 - **Shipped after looking.** The settings of the teacher, the seats, the season and the hidden phases were chosen on
   other seeds, but that each of the four ships was decided after this page's figures with it had been seen. So this page
   is no untouched test of them, and may flatter the product by what that choice was worth.
