@@ -31,7 +31,7 @@ STEADY = 50  # user days that every week is given beside its own: a handful of u
 USUAL = 100  # percent of a week of which nothing is known
 UNIT = 10_000  # of a logarithm, in whole numbers, so that sums and ties are exact
 GROWTH = tuple(range(0, 201, 25))  # of a line, a week, in UNIT
-APART = 800  # in UNIT
+APART = 800  # in UNIT: a week further off a line is missed by no more
 
 
 def season_stages(given: bool, bounds: Iterable[int] = ()) -> list[Stage]:
@@ -95,12 +95,11 @@ def _weeks() -> list[Stage]:
         ),
         Stage(
             "line",
-            f"""SELECT as_of, growth, level FROM (
-                    SELECT l.as_of, l.growth, l.level, sum(least(abs(w.level - l.level), {APART})) AS missed
-                    FROM (SELECT DISTINCT as_of, growth, level FROM panel_lines) AS l
-                    JOIN panel_lines AS w ON w.as_of = l.as_of AND w.growth = l.growth
-                    GROUP BY l.as_of, l.growth, l.level
-                ) AS m QUALIFY row_number() OVER (PARTITION BY as_of ORDER BY missed, growth, level DESC) = 1""",
+            f"""SELECT l.as_of, l.growth, l.level FROM panel_lines AS l
+                JOIN panel_lines AS w ON w.as_of = l.as_of AND w.growth = l.growth
+                GROUP BY l.as_of, l.growth, l.week, l.level QUALIFY row_number() OVER (
+                    PARTITION BY l.as_of
+                    ORDER BY sum(least(abs(w.level - l.level), {APART})), l.growth, l.level DESC) = 1""",
         ),
         Stage(
             "season_weeks",
