@@ -99,7 +99,7 @@ def _weeks() -> list[Stage]:
                 JOIN panel_lines AS w ON w.as_of = l.as_of AND w.growth = l.growth
                 GROUP BY l.as_of, l.growth, l.week, l.level QUALIFY row_number() OVER (
                     PARTITION BY l.as_of
-                    ORDER BY sum(least(abs(w.level - l.level), {APART})), l.growth, l.level DESC) = 1""",
+                    ORDER BY sum(least(abs(w.level - l.level), {APART})), l.growth, l.level) = 1""",
         ),
         Stage(
             "season_weeks",

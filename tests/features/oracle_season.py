@@ -33,13 +33,13 @@ def season_of(history: History, midnight: datetime) -> defaultdict[int, Fraction
     weeks = [50 + sum(one[week] for one in panel) for week in range(12)]
     logs = [math.floor(10_000 * math.log(one) + 0.5) for one in weeks]
     lines = {growth: [log + growth * (week + 1) for week, log in enumerate(logs)] for growth in range(0, 201, 25)}
-    _, growth, lower = min(
-        (sum(min(abs(one - level), 800) for one in grown), growth, -level)
+    _, growth, level = min(
+        (sum(min(abs(one - level), 800) for one in grown), growth, level)
         for growth, grown in lines.items()
         for level in grown
     )
     counts: defaultdict[int, Fraction] = defaultdict(lambda: Fraction(1))
     for age in range(1, 85):
-        percent = math.floor(100 * math.exp((lines[growth][(age - 1) // 7] + lower) / 10_000) + 0.5)
+        percent = math.floor(100 * math.exp((lines[growth][(age - 1) // 7] - level) / 10_000) + 0.5)
         counts[age] = Fraction(max(25, min(percent, 100)), 100)
     return counts
