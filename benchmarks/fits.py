@@ -2,10 +2,12 @@
 
 `python -m benchmarks.fits --workspace DIR [--params FILE] [--trials N] [--json FILE]`
 
-DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew. `bare`
-is the wall time inside lgb.train, where the boosters are fitted; `wall` that of the whole stage: labels as known at an
-origin, ridges, baselines, predictions, explanation of peers, files. `ratio` is wall / bare. Without --trials the search
-is off.
+DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew, twice.
+`wall` is the whole stage as shipped: labels as known at an origin, hidden phases, ridges, baselines, predictions,
+explanation of peers, files; two things at a time (`models.side_by_side`). `bare` is the wall time inside lgb.train
+where the same fits come one after another, each with LightGBM's own two threads: how they would be called otherwise.
+`ratio` is wall / bare. `packed` is half of what processors spend inside lgb.train where two fits go on side by side:
+two cores that did nothing else could not do with less. Without --trials the search is off.
 """
 
 from __future__ import annotations
@@ -13,12 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
 
 from features.catalogue import Definitions
+from models import side_by_side
 from training.labels import LabelParams
 from training.recipe import TrainParams
 from training.train import train
@@ -26,36 +31,80 @@ from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
 
 
-def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dict[str, Any]:
-    """Seconds and counts of one run of the stage."""
-    params = section(document, "train", TrainParams)
-    params = params.model_copy(update={"search": params.search.model_copy(update={"trials": trials})})
-    bare: list[float] = []
+class InTurn:
+    """Stands where a pool of threads is: one thing after another, in the thread that asks, which keeps its two."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.map = map
+
+    def __enter__(self) -> InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def _as(name: str, owner: Any, other: Any) -> Iterator[None]:
+    kept = getattr(owner, name)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
+    """What the stage says, its wall time, and the wall and processor time of each call of lgb.train."""
+    walls: list[float] = []
+    spent: list[float] = []
     real = lgb.train
 
-    def timed(*args: Any, **kwargs: Any) -> lgb.Booster:
-        started = time.perf_counter()
+    def call(*args: Any, **kwargs: Any) -> lgb.Booster:
+        wall, own = time.perf_counter(), time.thread_time()
         try:
             return real(*args, **kwargs)
         finally:
-            bare.append(time.perf_counter() - started)
+            walls.append(time.perf_counter() - wall)
+            # the clock of a thread does not see the others of LightGBM
+            alone = side_by_side.threads() == 1
+            spent.append(time.thread_time() - own if alone else side_by_side.THREADS * walls[-1])
 
-    lgb.train = timed
-    started = time.perf_counter()
-    try:
-        labels = section(document, "labels", LabelParams)
-        said = train(workspace, Definitions.from_params(document), labels, params)
-    finally:
-        lgb.train = real
-    wall = time.perf_counter() - started
+    with _as("train", lgb, call):
+        started = time.perf_counter()
+        said = stage()
+        return said, time.perf_counter() - started, walls, spent
+
+
+def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dict[str, Any]:
+    """Seconds and counts of the stage, run twice.
+
+    Raises:
+        RuntimeError: the two runs made different bundles.
+    """
+    params = section(document, "train", TrainParams)
+    params = params.model_copy(update={"search": params.search.model_copy(update={"trials": trials})})
+
+    def stage() -> dict[str, Any]:
+        return train(workspace, Definitions.from_params(document), section(document, "labels", LabelParams), params)
+
+    said, wall, fits, spent = timed(stage)
+    with _as("ThreadPoolExecutor", side_by_side, InTurn):
+        again, wall_in_turn, bare, _ = timed(stage)
+    if said["bundle_id"] != again["bundle_id"]:
+        raise RuntimeError(f"fits: side by side {said['bundle_id']} was made, in turn {again['bundle_id']}.")
+    packed = sum(spent) / side_by_side.THREADS
     return {
         "snapshots": read_table(workspace.artifacts / "features.parquet", ["account_id"]).num_rows,
         "origins": len(said["origins"]),
         "trials": len(said["search"]),
-        "fits": len(bare),
+        "fits": len(fits),
         "wall_seconds": round(wall, 1),
         "bare_seconds": round(sum(bare), 1),
         "ratio": round(wall / sum(bare), 2),
+        "wall_in_turn_seconds": round(wall_in_turn, 1),
+        "packed_seconds": round(packed, 1),
+        "wall_over_packed": round(wall / packed, 2),
         "learner": said["learner"],
     }
 

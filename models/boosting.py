@@ -10,17 +10,16 @@ import numpy as np
 from pydantic import Field
 from scipy.special import logit
 
+from models.side_by_side import threads
 from warehouse.params import Section
 
-THREADS = 2
 MONOTONE = ("users_28d", "breadth_28d", "specialist_28d", "limit_hits_28d")
 FIXED: dict[str, Any] = {
     "min_data_per_group": 100,
     "cat_smooth": 10,
     "max_bin": 127,
     "deterministic": True,
-    "force_row_wise": True,
-    "num_threads": THREADS,
+    "force_col_wise": True,
     "verbosity": -1,
 }
 
@@ -50,7 +49,7 @@ def fit_boosters(
     categories: list[int],
 ) -> list[lgb.Booster]:
     """A regression for each column of `targets` (n, k), all on one binning of the rows."""
-    chosen = FIXED | {"objective": "regression", "seed": seed} | dict(settings)
+    chosen = FIXED | {"objective": "regression", "seed": seed, "num_threads": threads()} | dict(settings)
     data = lgb.Dataset(matrix, feature_name=names, categorical_feature=categories, params=chosen, free_raw_data=False)
     return [lgb.train(chosen, data.set_label(column), num_boost_round=rounds) for column in targets.T]
 
@@ -83,6 +82,7 @@ def fit_booster(
         "bagging_fraction": params.bagging_fraction,
         "bagging_freq": 1,
         "seed": seed,
+        "num_threads": threads(),
     }
     if rising := set(monotone) & set(names):
         chosen["monotone_constraints"] = [int(name in rising) for name in names]
