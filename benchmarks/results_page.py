@@ -50,8 +50,6 @@ of each run are kept in [results/results.json](results/results.json) and this pa
   by how near its weeks come to the simulator's calendar, on 21, 22 and this page's 7 and 9; no score was looked at but
   those of 21 and 22. That unmarked test accounts mislead was seen on `faulty` 21 (adr/0026), which is not on this page;
   that the wholesaler's increment also comes from customers who cannot move up, on its test date.
-- **One rule since.** The figures are of a version that set a season beside the higher of two lines that miss its weeks
-  by as much; now it is the lower (adr/0054), which moves a week's percent by one or none on such vendors.
 - **Shipped after looking.** The settings of the teacher, the seats, the season and the hidden phases were chosen on
   other seeds, but that each of the four ships was decided after this page's figures with it had been seen. So this page
   is no untouched test of them, and may flatter the product by what that choice was worth.
