@@ -5,7 +5,7 @@
 DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew, twice.
 `wall` is the whole stage as shipped: labels as known at an origin, hidden phases, ridges, baselines, predictions,
 explanation of peers, files; two things at a time (`models.side_by_side`). `bare` is the wall time inside lgb.train
-where the same fits come one after another, each with LightGBM's own two threads: how they would be called otherwise.
+where the same fits come one after another, each with two threads of LightGBM's own: how they would be called otherwise.
 `ratio` is wall / bare. `packed` is half of what processors spend inside lgb.train where two fits go on side by side:
 two cores that did nothing else could not do with less. Without --trials the search is off.
 """
@@ -21,14 +21,17 @@ from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+import numpy as np
 
 from features.catalogue import Definitions
-from models import side_by_side
+from models import boosting, side_by_side
 from training.labels import LabelParams
 from training.recipe import TrainParams
 from training.train import train
 from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
+
+OWN = {"num_threads": side_by_side.THREADS}
 
 
 class InTurn:
@@ -55,7 +58,7 @@ def _as(name: str, owner: Any, other: Any) -> Iterator[None]:
 
 
 def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
-    """What the stage says, its wall time, and the wall and processor time of each call of lgb.train."""
+    """What the stage says, its wall time, and the wall and processor time of each call of lgb.train by its thread."""
     walls: list[float] = []
     spent: list[float] = []
     real = lgb.train
@@ -66,9 +69,7 @@ def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, l
             return real(*args, **kwargs)
         finally:
             walls.append(time.perf_counter() - wall)
-            # the clock of a thread does not see the others of LightGBM
-            alone = side_by_side.threads() == 1
-            spent.append(time.thread_time() - own if alone else side_by_side.THREADS * walls[-1])
+            spent.append(time.thread_time() - own)
 
     with _as("train", lgb, call):
         started = time.perf_counter()
@@ -80,7 +81,7 @@ def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dic
     """Seconds and counts of the stage, run twice.
 
     Raises:
-        RuntimeError: the two runs made different bundles.
+        RuntimeError: held-out probabilities of the two runs differ by more than rounding.
     """
     params = section(document, "train", TrainParams)
     params = params.model_copy(update={"search": params.search.model_copy(update={"trials": trials})})
@@ -88,11 +89,16 @@ def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dic
     def stage() -> dict[str, Any]:
         return train(workspace, Definitions.from_params(document), section(document, "labels", LabelParams), params)
 
+    def heldout() -> np.ndarray:
+        return read_table(workspace.artifacts / "heldout.parquet", ["probability"])["probability"].to_numpy()
+
     said, wall, fits, spent = timed(stage)
-    with _as("ThreadPoolExecutor", side_by_side, InTurn):
-        again, wall_in_turn, bare, _ = timed(stage)
-    if said["bundle_id"] != again["bundle_id"]:
-        raise RuntimeError(f"fits: side by side {said['bundle_id']} was made, in turn {again['bundle_id']}.")
+    together = heldout()
+    in_turn, two = _as("ThreadPoolExecutor", side_by_side, InTurn), _as("FIXED", boosting, boosting.FIXED | OWN)
+    with in_turn, two:
+        _, wall_in_turn, bare, _ = timed(stage)
+    if not np.allclose(together, heldout(), rtol=1e-9, atol=1e-12, equal_nan=True):
+        raise RuntimeError("fits: side by side and in turn, the stage says different probabilities.")
     packed = sum(spent) / side_by_side.THREADS
     return {
         "snapshots": read_table(workspace.artifacts / "features.parquet", ["account_id"]).num_rows,

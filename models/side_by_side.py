@@ -1,7 +1,7 @@
 """Work on two things at a time, each by one thread.
 
-A fit of LightGBM is small here: two of its own threads wait for each other at every split of every tree, and what is
-fitted or asked between the fits has one anyway. Two fits beside each other, of one thread each, wait for nobody.
+A fit of LightGBM is small here: two of its own threads wait for each other at every split of every tree, and numpy has
+one anyway. Two fits beside each other wait for nobody.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _here = threading.local()
 
 
 def threads() -> int:
-    """How many LightGBM may use: one in what runs beside something else. It holds a single count for the whole process,
-    so all that is at work at one time must ask for the same."""
+    """How many LightGBM may predict with: one in what runs beside something else. It holds a single count for the whole
+    process, so all that is at work at one time must ask for the same; a fit always asks for one."""
     return getattr(_here, "threads", THREADS)
 
 

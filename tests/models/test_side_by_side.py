@@ -13,7 +13,7 @@ from models.hazard import person_periods
 from models.side_by_side import THREADS, side_by_side, threads
 from models.trees import to_text
 
-ROWS = 6_000  # enough for LightGBM to deal them out to its own threads
+ROWS = 6_000
 
 
 def test_what_is_made_comes_in_the_order_of_what_was_given() -> None:
