@@ -2,10 +2,13 @@
 
 `python -m benchmarks.fits --workspace DIR [--params FILE] [--trials N] [--json FILE]`
 
-DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew. `bare`
-is the wall time inside lgb.train, where the boosters are fitted; `wall` that of the whole stage: labels as known at an
-origin, ridges, baselines, predictions, explanation of peers, files. `ratio` is wall / bare. Without --trials the search
-is off.
+DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew, twice.
+`wall` is the whole stage as shipped: labels as known at an origin, hidden phases, ridges, baselines, predictions,
+explanation of peers, files; two things at a time (`models.side_by_side`). `bare` is the wall time inside lgb.train
+where the same fits come one after another, each with two threads of LightGBM's own: how they would be called otherwise.
+`ratio` is wall / bare. `packed` is half of what processors spend inside lgb.train where two fits go on side by side:
+two cores that did nothing else could not do with less. Without --trials the search is off. How dear LightGBM's own
+threads are hangs on OMP_WAIT_POLICY: unset, they spin while they wait; PASSIVE, as `expansion` sets it, they sleep.
 """
 
 from __future__ import annotations
@@ -13,49 +16,102 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+import numpy as np
 
 from features.catalogue import Definitions
+from models import boosting, side_by_side
 from training.labels import LabelParams
 from training.recipe import TrainParams
 from training.train import train
 from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
 
+OWN = {"num_threads": side_by_side.THREADS}
 
-def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dict[str, Any]:
-    """Seconds and counts of one run of the stage."""
-    params = section(document, "train", TrainParams)
-    params = params.model_copy(update={"search": params.search.model_copy(update={"trials": trials})})
-    bare: list[float] = []
+
+class InTurn:
+    """Stands where a pool of threads is: one thing after another, in the thread that asks, which keeps its two."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.map = map
+
+    def __enter__(self) -> InTurn:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+
+@contextmanager
+def _as(name: str, owner: Any, other: Any) -> Iterator[None]:
+    kept = getattr(owner, name)
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, kept)
+
+
+def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
+    """What the stage says, its wall time, and the wall and processor time of each call of lgb.train by its thread."""
+    walls: list[float] = []
+    spent: list[float] = []
     real = lgb.train
 
-    def timed(*args: Any, **kwargs: Any) -> lgb.Booster:
-        started = time.perf_counter()
+    def call(*args: Any, **kwargs: Any) -> lgb.Booster:
+        wall, own = time.perf_counter(), time.thread_time()
         try:
             return real(*args, **kwargs)
         finally:
-            bare.append(time.perf_counter() - started)
+            walls.append(time.perf_counter() - wall)
+            spent.append(time.thread_time() - own)
 
-    lgb.train = timed
-    started = time.perf_counter()
-    try:
-        labels = section(document, "labels", LabelParams)
-        said = train(workspace, Definitions.from_params(document), labels, params)
-    finally:
-        lgb.train = real
-    wall = time.perf_counter() - started
+    with _as("train", lgb, call):
+        started = time.perf_counter()
+        said = stage()
+        return said, time.perf_counter() - started, walls, spent
+
+
+def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dict[str, Any]:
+    """Seconds and counts of the stage, run twice.
+
+    Raises:
+        RuntimeError: held-out probabilities of the two runs differ by more than rounding.
+    """
+    params = section(document, "train", TrainParams)
+    params = params.model_copy(update={"search": params.search.model_copy(update={"trials": trials})})
+
+    def stage() -> dict[str, Any]:
+        return train(workspace, Definitions.from_params(document), section(document, "labels", LabelParams), params)
+
+    def heldout() -> np.ndarray:
+        return read_table(workspace.artifacts / "heldout.parquet", ["probability"])["probability"].to_numpy()
+
+    said, wall, fits, spent = timed(stage)
+    together = heldout()
+    in_turn, two = _as("ThreadPoolExecutor", side_by_side, InTurn), _as("FIXED", boosting, boosting.FIXED | OWN)
+    with in_turn, two:
+        _, wall_in_turn, bare, _ = timed(stage)
+    if not np.allclose(together, heldout(), rtol=1e-9, atol=1e-12, equal_nan=True):
+        raise RuntimeError("fits: side by side and in turn, the stage says different probabilities.")
+    packed = sum(spent) / side_by_side.THREADS
     return {
         "snapshots": read_table(workspace.artifacts / "features.parquet", ["account_id"]).num_rows,
         "origins": len(said["origins"]),
         "trials": len(said["search"]),
-        "fits": len(bare),
+        "fits": len(fits),
         "wall_seconds": round(wall, 1),
         "bare_seconds": round(sum(bare), 1),
         "ratio": round(wall / sum(bare), 2),
+        "wall_in_turn_seconds": round(wall_in_turn, 1),
+        "packed_seconds": round(packed, 1),
+        "wall_over_packed": round(wall / packed, 2),
         "learner": said["learner"],
     }
 

@@ -9,8 +9,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams, fit_booster, said_in_training
+from models.boosting import BoosterParams, fit_booster, said_in_training
 from models.hazard import EDGES, LOG_MONTHS, REASON_INTERVAL, STARTS, Fit, Never, PersonPeriods
+from models.side_by_side import threads
 from models.trees import hold
 
 INTERVAL_FEATURE = "interval_start"
@@ -97,7 +98,7 @@ def fit_boosted(
 
 
 def _mean(boosters: tuple[lgb.Booster, ...], rows: np.ndarray, **asked: bool) -> np.ndarray:
-    said = [np.asarray(booster.predict(rows, num_threads=THREADS, **asked)) for booster in boosters]
+    said = [np.asarray(booster.predict(rows, num_threads=threads(), **asked)) for booster in boosters]
     return np.asarray(np.sum(said, axis=0) / len(said))
 
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams, fit_booster
+from models.boosting import BoosterParams, fit_booster
 from models.hazard import thin
+from models.side_by_side import threads
 
 LEAST_OBSERVED = 0.05  # G below it is set to it, so that no row counts for more than twenty
 
@@ -33,7 +34,7 @@ class Direct:
         out, most = {}, np.zeros(len(matrix))
         for h in sorted(horizons):
             if h in self.boosters and len(matrix):
-                most = np.maximum(most, np.asarray(self.boosters[h].predict(matrix, num_threads=THREADS)))
+                most = np.maximum(most, np.asarray(self.boosters[h].predict(matrix, num_threads=threads())))
             out[h] = most
         return out
 

@@ -19,8 +19,9 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams, fit_booster
+from models.boosting import BoosterParams, fit_booster
 from models.hazard import thin
+from models.side_by_side import threads
 
 STEP = ("run_rate", "headroom", "tier")  # features that the unit is made of, and the one it is put right by
 TOLD = ("smear", "low", "high", "growth", "step", "by_tier")  # of an amount in JSON
@@ -205,4 +206,4 @@ def _multiple(booster: lgb.Booster, matrix: np.ndarray) -> np.ndarray:
     """(n,) of the unit, before smearing."""
     if not len(matrix):
         return np.zeros(0)
-    return np.asarray(np.expm1(np.maximum(booster.predict(matrix, num_threads=THREADS), 0.0)))
+    return np.asarray(np.expm1(np.maximum(booster.predict(matrix, num_threads=threads()), 0.0)))

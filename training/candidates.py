@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams
-from models.direct import Direct, fit_direct
+from models.boosting import BoosterParams
+from models.direct import fit_direct
 from models.hazard import chance, incidence
 from models.increment import Amount, fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
 from models.repeat import BgNbd
+from models.side_by_side import side_by_side, threads
 from training.contest import Said, position_columns, reference_probabilities, repeat_money, repeat_purchases, stating
 from training.dataset import TARGETS, Dataset
 from training.fit import Fitted, LogOdds, fit_books_only, taught_by
@@ -86,20 +88,18 @@ class Bench:
 
     def _challengers(self, horizon: int, champion: Said) -> dict[str, Said]:
         """The learner blind to usage, the direct classifier, and Tweedie's money under the champion's probability."""
-        books = fit_books_only(self.known, self.fitted, self.rows, self.labels, self.params, self.seed)
-        out = {"books_only": stating(books[f"expansion_{horizon}"])}
-        horizons = tuple(h for h in self.labels.horizons if h <= horizon)
-        direct = self._direct(horizons).by_horizon(self.rows, horizons)[horizon]
-        out["direct"] = stating(direct, direct * self.amount.expected(self.rows, horizon))
-        gain = self._tweedie(horizon)
-        if gain is not None:
-            out["tweedie"] = Said(champion.score, gain, champion.probability, gain)
-        return out
+        each: tuple[Callable[[int], dict[str, Said]], ...]
+        each = (self._books_only, self._direct, partial(self._tweedie, champion))
+        return {name: said for told in side_by_side(lambda one: one(horizon), each) for name, said in told.items()}
 
-    def _direct(self, horizons: tuple[int, ...]) -> Direct:
+    def _books_only(self, horizon: int) -> dict[str, Said]:
+        books = fit_books_only(self.known, self.fitted, self.rows, self.labels, self.params, self.seed)
+        return {"books_only": stating(books[f"expansion_{horizon}"])}
+
+    def _direct(self, horizon: int) -> dict[str, Said]:
         at_risk = self.known.flag("expansion_at_risk")
-        encoding = self.fitted.encoding
-        return fit_direct(
+        encoding, horizons = self.fitted.encoding, tuple(h for h in self.labels.horizons if h <= horizon)
+        fitted = fit_direct(
             self.fitted.matrix[at_risk],
             self.known.days("expansion_day")[at_risk],
             self.known.days("observed_days")[at_risk],
@@ -109,15 +109,18 @@ class Bench:
             list(encoding.names),
             encoding.category_columns,
         )
+        said = fitted.by_horizon(self.rows, horizons)[horizon]
+        return {"direct": stating(said, said * self.amount.expected(self.rows, horizon))}
 
-    def _tweedie(self, horizon: int) -> np.ndarray | None:
-        """(n,) money; null where no gain was ever seen."""
+    def _tweedie(self, champion: Said, horizon: int) -> dict[str, Said]:
+        """Nothing where no gain was ever seen."""
         money = self.known.money(f"increment_{horizon}")
         told = np.flatnonzero(~np.isnan(money) & ~np.isnan(self.known.outcome("expansion", horizon)))
         gain = np.maximum(money[told], 0.0)
         if not gain.any():
-            return None
+            return {}
         encoding = self.fitted.encoding
         names, categories = list(encoding.names), encoding.category_columns
         booster = fit_tweedie(self.fitted.matrix[told], gain, self.params, self.seed, names, categories)
-        return np.asarray(booster.predict(self.rows, num_threads=THREADS))
+        money = np.asarray(booster.predict(self.rows, num_threads=threads()))
+        return {"tweedie": Said(champion.score, money, champion.probability, money)}

@@ -12,9 +12,10 @@ from typing import Literal
 
 import numpy as np
 
-from models.boosting import THREADS, BoosterParams, fit_booster
+from models.boosting import BoosterParams, fit_booster
 from models.encoding import Encoding
 from models.increment import fit_amount
+from models.side_by_side import threads
 from training.dataset import Dataset
 from warehouse.params import Section
 
@@ -66,7 +67,7 @@ def fit_check(
 
     def chance(happened: np.ndarray) -> np.ndarray:
         booster = fit_booster(matrix[told], happened, "binary", params, seed, names=names, categories=categories)
-        return np.asarray(booster.predict(rows, num_threads=THREADS))
+        return np.asarray(booster.predict(rows, num_threads=threads()))
 
     gains = increment[told] > 0
     gained = {check.horizon: (told[gains], increment[told[gains]])}

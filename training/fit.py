@@ -14,7 +14,7 @@ from features import journey, revenue
 from features.catalogue import Definitions, fingerprint
 from models.average import Average, average
 from models.boosted import fit_boosted
-from models.boosting import THREADS, BoosterParams
+from models.boosting import BoosterParams
 from models.calibration import Calibration
 from models.encoding import Encoding
 from models.hazard import Hazard, PersonPeriods, chance, incidence, person_periods
@@ -22,6 +22,7 @@ from models.increment import Amount, fit_amount
 from models.logistic import fit_logistic_hazard
 from models.peers import Peers
 from models.scorer import Scorer
+from models.side_by_side import THREADS, side_by_side
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 from training.months import MOVE
@@ -106,18 +107,22 @@ def fit_all(
     fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
     hidden = foretold(data) if foreseen is not None and phases else None
     both = matrix if foreseen is None else np.column_stack([matrix, foreseen, *([] if hidden is None else [hidden])])
-    hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in fitted}
-    for target in TARGETS:
+
+    def by_learner(target: str) -> dict[str, Hazard]:
         rows = taught[target]
         linear = fit_logistic_hazard(matrix, rows, categories, names=names, accounts=accounts)
         boosted = fit_boosted(matrix, rows, params, seed, names, categories) if trees else linear
-        hazards["logistic"][target], hazards["hazard"][target] = linear.hazard, boosted.hazard
-        hazards["average"][target] = average(rows, boosted, linear) if trees else linear.hazard
+        said = {"logistic": linear.hazard, "hazard": boosted.hazard}
+        said["average"] = average(rows, boosted, linear) if trees else linear.hazard
         if foreseen is not None:
             own = hidden if target == MOVE else None
-            hazards["distilled"][target] = distilled(
+            said["distilled"] = distilled(
                 matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts, own
             )
+        return said
+
+    found = dict(zip(TARGETS, side_by_side(by_learner, TARGETS), strict=True))
+    hazards = {learner: {target: found[target][learner] for target in TARGETS} for learner in fitted}
     closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
     one = params.model_copy(update={"seeds": 1, "monotone": ()})
     churn = fit_boosted(matrix, closing.thinned(seed), one, seed, names, categories).hazard

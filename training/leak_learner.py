@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import rankdata
 
-from models.boosting import THREADS, BoosterParams, fit_booster, gain_shares
+from models.boosting import BoosterParams, fit_booster, gain_shares
 from models.encoding import Encoding
+from models.side_by_side import threads
 from training.metrics import log_losses
 
 # (all rows, their labels, which of them may be learned from) -> scores of the other rows. The labels of those are in
@@ -29,7 +30,7 @@ def small_booster(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
 
     def scores(matrix: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
         booster = _fitted(encoding, matrix[learn], label[learn], SMALL, seed)
-        return np.asarray(booster.predict(matrix[~learn], num_threads=THREADS))
+        return np.asarray(booster.predict(matrix[~learn], num_threads=threads()))
 
     return encoding.matrix(features), scores
 
@@ -65,7 +66,7 @@ def lost_without(features: pa.Table, label: np.ndarray, seed: int) -> dict[str, 
 
         def loss(seen: np.ndarray, learn: np.ndarray = learn) -> np.ndarray:
             taught = _fitted(encoding, seen[learn], label[learn], every, seed)
-            return log_losses(label[~learn], np.asarray(taught.predict(seen[~learn], num_threads=THREADS)))
+            return log_losses(label[~learn], np.asarray(taught.predict(seen[~learn], num_threads=threads())))
 
         whole = loss(matrix)
         known[~learn] = log_losses(label[~learn], np.full(int((~learn).sum()), label[learn].mean())) - whole

@@ -13,7 +13,6 @@ snapshots and labels of a `Dataset` and nothing else, and believes of each snaps
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -21,8 +20,8 @@ import numpy as np
 from scipy.special import logit
 from threadpoolctl import threadpool_limits
 
-from models.boosting import THREADS
 from models.hazard import EDGES
+from models.side_by_side import side_by_side
 from training.dataset import Dataset
 from training.months import COUNTS, PLACE, Months, column, months_of
 
@@ -94,8 +93,7 @@ def foretold(data: Dataset) -> np.ndarray | None:
                 own = here[here >= 0]
                 alive[own] = np.einsum("ns,nse->ne", belief[here >= 0], ahead[tier[own]])
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(believe, months.parts()))
+    side_by_side(believe, months.parts())
     hazard = np.clip(1 - alive[:, 1:] / alive[:, :-1], 1e-7, 0.95)
     return np.asarray(np.round(logit(hazard), 4))  # beyond which machines may differ
 
@@ -176,8 +174,8 @@ def _there(part: Months, step: int) -> tuple[int, int]:
 
 def better(months: Months, model: Model) -> Model:
     """One round of Baum-Welch."""
-    with ThreadPoolExecutor(THREADS) as pool:  # of each account by itself; sums in the order of the parts
-        of = reduce(Expected.__add__, pool.map(lambda part: _expected(part, model), months.parts()))
+    # of each account by itself; sums in the order of the parts
+    of = reduce(Expected.__add__, side_by_side(lambda part: _expected(part, model), months.parts()))
     ladder = model.ladder * (of.moved + HELD) / (of.awaited + HELD)
     ladder /= (ladder @ of.moved) / of.moved.sum()
     turned = [sums * chance for sums, chance in zip(of.turned, model.turn, strict=True)]

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.boosting import THREADS, fit_boosters
+from models.boosting import fit_boosters
 from models.encoding import Encoding
 from models.logistic import signed_log
+from models.side_by_side import side_by_side, threads
 from training.dataset import Dataset
 
 SURROGATES = (
@@ -60,28 +61,27 @@ def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.nda
     account, rng = data.account_numbers(), np.random.default_rng([seed, HALVES])
     half = rng.integers(0, HALVES, account.max(initial=0) + 1)[account]
     found: list[np.ndarray] = [np.zeros((len(matrix), 0))]
+    lessons: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for days in LATER:
         value, told = later(data, days)
         if told.sum() < LEAST_ROWS:
             continue
         value = value[:, value[told].std(axis=0) > 0]
-        said = np.full(value.shape, np.nan)
+        found.append(np.full(value.shape, np.nan))
         for one in range(HALVES):
-            taught, others = np.flatnonzero(told & (half != one)), asked[half[asked] == one]
+            taught = np.flatnonzero(told & (half != one))
             if len(taught) > MOST_ROWS:
                 taught = np.sort(rng.choice(taught, MOST_ROWS, replace=False))
-            boosters = fit_boosters(
-                matrix[taught],
-                value[taught],
-                TREES,
-                ROUNDS,
-                seed,
-                names=list(encoding.names),
-                categories=encoding.category_columns,
-            )
-            rows = matrix[others]
-            for column, booster in enumerate(boosters):
-                said[others, column] = booster.predict(rows, num_threads=THREADS)
-        found.append(said)
+            lessons.append((taught, value[taught], asked[half[asked] == one], found[-1]))
+
+    def learn(lesson: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]) -> None:
+        taught, value, others, said = lesson
+        names, categories = list(encoding.names), encoding.category_columns
+        boosters = fit_boosters(matrix[taught], value, TREES, ROUNDS, seed, names=names, categories=categories)
+        rows = matrix[others]
+        for column, booster in enumerate(boosters):
+            said[others, column] = booster.predict(rows, num_threads=threads())
+
+    side_by_side(learn, lessons)
     foreseen = np.column_stack(found)
     return foreseen if foreseen.shape[1] else None

@@ -1,0 +1,66 @@
+"""Work side by side: in order, truly at one time, and the same models bit by bit as one after another."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+
+from models.boosted import Boosted, fit_boosted
+from models.boosting import BoosterParams
+from models.hazard import person_periods
+from models.side_by_side import THREADS, side_by_side, threads
+from models.trees import to_text
+
+ROWS = 6_000
+
+
+def test_what_is_made_comes_in_the_order_of_what_was_given() -> None:
+    last = threading.Event()
+
+    def late(number: int) -> int:
+        if number:
+            last.set()
+        else:
+            assert last.wait(timeout=20), "the second was to start before the first has ended"
+        return 10 * number
+
+    assert side_by_side(late, range(5)) == [0, 10, 20, 30, 40]
+
+
+def test_whoever_works_beside_another_has_one_thread_and_keeps_it_for_what_it_calls() -> None:
+    def inner(_: int) -> tuple[int, int]:
+        return threads(), threading.get_ident()
+
+    def outer(_: int) -> bool:
+        return side_by_side(inner, range(3)) == [(1, threading.get_ident())] * 3
+
+    assert threads() == THREADS
+    assert side_by_side(outer, range(4)) == [True] * 4
+    assert threads() == THREADS
+
+
+def test_what_the_first_to_fail_raised_is_raised() -> None:
+    def work(number: int) -> int:
+        if number:
+            raise ValueError(f"work {number}")
+        return number
+
+    with pytest.raises(ValueError, match="work 1"):
+        side_by_side(work, range(3))
+
+
+def test_models_do_not_depend_on_what_was_fitted_beside_them() -> None:
+    matrix = np.random.default_rng(3).normal(size=(ROWS, 12))
+    other, observed = np.full(ROWS, 10_000), np.full(ROWS, 360)
+
+    def fitted(target: int) -> tuple[list[str], bytes]:
+        event = np.random.default_rng(target).exponential(2_000 * np.exp(-matrix[:, target])).astype(np.int64)
+        taught = person_periods(event, other, observed)
+        names = [f"x{k}" for k in range(matrix.shape[1])]
+        fit = fit_boosted(matrix, taught, BoosterParams(rounds=20), 1, names, [])
+        assert isinstance(fit.hazard, Boosted)
+        return [to_text(booster) for booster in fit.hazard.boosters], fit.hazard.log_odds(matrix).tobytes()
+
+    assert side_by_side(fitted, range(4)) == [fitted(target) for target in range(4)]
