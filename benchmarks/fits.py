@@ -16,10 +16,10 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import lightgbm as lgb
 import numpy as np
@@ -31,8 +31,6 @@ from training.recipe import TrainParams
 from training.train import train
 from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
-
-OWN = {"num_threads": side_by_side.THREADS}
 
 
 class InTurn:
@@ -46,16 +44,6 @@ class InTurn:
 
     def __exit__(self, *_: object) -> None:
         """Nothing is open."""
-
-
-@contextmanager
-def _as(name: str, owner: Any, other: Any) -> Iterator[None]:
-    kept = getattr(owner, name)
-    setattr(owner, name, other)
-    try:
-        yield
-    finally:
-        setattr(owner, name, kept)
 
 
 def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
@@ -72,7 +60,7 @@ def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, l
             walls.append(time.perf_counter() - wall)
             spent.append(time.thread_time() - own)
 
-    with _as("train", lgb, call):
+    with patch.object(lgb, "train", call):
         started = time.perf_counter()
         said = stage()
         return said, time.perf_counter() - started, walls, spent
@@ -95,8 +83,8 @@ def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dic
 
     said, wall, fits, spent = timed(stage)
     together = heldout()
-    in_turn, two = _as("ThreadPoolExecutor", side_by_side, InTurn), _as("FIXED", boosting, boosting.FIXED | OWN)
-    with in_turn, two:
+    in_turn = patch.object(side_by_side, "ThreadPoolExecutor", InTurn)
+    with in_turn, patch.dict(boosting.FIXED, num_threads=side_by_side.THREADS):
         _, wall_in_turn, bare, _ = timed(stage)
     if not np.allclose(together, heldout(), rtol=1e-9, atol=1e-12, equal_nan=True):
         raise RuntimeError("fits: side by side and in turn, the stage says different probabilities.")
