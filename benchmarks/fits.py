@@ -33,19 +33,6 @@ from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
 
 
-class InTurn:
-    """Stands where a pool of threads is: one thing after another, in the thread that asks, which keeps its two."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        self.map = map
-
-    def __enter__(self) -> InTurn:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Nothing is open."""
-
-
 def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
     """What the stage says, its wall time, and the wall and processor time of each call of lgb.train by its thread."""
     walls: list[float] = []
@@ -83,7 +70,7 @@ def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dic
 
     said, wall, fits, spent = timed(stage)
     together = heldout()
-    in_turn = patch.object(side_by_side, "ThreadPoolExecutor", InTurn)
+    in_turn = patch.object(side_by_side, "ThreadPoolExecutor", lambda *_, **__: side_by_side.InTurn())
     with in_turn, patch.dict(boosting.FIXED, num_threads=side_by_side.THREADS):
         _, wall_in_turn, bare, _ = timed(stage)
     if not np.allclose(together, heldout(), rtol=1e-9, atol=1e-12, equal_nan=True):

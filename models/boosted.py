@@ -9,7 +9,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
-from models.boosting import BoosterParams, fit_booster, said_in_training
+from models.boosting import BoosterParams, fit_seeds, said_in_training
 from models.hazard import EDGES, LOG_MONTHS, REASON_INTERVAL, STARTS, Fit, Never, PersonPeriods
 from models.side_by_side import threads
 from models.trees import hold
@@ -77,22 +77,17 @@ def fit_boosted(
         return Fit(Never(), np.zeros(0))
     base = taught.base if base is None else base
     rows = np.column_stack([matrix[taught.row], STARTS[taught.interval]])
-    boosters = [
-        fit_booster(
-            rows,
-            taught.label,
-            objective,
-            params,
-            seed + number,
-            names=[*names, INTERVAL_FEATURE],
-            categories=categories,
-            offset=base + np.log(taught.months),
-            weight=taught.weight,
-            monotone=params.monotone,
-            keep=True,
-        )
-        for number in range(params.seeds)
-    ]
+    boosters = fit_seeds(
+        rows,
+        taught.label,
+        objective,
+        params,
+        seed,
+        names=[*names, INTERVAL_FEATURE],
+        categories=categories,
+        offset=base + np.log(taught.months),
+        weight=taught.weight,
+    )
     said = np.sum([said_in_training(booster) for booster in boosters], axis=0) / len(boosters)
     return Fit(Boosted(tuple(boosters), base), said)
 

@@ -63,34 +63,51 @@ def fit_booster(
     *,
     names: list[str],
     categories: list[int],
-    offset: np.ndarray | None = None,
     weight: np.ndarray | None = None,
     monotone: tuple[str, ...] = (),
     settings: Mapping[str, Any] | None = None,
-    keep: bool = False,
 ) -> lgb.Booster:
-    """A booster on float64 rows. `offset` (raw-score scale) is not part of the saved model: the caller adds it back.
-    In the features named in `monotone`, as far as they are there, it never falls. `settings`: LightGBM's own. `keep`:
-    it holds its rows until `said_in_training`."""
-    chosen = FIXED | {
-        "objective": objective,
-        "learning_rate": params.learning_rate,
-        "num_leaves": params.num_leaves,
-        "min_data_in_leaf": params.min_data_in_leaf,
-        "lambda_l2": params.lambda_l2,
-        "feature_fraction": params.feature_fraction,
-        "bagging_fraction": params.bagging_fraction,
-        "bagging_freq": 1,
-        "seed": seed,
-    }
-    if rising := set(monotone) & set(names):
-        chosen["monotone_constraints"] = [int(name in rising) for name in names]
-        chosen["monotone_constraints_method"] = "intermediate"
+    """A booster on float64 rows. In the features named in `monotone`, as far as they are there, it never falls.
+    `settings`: LightGBM's own."""
+    data = lgb.Dataset(matrix, label, weight=weight, feature_name=names, categorical_feature=categories)
+    chosen = _chosen(objective, params, seed) | _rising(names, monotone) | dict(settings or {})
+    return lgb.train(chosen, data, num_boost_round=params.rounds)
+
+
+def fit_seeds(
+    matrix: np.ndarray,
+    label: np.ndarray,
+    objective: str,
+    params: BoosterParams,
+    seed: int,
+    *,
+    names: list[str],
+    categories: list[int],
+    offset: np.ndarray,
+    weight: np.ndarray,
+) -> list[lgb.Booster]:
+    """`params.seeds` boosters that differ in seed alone, from `seed` on, all on one binning of the rows, which they
+    hold until `said_in_training`. `offset` (raw-score scale) is not part of the saved models: the caller adds it back.
+    In the features named in `params.monotone`, as far as they are there, they never fall."""
+    rising = _rising(names, params.monotone)
     data = lgb.Dataset(
-        matrix, label, weight=weight, init_score=offset, feature_name=names, categorical_feature=categories
+        matrix,
+        label,
+        weight=weight,
+        init_score=offset,
+        feature_name=names,
+        categorical_feature=categories,
+        free_raw_data=params.seeds == 1,
     )
-    chosen |= dict(settings or {})
-    return lgb.train(chosen, data, num_boost_round=params.rounds, keep_training_booster=keep)
+    return [
+        lgb.train(
+            _chosen(objective, params, seed + number) | rising,
+            data,
+            num_boost_round=params.rounds,
+            keep_training_booster=True,
+        )
+        for number in range(params.seeds)
+    ]
 
 
 def said_in_training(booster: lgb.Booster) -> np.ndarray:
@@ -105,6 +122,27 @@ def said_in_training(booster: lgb.Booster) -> np.ndarray:
     booster.eval_train(look)
     booster.model_from_string(booster.model_to_string()).free_dataset()  # as lgb.train does where none is kept
     return np.asarray(logit(held[0]))
+
+
+def _chosen(objective: str, params: BoosterParams, seed: int) -> dict[str, Any]:
+    return FIXED | {
+        "objective": objective,
+        "learning_rate": params.learning_rate,
+        "num_leaves": params.num_leaves,
+        "min_data_in_leaf": params.min_data_in_leaf,
+        "lambda_l2": params.lambda_l2,
+        "feature_fraction": params.feature_fraction,
+        "bagging_fraction": params.bagging_fraction,
+        "bagging_freq": 1,
+        "seed": seed,
+    }
+
+
+def _rising(names: list[str], monotone: tuple[str, ...]) -> dict[str, Any]:
+    if not set(monotone) & set(names):
+        return {}
+    constraints = [int(name in monotone) for name in names]
+    return {"monotone_constraints": constraints, "monotone_constraints_method": "intermediate"}
 
 
 def gain_shares(boosters: Iterable[lgb.Booster]) -> dict[str, float]:

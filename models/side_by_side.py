@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from typing import Any, TypeVar
 
 THREADS = 2  # of all that computes, however many cores there are: results and speed are those of the smallest machine
 Thing = TypeVar("Thing")
@@ -24,12 +24,24 @@ def threads() -> int:
     return getattr(_here, "threads", THREADS)
 
 
+class InTurn(Executor):
+    """Does what it is given at once, in the thread that gives it, and raises what that raises."""
+
+    def submit(self, work: Callable[..., Made], /, *args: Any, **kwargs: Any) -> Future[Made]:
+        done: Future[Made] = Future()
+        done.set_result(work(*args, **kwargs))
+        return done
+
+
+def workers() -> Executor:
+    """Two threads that take work up in the order in which it is given, so that it may wait for what was given before;
+    asked for by such work, the thread it has."""
+    return InTurn() if threads() == 1 else ThreadPoolExecutor(THREADS, initializer=_alone)
+
+
 def side_by_side(work: Callable[[Thing], Made], things: Iterable[Thing]) -> list[Made]:
-    """What `work` makes of each of the `things`, in their order, as `map` would; raises what it raised of the first.
-    Called by such work, it goes on in the thread it has."""
-    if threads() == 1:
-        return [work(thing) for thing in things]
-    with ThreadPoolExecutor(THREADS, initializer=_alone) as pool:
+    """What `work` makes of each of the `things`, in their order, as `map` would; raises what it raised of the first."""
+    with workers() as pool:
         return list(pool.map(work, things))
 
 

@@ -3,6 +3,7 @@ what is served."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,18 +18,18 @@ from models.boosted import fit_boosted
 from models.boosting import BoosterParams
 from models.calibration import Calibration
 from models.encoding import Encoding
-from models.hazard import Hazard, PersonPeriods, chance, incidence, person_periods
+from models.hazard import Fit, Hazard, PersonPeriods, chance, incidence, person_periods
 from models.increment import Amount, fit_amount
 from models.logistic import fit_logistic_hazard
 from models.peers import Peers
 from models.scorer import Scorer
-from models.side_by_side import THREADS, side_by_side
+from models.side_by_side import THREADS, workers
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 from training.months import MOVE
 from training.phases import foretold
 from training.surrogates import foresee
-from training.teacher import distilled, drawn
+from training.teacher import distilled, drawn, soft
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
 LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first fitted, unless another did better
@@ -104,30 +105,47 @@ def fit_all(
         asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
         needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
         foreseen = foresee(data, encoding, matrix, needed, seed)
-    fitted = LEARNERS if foreseen is not None else LEARNERS[1:]
     hidden = foretold(data) if foreseen is not None and phases else None
     both = matrix if foreseen is None else np.column_stack([matrix, foreseen, *([] if hidden is None else [hidden])])
+    told: dict[str, Future[PersonPeriods]] = {}
+    grown: dict[str, Future[Fit]] = {}
+    pupil: dict[str, Future[Hazard]] = {}
 
-    def by_learner(target: str) -> dict[str, Hazard]:
-        rows = taught[target]
-        linear = fit_logistic_hazard(matrix, rows, categories, names=names, accounts=accounts)
-        boosted = fit_boosted(matrix, rows, params, seed, names, categories) if trees else linear
-        said = {"logistic": linear.hazard, "hazard": boosted.hazard}
-        said["average"] = average(rows, boosted, linear) if trees else linear.hazard
+    def distil(target: str) -> Hazard:
+        rows, lesson, linear = taught[target], told[target].result(), ridge[target].result()
+        return distilled(matrix, lesson, rows, linear, params, seed, names, categories)
+
+    with workers() as pool:  # what takes longest first, what fills a gap last
         if foreseen is not None:
-            own = hidden if target == MOVE else None
-            said["distilled"] = distilled(
-                matrix, both, rows, linear, asked[target], params, seed, names, categories, accounts, own
-            )
-        return said
+            for target, rows in taught.items():
+                own = hidden if target == MOVE else None
+                told[target] = pool.submit(
+                    soft, both, rows, asked[target], params, seed, names, categories, accounts, own
+                )
+        if trees:
+            for target, rows in taught.items():
+                grown[target] = pool.submit(fit_boosted, matrix, rows, params, seed, names, categories)
+        ridge = {
+            target: pool.submit(fit_logistic_hazard, matrix, rows, categories, names=names, accounts=accounts)
+            for target, rows in taught.items()
+        }
+        if foreseen is not None:
+            pupil = {target: pool.submit(distil, target) for target in TARGETS}
+        closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
+        one = params.model_copy(update={"seeds": 1, "monotone": ()})
+        churn = pool.submit(fit_boosted, matrix, closing.thinned(seed), one, seed, names, categories)
+        amount = pool.submit(fit_amount, matrix, _gains(data, labels), params, seed, names, categories, accounts)
 
-    found = dict(zip(TARGETS, side_by_side(by_learner, TARGETS), strict=True))
-    hazards = {learner: {target: found[target][learner] for target in TARGETS} for learner in fitted}
-    closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
-    one = params.model_copy(update={"seeds": 1, "monotone": ()})
-    churn = fit_boosted(matrix, closing.thinned(seed), one, seed, names, categories).hazard
-    amount = fit_amount(matrix, _gains(data, labels), params, seed, names, categories, accounts)
-    return Fitted(encoding, matrix, hazards, churn, amount, trees)
+    hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in LEARNERS}
+    for target, rows in taught.items():
+        linear = ridge[target].result()
+        boosted = grown[target].result() if trees else linear
+        hazards["logistic"][target], hazards["hazard"][target] = linear.hazard, boosted.hazard
+        hazards["average"][target] = average(rows, boosted, linear) if trees else linear.hazard
+        if pupil:
+            hazards["distilled"][target] = pupil[target].result()
+    hazards = {learner: found for learner, found in hazards.items() if found}
+    return Fitted(encoding, matrix, hazards, churn.result().hazard, amount.result(), trees)
 
 
 def assemble(

@@ -32,44 +32,6 @@ PART = 2 / 3  # of the pupil in what serves; the rest is the ridge's
 ALONE = {"seeds": 1, "feature_fraction": 0.3, "monotone": ()}  # trees on surrogates, of which there are a dozen
 
 
-def distilled(
-    matrix: np.ndarray,
-    both: np.ndarray,
-    taught: PersonPeriods,
-    linear: Fit,
-    asked: np.ndarray,
-    params: BoosterParams,
-    seed: int,
-    names: list[str],
-    categories: list[int],
-    accounts: np.ndarray,
-    hidden: np.ndarray | None = None,
-) -> Hazard:
-    """Fits one cause-specific hazard on the snapshots of `matrix`: the mean of the pupil, `PART` of it, and of
-    `linear`, the ridge on the same rows.
-
-    Args:
-        both: `matrix` and beside it the surrogates of all snapshots that teach or are asked about, see
-            `surrogates.foresee`; and what hidden phases foretell, where they are learned.
-        asked: places of the snapshots of which the pupil is told, see `drawn`.
-        accounts: (n,) number of each snapshot's account.
-        hidden: (n, intervals) log-odds of this event by hidden phases, see `phases.foretold`; null: none are learned,
-            or they speak of another event.
-    """
-    if taught.label.sum() == 0:
-        return Never()
-    interval = np.random.default_rng([seed, len(STARTS)]).permutation(len(asked)) % len(STARTS)
-    soft = _told(both, taught, asked, interval, params, seed, names, categories, accounts, hidden)
-    told = PersonPeriods(asked, interval, soft, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
-    pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 5 // 3})
-    fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
-    trees = fit.hazard
-    members = (Fit(trees, said_of(trees, matrix, taught)), linear)
-    clock = names.index(CLOCK)
-    age = matrix[taught.row, clock]
-    return average(taught, *members, weights=(PART, 1 - PART), age=age, clock=clock)
-
-
 def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:
     """Those of the places `at_risk`, whether their outcome is known or not, that the teacher is asked about. Of two
     targets mostly the same ones, each of which costs a forecast."""
@@ -77,32 +39,65 @@ def drawn(at_risk: np.ndarray, seed: int) -> np.ndarray:
     return np.asarray(np.sort(at_risk[np.argsort(lot, kind="stable")[:SNAPSHOTS]]))
 
 
-def _told(
+def soft(
     both: np.ndarray,
     taught: PersonPeriods,
     asked: np.ndarray,
-    interval: np.ndarray,
     params: BoosterParams,
     seed: int,
     names: list[str],
     categories: list[int],
     accounts: np.ndarray,
-    hidden: np.ndarray | None,
-) -> np.ndarray:
-    """(asked,) the teacher's chances of the event in the `interval` (asked,) of each."""
-    foreseen = both[:, len(names) :]
-    more = [f"foreseen_{k}" for k in range(foreseen.shape[1])]
-    ridge: Hazard = Never()
-    if hidden is None:
-        ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
-    few = params.model_copy(update={"seeds": 1 if hidden is None else 2})
-    trees = fit_boosted(both, taught, few, seed, [*names, *more], categories).hazard
-    alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, []).hazard
-    said = np.zeros(len(asked))
-    for k in np.unique(interval):
-        place = np.flatnonzero(interval == k)
-        rows = both[asked[place]]
-        third = ridge.at(rows, int(k)) if hidden is None else hidden[asked[place], k]
-        members = (third, trees.at(rows, int(k)), alone.at(foreseen[asked[place]], int(k)))
-        said[place] = np.mean([chance(one) for one in members], axis=0)
-    return said
+    hidden: np.ndarray | None = None,
+) -> PersonPeriods:
+    """The teacher's chances of one event, of each snapshot asked about in one interval: labels for the pupil.
+
+    Args:
+        both: the features `names` of the day and beside them the surrogates of all snapshots that teach or are asked
+            about, see `surrogates.foresee`; and what hidden phases foretell, where they are learned.
+        asked: places of the snapshots of which the pupil is told, see `drawn`.
+        accounts: (n,) number of each snapshot's account.
+        hidden: (n, intervals) log-odds of this event by hidden phases, see `phases.foretold`; null: none are learned,
+            or they speak of another event.
+    """
+    interval = np.random.default_rng([seed, len(STARTS)]).permutation(len(asked)) % len(STARTS)
+    chances = np.zeros(len(asked))
+    if taught.label.sum() > 0:
+        foreseen = both[:, len(names) :]
+        more = [f"foreseen_{k}" for k in range(foreseen.shape[1])]
+        ridge: Hazard = Never()
+        if hidden is None:
+            ridge = fit_logistic_hazard(both, taught, categories, names=[*names, *more], accounts=accounts).hazard
+        few = params.model_copy(update={"seeds": 1 if hidden is None else 2})
+        trees = fit_boosted(both, taught, few, seed, [*names, *more], categories).hazard
+        alone = fit_boosted(foreseen, taught, params.model_copy(update=ALONE), seed, more, []).hazard
+        for k in np.unique(interval):
+            place = np.flatnonzero(interval == k)
+            rows = both[asked[place]]
+            third = ridge.at(rows, int(k)) if hidden is None else hidden[asked[place], k]
+            members = (third, trees.at(rows, int(k)), alone.at(foreseen[asked[place]], int(k)))
+            chances[place] = np.mean([chance(one) for one in members], axis=0)
+    return PersonPeriods(asked, interval, chances, (np.diff(EDGES) / 30)[interval], np.ones(len(asked)))
+
+
+def distilled(
+    matrix: np.ndarray,
+    told: PersonPeriods,
+    taught: PersonPeriods,
+    linear: Fit,
+    params: BoosterParams,
+    seed: int,
+    names: list[str],
+    categories: list[int],
+) -> Hazard:
+    """Fits one cause-specific hazard on the snapshots of `matrix`: the mean of the pupil, `PART` of it, and of
+    `linear`, the ridge on the rows of `taught`. `told`: what the pupil learns, see `soft`."""
+    if taught.label.sum() == 0:
+        return Never()
+    pupil = params.model_copy(update={**PUPIL, "rounds": params.rounds * 5 // 3})
+    fit = fit_boosted(matrix, told, pupil, seed, names, categories, objective="cross_entropy", base=taught.base)
+    trees = fit.hazard
+    members = (Fit(trees, said_of(trees, matrix, taught)), linear)
+    clock = names.index(CLOCK)
+    age = matrix[taught.row, clock]
+    return average(taught, *members, weights=(PART, 1 - PART), age=age, clock=clock)

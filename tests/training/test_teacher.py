@@ -15,7 +15,7 @@ from models.hazard import STARTS, Fit, Hazard, Never, PersonPeriods, person_peri
 from models.logistic import CLOCK, fit_logistic_hazard
 from tests.models.made_features import days_or_never
 from training.ceiling import divergence
-from training.teacher import distilled
+from training.teacher import distilled, soft
 
 PARAMS = BoosterParams(seeds=1, monotone=())
 NAMES = [*(f"sign_{k}" for k in range(40)), CLOCK]
@@ -90,8 +90,9 @@ def test_what_hidden_phases_foretell_brings_the_pupil_nearer_to_the_truth(made: 
 
 
 def _distilled(made: Made, taught: PersonPeriods, asked: np.ndarray, hidden: np.ndarray | None = None) -> Hazard:
-    args = (made.linear, asked, PARAMS, 1, NAMES, [], made.account, hidden)
-    return distilled(made.signs, np.column_stack([made.signs, made.foreseen]), taught, *args)
+    both = np.column_stack([made.signs, made.foreseen])
+    told = soft(both, taught, asked, PARAMS, 1, NAMES, [], made.account, hidden)
+    return distilled(made.signs, told, taught, made.linear, PARAMS, 1, NAMES, [])
 
 
 def _by_interval(taught: PersonPeriods) -> list[tuple[int, np.ndarray]]:
