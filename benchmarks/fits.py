@@ -4,11 +4,12 @@
 
 DIR is a workspace taken as far as its labels, by `expansion train` or `dvc repro`; its candidate is made anew, twice.
 `wall` is the whole stage as shipped: labels as known at an origin, hidden phases, ridges, baselines, predictions,
-explanation of peers, files; two things at a time (`models.side_by_side`). `bare` is the wall time inside lgb.train
-where the same fits come one after another, each with two threads of LightGBM's own: how they would be called otherwise.
-`ratio` is wall / bare. `packed` is half of what processors spend inside lgb.train where two fits go on side by side:
-two cores that did nothing else could not do with less. Without --trials the search is off. How dear LightGBM's own
-threads are hangs on OMP_WAIT_POLICY: unset, they spin while they wait; PASSIVE, as `expansion` sets it, they sleep.
+explanation of peers, files; two things at a time (`models.side_by_side`). `bare` is the wall time of the same fits
+called one by one, each with two threads of LightGBM's own and a binning of its own; `ratio` is wall / bare. `shared` is
+the same where boosters of the same rows share a binning, as the stage lets them. `packed` is half of what processors
+spend on fits where two go on side by side: two cores that did nothing else could not do with less. Without --trials the
+search is off. How dear LightGBM's own threads are hangs on OMP_WAIT_POLICY: unset, they spin while they wait; PASSIVE,
+as `expansion` sets it, they sleep.
 """
 
 from __future__ import annotations
@@ -33,24 +34,58 @@ from warehouse.params import read_params, section
 from warehouse.store import Workspace, read_table
 
 
-def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float], list[float]]:
-    """What the stage says, its wall time, and the wall and processor time of each call of lgb.train by its thread."""
-    walls: list[float] = []
+def timed(stage: Callable[[], dict[str, Any]]) -> tuple[dict[str, Any], float, list[float]]:
+    """What the stage says, its wall time, and the processor time of each call of lgb.train by its thread."""
     spent: list[float] = []
     real = lgb.train
 
     def call(*args: Any, **kwargs: Any) -> lgb.Booster:
-        wall, own = time.perf_counter(), time.thread_time()
+        own = time.thread_time()
         try:
             return real(*args, **kwargs)
         finally:
-            walls.append(time.perf_counter() - wall)
             spent.append(time.thread_time() - own)
 
     with patch.object(lgb, "train", call):
         started = time.perf_counter()
         said = stage()
-        return said, time.perf_counter() - started, walls, spent
+        return said, time.perf_counter() - started, spent
+
+
+def one_by_one(stage: Callable[[], dict[str, Any]]) -> tuple[float, float, float]:
+    """Wall time of the stage where nothing is done beside anything else and no binning is shared; of its fits; and of
+    their binnings that would be shared."""
+    fits, again = [], []
+    binned: list[lgb.Dataset] = []
+    real = lgb.train
+
+    def call(chosen: dict[str, Any], rows: lgb.Dataset, **kwargs: Any) -> lgb.Booster:
+        started = time.perf_counter()
+        own = lgb.Dataset(
+            rows.data,
+            rows.label,
+            weight=rows.weight,
+            init_score=rows.init_score,
+            feature_name=rows.feature_name,
+            categorical_feature=rows.categorical_feature,
+            params=chosen,
+        ).construct()
+        there = time.perf_counter()
+        booster = real(chosen, own, **kwargs)
+        fits.append(time.perf_counter() - started)
+        if binned[-1:] == [rows]:
+            again.append(there - started)
+        binned[:] = [rows]
+        return booster
+
+    def in_turn(*_: object, **__: object) -> side_by_side.InTurn:
+        return side_by_side.InTurn()
+
+    two = patch.dict(boosting.FIXED, num_threads=side_by_side.THREADS)
+    with patch.object(lgb, "train", call), patch.object(side_by_side, "ThreadPoolExecutor", in_turn), two:
+        started = time.perf_counter()
+        stage()
+        return time.perf_counter() - started, sum(fits), sum(again)
 
 
 def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dict[str, Any]:
@@ -68,25 +103,24 @@ def measured(workspace: Workspace, document: dict[str, Any], trials: int) -> dic
     def heldout() -> np.ndarray:
         return read_table(workspace.artifacts / "heldout.parquet", ["probability"])["probability"].to_numpy()
 
-    said, wall, fits, spent = timed(stage)
+    said, wall, spent = timed(stage)
     together = heldout()
-    in_turn = patch.object(side_by_side, "ThreadPoolExecutor", lambda *_, **__: side_by_side.InTurn())
-    with in_turn, patch.dict(boosting.FIXED, num_threads=side_by_side.THREADS):
-        _, wall_in_turn, bare, _ = timed(stage)
+    wall_in_turn, bare, again = one_by_one(stage)
     if not np.allclose(together, heldout(), rtol=1e-9, atol=1e-12, equal_nan=True):
-        raise RuntimeError("fits: side by side and in turn, the stage says different probabilities.")
+        raise RuntimeError("fits: side by side and one by one, the stage says different probabilities.")
     packed = sum(spent) / side_by_side.THREADS
     return {
         "snapshots": read_table(workspace.artifacts / "features.parquet", ["account_id"]).num_rows,
         "origins": len(said["origins"]),
         "trials": len(said["search"]),
-        "fits": len(fits),
+        "fits": len(spent),
         "wall_seconds": round(wall, 1),
-        "bare_seconds": round(sum(bare), 1),
-        "ratio": round(wall / sum(bare), 2),
-        "wall_in_turn_seconds": round(wall_in_turn, 1),
+        "bare_seconds": round(bare, 1),
+        "ratio": round(wall / bare, 2),
+        "shared_seconds": round(bare - again, 1),
+        "wall_over_shared": round(wall / (bare - again), 2),
+        "wall_one_by_one_seconds": round(wall_in_turn, 1),
         "packed_seconds": round(packed, 1),
-        "wall_over_packed": round(wall / packed, 2),
         "learner": said["learner"],
     }
 

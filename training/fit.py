@@ -23,7 +23,7 @@ from models.increment import Amount, fit_amount
 from models.logistic import fit_logistic_hazard
 from models.peers import Peers
 from models.scorer import Scorer
-from models.side_by_side import THREADS, workers
+from models.side_by_side import workers
 from training.dataset import TARGETS, Dataset
 from training.labels import LabelParams
 from training.months import MOVE
@@ -36,7 +36,7 @@ LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the
 
 
 # a sum's last digits, hence a bundle's id, must not depend on how many cores a machine has
-same_sums = threadpool_limits.wrap(limits=THREADS, user_api="blas")
+same_sums = threadpool_limits.wrap(limits=1, user_api="blas")
 LogOdds = dict[str, dict[str, np.ndarray]]  # (n, intervals) by learner and target
 
 
@@ -99,42 +99,40 @@ def fit_all(
     matrix = encoding.matrix(data.features)
     names, categories, accounts = list(encoding.names), encoding.category_columns, data.account_numbers()
     taught = {target: taught_by(data, target).thinned(seed) for target in TARGETS}
-    asked: dict[str, np.ndarray] = {}  # of the teacher
-    foreseen = None
-    if trees and teacher:
-        asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
-        needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
-        foreseen = foresee(data, encoding, matrix, needed, seed)
-    hidden = foretold(data) if foreseen is not None and phases else None
-    both = matrix if foreseen is None else np.column_stack([matrix, foreseen, *([] if hidden is None else [hidden])])
+    closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
+    one = params.model_copy(update={"seeds": 1, "monotone": ()})
+
     told: dict[str, Future[PersonPeriods]] = {}
     grown: dict[str, Future[Fit]] = {}
-    pupil: dict[str, Future[Hazard]] = {}
 
     def distil(target: str) -> Hazard:
-        rows, lesson, linear = taught[target], told[target].result(), ridge[target].result()
-        return distilled(matrix, lesson, rows, linear, params, seed, names, categories)
+        lesson, linear = told[target].result(), ridge[target].result()
+        return distilled(matrix, lesson, taught[target], linear, params, seed, names, categories)
 
-    with workers() as pool:  # what takes longest first, what fills a gap last
-        if foreseen is not None:
-            for target, rows in taught.items():
-                own = hidden if target == MOVE else None
-                told[target] = pool.submit(
-                    soft, both, rows, asked[target], params, seed, names, categories, accounts, own
-                )
-        if trees:
-            for target, rows in taught.items():
-                grown[target] = pool.submit(fit_boosted, matrix, rows, params, seed, names, categories)
+    with workers() as pool:  # each waits for none but what was given before it
         ridge = {
             target: pool.submit(fit_logistic_hazard, matrix, rows, categories, names=names, accounts=accounts)
             for target, rows in taught.items()
         }
-        if foreseen is not None:
-            pupil = {target: pool.submit(distil, target) for target in TARGETS}
-        closing = person_periods(data.days("churn_day"), data.days("expansion_day"), data.days("observed_days"))
-        one = params.model_copy(update={"seeds": 1, "monotone": ()})
+        if trees and teacher:
+            asked = {target: drawn(np.flatnonzero(data.flag(f"{target}_at_risk")), seed) for target in TARGETS}
+            needed = np.unique(np.concatenate([*(rows.row for rows in taught.values()), *asked.values()]))
+            hidden = pool.submit(lambda: foretold(data) if phases else None)
+            foreseen = foresee(pool, data, encoding, matrix, needed, seed)
+            if foreseen is not None:
+                own = hidden.result()
+                both = np.column_stack([matrix, foreseen, *([] if own is None else [own])])
+                for target, rows in taught.items():
+                    moves = own if target == MOVE else None
+                    told[target] = pool.submit(
+                        soft, both, rows, asked[target], params, seed, names, categories, accounts, moves
+                    )
+        if trees:
+            for target, rows in taught.items():
+                grown[target] = pool.submit(fit_boosted, matrix, rows, params, seed, names, categories)
         churn = pool.submit(fit_boosted, matrix, closing.thinned(seed), one, seed, names, categories)
         amount = pool.submit(fit_amount, matrix, _gains(data, labels), params, seed, names, categories, accounts)
+        pupil = {target: pool.submit(distil, target) for target in told}
 
     hazards: dict[str, dict[str, Hazard]] = {learner: {} for learner in LEARNERS}
     for target, rows in taught.items():

@@ -18,7 +18,6 @@ from functools import reduce
 
 import numpy as np
 from scipy.special import logit
-from threadpoolctl import threadpool_limits
 
 from models.hazard import EDGES
 from models.side_by_side import side_by_side
@@ -70,7 +69,6 @@ RATES = {
 }
 
 
-@threadpool_limits.wrap(limits=1, user_api="blas")  # products of what fits a cache: more threads only wait
 def foretold(data: Dataset) -> np.ndarray | None:
     """(n, intervals) log-odds of a move in each interval of the hazards, given that none came before it, of every
     snapshot. Null where the history is too short, nobody is seen to use anything, or too few moved."""

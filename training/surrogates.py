@@ -8,12 +8,14 @@ only: what is served reads the features of its day alone, see `teacher.py`.
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
+
 import numpy as np
 
 from models.boosting import fit_boosters
 from models.encoding import Encoding
 from models.logistic import signed_log
-from models.side_by_side import side_by_side, threads
+from models.side_by_side import threads
 from training.dataset import Dataset
 
 SURROGATES = (
@@ -54,7 +56,9 @@ def later(data: Dataset, days: int) -> tuple[np.ndarray, np.ndarray]:
     return np.where((here[place] == there)[:, None], signed_log(value), 0.0), then >= 0
 
 
-def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.ndarray, seed: int) -> np.ndarray | None:
+def foresee(
+    pool: Executor, data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.ndarray, seed: int
+) -> np.ndarray | None:
     """(n, k) what the surrogates of each row of `matrix` will be, in signed logs, as trees say that the other half of
     the accounts taught; NaN in rows that are not among the places `asked`. Null where the history is too short to tell,
     or nothing varies."""
@@ -82,6 +86,6 @@ def foresee(data: Dataset, encoding: Encoding, matrix: np.ndarray, asked: np.nda
         for column, booster in enumerate(boosters):
             said[others, column] = booster.predict(rows, num_threads=threads())
 
-    side_by_side(learn, lessons)
+    list(pool.map(learn, lessons))
     foreseen = np.column_stack(found)
     return foreseen if foreseen.shape[1] else None

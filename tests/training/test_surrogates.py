@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from models.encoding import Encoding
+from models.side_by_side import InTurn
 from tests.models.made_features import MONTHS, dataset, history
 from training.dataset import Dataset
 from training.surrogates import LATER, SURROGATES, foresee, later
@@ -42,7 +43,7 @@ def test_a_snapshot_whose_later_day_has_not_come_is_not_told() -> None:
 
 def foreseen(data: Dataset) -> np.ndarray:
     encoding = Encoding.learn(data.features)
-    found = foresee(data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1)
+    found = foresee(InTurn(), data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1)
     assert found is not None
     return found
 
@@ -50,7 +51,7 @@ def foreseen(data: Dataset) -> np.ndarray:
 def test_rows_that_nobody_asks_about_cost_nothing_and_change_nothing() -> None:
     data = history()
     encoding, asked = Encoding.learn(data.features), np.arange(3, len(data), 7)
-    found = foresee(data, encoding, encoding.matrix(data.features), asked, seed=1)
+    found = foresee(InTurn(), data, encoding, encoding.matrix(data.features), asked, seed=1)
     assert found is not None
     assert np.array_equal(found[asked], foreseen(data)[asked])
     assert np.isnan(np.delete(found, asked, axis=0)).all()
@@ -79,4 +80,4 @@ def test_what_an_account_came_to_does_not_tell_in_what_is_foreseen_of_it() -> No
 def test_a_history_of_one_date_foresees_nothing() -> None:
     data = dataset(1_500)
     encoding = Encoding.learn(data.features)
-    assert foresee(data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1) is None
+    assert foresee(InTurn(), data, encoding, encoding.matrix(data.features), np.arange(len(data)), seed=1) is None
