@@ -8,8 +8,9 @@ nobody.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 THREADS = 2  # of all that computes, however many cores there are: results and speed are those of the smallest machine
@@ -33,10 +34,16 @@ class InTurn(Executor):
         return done
 
 
-def workers() -> Executor:
+@contextmanager
+def workers() -> Iterator[Executor]:
     """Two threads that take work up in the order in which it is given, so that it may wait for what was given before;
-    asked for by such work, the thread it has."""
-    return InTurn() if threads() == 1 else ThreadPoolExecutor(THREADS, initializer=_alone)
+    asked for by such work, the thread it has. It ends when all is done; broken off, with what has begun."""
+    with InTurn() if threads() == 1 else ThreadPoolExecutor(THREADS, initializer=_alone) as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def side_by_side(work: Callable[[Thing], Made], things: Iterable[Thing]) -> list[Made]:

@@ -53,6 +53,26 @@ def test_what_the_first_to_fail_raised_is_raised() -> None:
         side_by_side(work, range(3))
 
 
+def test_broken_off_it_ends_with_what_has_begun() -> None:
+    begun: list[int] = []
+    go_on = threading.Event()
+
+    def work(number: int) -> None:
+        begun.append(number)
+        go_on.wait(timeout=20)
+
+    def stopped() -> None:
+        with workers() as pool:
+            for number in range(50):
+                pool.submit(work, number)
+            threading.Timer(0.2, go_on.set).start()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert len(begun) <= THREADS
+
+
 def test_work_may_wait_for_what_was_given_before_it() -> None:
     def chain(_: int) -> int:
         with workers() as pool:
