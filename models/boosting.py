@@ -70,7 +70,7 @@ def fit_booster(
     """A booster on float64 rows. In the features named in `monotone`, as far as they are there, it never falls.
     `settings`: LightGBM's own."""
     data = lgb.Dataset(matrix, label, weight=weight, feature_name=names, categorical_feature=categories)
-    chosen = _chosen(objective, params, seed) | _rising(names, monotone) | dict(settings or {})
+    chosen = _chosen(objective, params, seed, names, monotone) | dict(settings or {})
     return lgb.train(chosen, data, num_boost_round=params.rounds)
 
 
@@ -89,7 +89,6 @@ def fit_seeds(
     """`params.seeds` boosters that differ in seed alone, from `seed` on, all on one binning of the rows, which they
     hold until `said_in_training`. `offset` (raw-score scale) is not part of the saved models: the caller adds it back.
     In the features named in `params.monotone`, as far as they are there, they never fall."""
-    rising = _rising(names, params.monotone)
     data = lgb.Dataset(
         matrix,
         label,
@@ -101,7 +100,7 @@ def fit_seeds(
     )
     return [
         lgb.train(
-            _chosen(objective, params, seed + number) | rising,
+            _chosen(objective, params, seed + number, names, params.monotone),
             data,
             num_boost_round=params.rounds,
             keep_training_booster=True,
@@ -124,7 +123,11 @@ def said_in_training(booster: lgb.Booster) -> np.ndarray:
     return np.asarray(logit(held[0]))
 
 
-def _chosen(objective: str, params: BoosterParams, seed: int) -> dict[str, Any]:
+def _chosen(
+    objective: str, params: BoosterParams, seed: int, names: list[str], monotone: tuple[str, ...]
+) -> dict[str, Any]:
+    rising = [int(name in monotone) for name in names]
+    constraints = {"monotone_constraints": rising, "monotone_constraints_method": "intermediate"}
     return FIXED | {
         "objective": objective,
         "learning_rate": params.learning_rate,
@@ -135,14 +138,8 @@ def _chosen(objective: str, params: BoosterParams, seed: int) -> dict[str, Any]:
         "bagging_fraction": params.bagging_fraction,
         "bagging_freq": 1,
         "seed": seed,
+        **(constraints if any(rising) else {}),
     }
-
-
-def _rising(names: list[str], monotone: tuple[str, ...]) -> dict[str, Any]:
-    if not set(monotone) & set(names):
-        return {}
-    constraints = [int(name in monotone) for name in names]
-    return {"monotone_constraints": constraints, "monotone_constraints_method": "intermediate"}
 
 
 def gain_shares(boosters: Iterable[lgb.Booster]) -> dict[str, float]:

@@ -20,7 +20,6 @@ import numpy as np
 from scipy.special import logit
 
 from models.hazard import EDGES
-from models.side_by_side import side_by_side
 from training.dataset import Dataset
 from training.months import COUNTS, PLACE, Months, column, months_of
 
@@ -84,14 +83,12 @@ def foretold(data: Dataset) -> np.ndarray | None:
     tier = column(data, "tier").astype(np.int64)
     ahead = np.stack([_survival(model, one, months.apart) for one in range(months.tiers)])
 
-    def believe(part: Months) -> None:
+    for part in months.parts():
         for step, (belief, _) in enumerate(forward(part, model)):
             if step % 2:
                 here = part.row[step // 2, : len(belief)]
                 own = here[here >= 0]
                 alive[own] = np.einsum("ns,nse->ne", belief[here >= 0], ahead[tier[own]])
-
-    side_by_side(believe, months.parts())
     hazard = np.clip(1 - alive[:, 1:] / alive[:, :-1], 1e-7, 0.95)
     return np.asarray(np.round(logit(hazard), 4))  # beyond which machines may differ
 
@@ -172,8 +169,7 @@ def _there(part: Months, step: int) -> tuple[int, int]:
 
 def better(months: Months, model: Model) -> Model:
     """One round of Baum-Welch."""
-    # of each account by itself; sums in the order of the parts
-    of = reduce(Expected.__add__, side_by_side(lambda part: _expected(part, model), months.parts()))
+    of = reduce(Expected.__add__, (_expected(part, model) for part in months.parts()))
     ladder = model.ladder * (of.moved + HELD) / (of.awaited + HELD)
     ladder /= (ladder @ of.moved) / of.moved.sum()
     turned = [sums * chance for sums, chance in zip(of.turned, model.turn, strict=True)]
