@@ -88,11 +88,16 @@ def check(
     from training.gate import GateParams
     from warehouse.params import read_params, section
 
+    if html is not None:
+        _refuse_folder("--html", html)
     document = read_params(params)
     report = run(raw, document, _now(), section(document, "gate", GateParams).min_positives)
-    _show(report.to_json(), True, []) if as_json else show(report, sys.stdout)
     if html is not None:
         html.write_text(page(report), encoding="utf-8")
+    if as_json:
+        _show(report.to_json(), True, [])
+    else:
+        show(report, sys.stdout)
     raise typer.Exit(3 if report.refused else 0)
 
 
@@ -110,14 +115,12 @@ def features(
     """The feature table alone: every account as it looked at the midnight that opens a day."""
     from features.build import features_of
     from features.catalogue import Definitions
-    from warehouse.errors import UsageError
     from warehouse.ingest import IngestParams
     from warehouse.params import read_params, section
     from warehouse.periods import parse_day
     from warehouse.store import write_table
 
-    if out.is_dir():
-        raise UsageError(f"--out {out} is a folder. Give the file to write.")
+    _refuse_folder("--out", out)
     document = read_params(params)
     ingesting, meanings = section(document, "ingest", IngestParams), Definitions.from_params(document)
     hindsight, cluster = _day(known_by), _master(engine, master)
@@ -230,7 +233,7 @@ def serve(
     os.environ.update({f"EXPANSION_{name}": str(value) for name, value in values.items()})
     from serving.api import refuse_open_door
     from serving.release import current
-    from serving.settings import read_settings, refuse_taken_port, switch_off_telemetry
+    from serving.settings import own_home, read_settings, refuse_taken_port, switch_off_telemetry
 
     switch_off_telemetry()
     settings = read_settings()
@@ -242,6 +245,7 @@ def serve(
         _show({"url": f"http://{host}:{port}/", "workspace": str(values["WORKSPACE"]), "auth": auth}, True, [])
         sys.stdout.flush()
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # stdout has held its one document
+    os.environ["BENTOML_HOME"] = str(own_home(host, port))
     os.chdir(Path(__file__).parent)
     service = ["-m", "bentoml", "serve", "serving.service:ExpansionService", "--host", host, "--port", str(port)]
     os.execv(sys.executable, [sys.executable, *service])
@@ -298,10 +302,9 @@ def plan(
     from warehouse.lock import exclusive
     from warehouse.params import section, workspace_params
 
-    live, share = release.open_current(workspace / "releases"), lots
-    if share is None:
-        share = section(workspace_params(workspace, params), "score", ScoreParams).lots
+    share = section(workspace_params(workspace, params), "score", ScoreParams).lots if lots is None else lots
     with exclusive(workspace, "plan"):
+        live = release.open_current(workspace / "releases")
         said = plan_week(live, workspace, capacity or live.run["capacity"], share)
     _show(said, as_json, plan_lines(said, workspace / "plans"))
 
@@ -351,11 +354,14 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
     from serving.kept import first_of_months
     from training.realised import realised as run
     from training.realised_report import write_report
+    from warehouse.lock import exclusive
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
-    said = run(space, workspace_params(space.root, params), *first_of_months(space.releases))
-    _show(said, as_json, write_report(said, space.artifacts))
+    with exclusive(space.root, "realised"):
+        said = run(space, workspace_params(space.root, params), *first_of_months(space.releases))
+        lines = write_report(said, space.artifacts)
+    _show(said, as_json, lines)
 
 
 @app.command()
@@ -452,9 +458,10 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     from models.registry import code_commit
     from serving.batch import ScoreParams
-    from training.pipeline import train_and_register
+    from training.pipeline import refuse_wrong, train_and_register
     from warehouse.params import KEPT, keep_params, section
 
+    refuse_wrong(document)
     section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
@@ -488,7 +495,10 @@ def _score(
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
-    champion = lambda: given or champion_of(space)  # noqa: E731
+
+    def champion() -> tuple[Path, dict[str, Any]] | None:
+        return given or champion_of(space)
+
     return publish(space, document, day, champion, code_commit(), _now().date(), force, master)
 
 
@@ -506,6 +516,13 @@ def _master(engine: str, master: str) -> str | None:
     if engine not in ("duckdb", "spark"):
         raise UsageError(f'there is no engine "{engine}". Give --engine duckdb or --engine spark.')
     return master if engine == "spark" else None
+
+
+def _refuse_folder(option: str, file: Path) -> None:
+    from warehouse.errors import UsageError
+
+    if file.is_dir():
+        raise UsageError(f"{option} {file} is a folder. Give the file to write.")
 
 
 def _workspace(root: Path) -> Workspace:

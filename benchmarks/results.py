@@ -26,8 +26,9 @@ from typing import Any
 from benchmarks.bars import PLAIN, mean, of_world
 from benchmarks.one_run import HORIZON, ROOT, run_real, run_world
 from benchmarks.results_bars import Document, around, spread, table
-from benchmarks.results_page import beside_ridge, kept, page, why
+from benchmarks.results_page import beside_ridge, page
 from benchmarks.results_plots import draw
+from benchmarks.results_real import kept, why
 from models.baselines import RULES
 from training.grade import UNSHOWN
 from training.heldout import CEILING, CHAMPION, words

@@ -121,10 +121,13 @@ def _origins(plain: Sequence[Run], path: Path) -> None:
     axis.set_ylim(bottom=0)
     axis.set(ylabel="PR-AUC")
     axis.legend(loc="upper left", fontsize=8, frameon=False, ncols=2)
-    save(figure, "Stability over the held-out dates, plain world", _seeds(plain), path)
+    detail = _seeds(plain, "each held-out date by itself") + (
+        "; bands: lowest to highest seed" if len(plain) > 1 else ""
+    )
+    save(figure, "Stability over the held-out dates, plain world", detail, path)
 
 
-def _seeds(plain: Sequence[Run]) -> str:
+def _seeds(plain: Sequence[Run], dates: str = "all held-out dates together") -> str:
     accounts = max(run["accounts"] for run in plain)
     count = f"{len(plain)} seeds" if len(plain) > 1 else "one seed"
-    return f"{accounts:,} accounts, {count}, all held-out dates together"
+    return f"{accounts:,} accounts, {count}, {dates}"

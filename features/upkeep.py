@@ -144,13 +144,16 @@ def _fold(
         return rolled
     end = max(one.known_until for one in rolled.days.values()) + timedelta(days=1)
     at = end.replace(day=1)
-    base = before.folded
+    base, words = before.folded, rolled.vocabulary.words
     touched = set(stale) | (before.days.keys() - rolled.days.keys())
     if base is not None and (
         base > at
-        or before.vocabulary.words != rolled.vocabulary.words
+        or before.vocabulary.words != words
         or _accounts(con, base) != before.folded_of
-        or any(_known(con, workspace.rollup, day, base) != _known(con, building, day, base) for day in touched)
+        or any(
+            _known(con, workspace.rollup, day, base, words) != _known(con, building, day, base, words)
+            for day in touched
+        )
     ):
         base = None
     if base == at:
@@ -189,12 +192,12 @@ def _accounts(con: duckdb.DuckDBPyConnection, at: date) -> str:
     return str(con.execute(query).fetchall()[0])
 
 
-def _known(con: duckdb.DuckDBPyConnection, folder: Path, day: date, before: date) -> str:
-    """Digest of the rows of `day` known before a midnight."""
+def _known(con: duckdb.DuckDBPyConnection, folder: Path, day: date, before: date, words: int) -> str:
+    """Digest of the rows of `day` known before a midnight, names of events in so many words."""
     files = day_files(folder, day)
     if not files:
         return "(0, None)"
-    columns = ", ".join((*DAY_COLUMNS, "known_day", "mask_0"))
+    columns = ", ".join((*DAY_COLUMNS, "known_day", *(f"mask_{k}" for k in range(words))))
     return str(con.execute(asof.known_digest(parquet(*files), columns, before)).fetchall()[0])
 
 

@@ -74,7 +74,7 @@ def score(
     Returns the release folder. The caller holds the workspace lock.
 
     Raises:
-        NothingToScore: no account had signed up before as_of.
+        NothingToScore: before as_of no account had signed up that was open and not internal.
         ReleaseRefused: a feature is not what the account's own events say (serving/recompute.py), a score is not
             finite, or the live release is of a later day and `force` is not set.
     """
@@ -85,7 +85,9 @@ def score(
         with open_vendor(workspace) as con:
             spine = everyone(con, as_of)
             if spine.num_rows == 0:
-                raise NothingToScore(f"no account to score as of {as_of}: none had signed up. The live release stays.")
+                raise NothingToScore(
+                    f"no account to score as of {as_of}: none is open and not internal. The live release stays."
+                )
             tonight: Tonight
             if master is None:
                 layout = open_history(con, workspace, scorer.definitions, as_of, as_of)

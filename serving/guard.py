@@ -30,6 +30,7 @@ METHODS = ("GET", "POST")
 PROBES = frozenset({"/livez", "/readyz", "/healthz"})  # these answer HEAD too; the server leaves the body out
 PUBLIC = PROBES | {"/session", "/session/end", "/favicon.ico"}
 SMALLER = "Send fewer accounts, or raise EXPANSION_BODY_LIMIT_BYTES where one account has more history than that."
+DISCARDED = 16 << 20  # bytes of a refused body that are read nevertheless
 PAGES = frozenset({"/", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 HEADERS = (
@@ -156,13 +157,16 @@ class Guard:
         limit = self._settings.body_limit_bytes
         too_large = ApiError(413, "body_too_large", f"The body may have at most {limit} bytes. {SMALLER}")
         length = _header(scope, b"content-length") or "0"
-        if not length.isdigit() or int(length) > limit:
-            raise too_large
+        declared_too_large = not length.isdigit() or int(length) > limit
+        body = None
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                body = await _read(receive, limit)
+                body = None if declared_too_large else await _read(receive, limit)
+                if body is None:
+                    await _discard(receive)
         except TimeoutError as error:
-            raise ApiError(408, "body_too_slow", "The body did not arrive in time.") from error
+            if not declared_too_large:
+                raise ApiError(408, "body_too_slow", "The body did not arrive in time.") from error
         if body is None:
             raise too_large
         _refuse_bad_json(body)
@@ -197,6 +201,16 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
         parts.append(part)
         more = message.get("more_body", False)
     return b"".join(parts)
+
+
+async def _discard(receive: Receive) -> None:
+    """Reads what is left of a body that is refused, up to DISCARDED bytes: a client that is still sending would see its
+    connection reset in the place of the answer."""
+    size, more = 0, True
+    while more and size < DISCARDED:
+        message = await receive()
+        size += len(message.get("body", b""))
+        more = message["type"] != "http.disconnect" and message.get("more_body", False)
 
 
 def _refuse_bad_json(body: bytes) -> None:

@@ -27,11 +27,13 @@ from serving.release import Release, current
 from warehouse import asof
 from warehouse.engine import name
 from warehouse.errors import DataError, UsageError
+from warehouse.manifest import FILE as MANIFEST
 from warehouse.params import section
 from warehouse.store import Workspace
 
 GROUPS = ("owner", "channel", "country", "industry", "cohort")  # cohort: the quarter of sign-up
 BEFORE_ANY_FOLD = date(1900, 1, 1)
+ATTEMPTS = 3
 _one_at_a_time = threading.Lock()
 _told: dict[tuple[Path, str, str | None], list[dict[str, Any]]] = {}  # of the release that was asked for last
 
@@ -48,13 +50,33 @@ def incentives(
 
     Raises:
         UsageError: there is no warehouse yet, or `by` is none of GROUPS.
-        DataError: a file of the warehouse is not what `ingest` wrote: money is paid on these.
+        DataError: a file of the warehouse is not what `ingest` wrote: money is paid on these. Or ingests replace the
+            warehouse while it is read.
     """
     if by not in (None, *GROUPS):
         raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
-    with open_vendor(workspace) as con:
-        open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
-        return _by_quarter(con, as_of, by)
+    for _ in range(ATTEMPTS):
+        before = _stamp(workspace)
+        try:
+            with open_vendor(workspace) as con:
+                open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
+                rows = _by_quarter(con, as_of, by)
+        except (duckdb.IOException, DataError, UsageError):
+            if _stamp(workspace) == before:
+                raise
+            continue  # a file went with the old warehouse
+        if _stamp(workspace) == before:
+            return rows
+    raise DataError(f"{workspace.warehouse} was replaced while it was read. Ask again once `expansion ingest` is done.")
+
+
+def _stamp(workspace: Workspace) -> tuple[int, int] | None:
+    """Tells one warehouse from the next; null while there is none."""
+    try:
+        status = (workspace.warehouse / MANIFEST).stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns
 
 
 def day_told(workspace: Workspace, document: dict[str, Any]) -> date:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import groupby
@@ -18,7 +20,7 @@ NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each m
 
 def first_of_months(releases: Path, check: Callable[[Path], object] = verify) -> tuple[list[Path], dict[str, str]]:
     """Of each month the release of its first night that is intact, oldest first; of several of one night the one that
-    was finished last. And why each that was passed over for damage is refused, by name.
+    people saw. And why each that was passed over for damage is refused, by name.
 
     Nights next to each other say nearly the same of the same accounts, so a month is told by one.
     """
@@ -76,9 +78,26 @@ def first_intact(
 
 
 def _finished(releases: Path) -> list[Path]:
-    """By night, oldest first; of one night the one that was finished last comes first."""
+    """By night, oldest first; of one night the one that people saw comes first: that is live, or that a later release
+    was compared with, as the other was taken back by then; else the one that was finished last."""
     found = [path.parent for path in releases.glob(f"????-??-??-*/{MANIFEST}")]
-    return sorted(found, key=lambda folder: (_night(folder), -(folder / MANIFEST).stat().st_mtime, folder.name))
+    nights = Counter(map(_night, found))
+    seen = {_compared_with(folder) for folder in found} if max(nights.values(), default=0) > 1 else set()
+    if (live := current(releases)) is not None:
+        seen.add(live.name)
+
+    def order(folder: Path) -> tuple[str, bool, float, str]:
+        return _night(folder), folder.name not in seen, -(folder / MANIFEST).stat().st_mtime, folder.name
+
+    return sorted(found, key=order)
+
+
+def _compared_with(folder: Path) -> str | None:
+    """The earlier release that was live when `folder` was made; null for the first, and where it cannot be read."""
+    try:
+        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))).get("compared_with")
+    except (OSError, ValueError, TypeError):  # damaged: whoever takes it verifies it and says so
+        return None
 
 
 def _night(folder: Path) -> str:

@@ -6,6 +6,7 @@ A key reads `exp_<id>_<secret>`; the id finds the entry, the secret is compared 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -14,7 +15,8 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,6 +28,7 @@ KEY = re.compile(r"exp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 SESSION = re.compile(r"([0-9a-f]{12})\.(\d{1,12})\.([0-9a-f]{64})")
 REREAD_SECONDS = 1.0  # a revoked key stops working within this time in every worker
 NOBODY = "0" * 64
+LONGEST = 36_500  # days
 logger = logging.getLogger("expansion.keys")
 
 
@@ -55,15 +58,18 @@ def create_key(
     """Adds a key and returns it with its text, which nobody can read again. `days` null: it has no end.
 
     Raises:
-        KeysRefused: an unknown scope.
+        KeysRefused: an unknown scope, or an end that is not in (0, LONGEST] days.
     """
     unknown = [scope for scope in scopes if scope not in SCOPES]
     if unknown or not scopes:
         raise KeysRefused(f"scopes {unknown or '(none)'}: give one or more of {', '.join(SCOPES)}.")
+    if days is not None and not 0 < days <= LONGEST:  # nan too
+        raise KeysRefused(f"days {days}: give more than 0 and at most {LONGEST:,}, or none for a key without an end.")
     key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     ends = None if days is None else (now + timedelta(days=days)).isoformat()
     key = Key(key_id, name, _digest(secret), tuple(scopes), now.isoformat(), ends)
-    _write(path, [*list_keys(path), key])
+    with _changing(path):
+        _write(path, [*list_keys(path), key])
     return key, f"exp_{key_id}_{secret}"
 
 
@@ -73,13 +79,14 @@ def revoke_key(path: Path, key_id: str, now: datetime) -> Key:
     Raises:
         KeysRefused: there is no such key.
     """
-    keys = list_keys(path)
-    found = next((key for key in keys if key.id == key_id), None)
-    if found is None:
-        known = ", ".join(key.id for key in keys) or "none"
-        raise KeysRefused(f'key "{key_id}" does not exist in {path}. Known: {known}.')
-    ended = found if found.revoked_at else replace(found, revoked_at=now.isoformat())
-    _write(path, [ended if key.id == key_id else key for key in keys])
+    with _changing(path):
+        keys = list_keys(path)
+        found = next((key for key in keys if key.id == key_id), None)
+        if found is None:
+            known = ", ".join(key.id for key in keys) or "none"
+            raise KeysRefused(f'key "{key_id}" does not exist in {path}. Known: {known}.')
+        ended = found if found.revoked_at else replace(found, revoked_at=now.isoformat())
+        _write(path, [ended if key.id == key_id else key for key in keys])
     return ended
 
 
@@ -100,8 +107,16 @@ def list_keys(path: Path) -> list[Key]:
         raise KeysRefused(f"{path} is not a key file. Restore it, or remove it and create new keys.") from error
 
 
-def _write(path: Path, keys: list[Key]) -> None:
+@contextmanager
+def _changing(path: Path) -> Iterator[None]:
+    """Waits for whoever is changing the file: an old list written back would make a revoked key live again."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _write(path: Path, keys: list[Key]) -> None:
     partial = path.with_name(f".{path.name}.partial")
     partial.unlink(missing_ok=True)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

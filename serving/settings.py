@@ -70,6 +70,17 @@ def refuse_taken_port(settings: Settings) -> None:
         ) from error
 
 
+def own_home(host: str, port: int) -> Path:
+    """A folder of BentoML's for the service at this host and port alone: it empties the folder in which its workers
+    count at every start, so a second service of the same user would wipe the counts of the first."""
+    home = os.environ.get("BENTOML_HOME")
+    folder = (
+        Path(home) if home else Path.home() / "bentoml"
+    ) / f"expansion-{host.strip('[]').replace(':', '_')}-{port}"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def read_settings() -> Settings:
     """The settings of this process.
 

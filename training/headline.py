@@ -78,10 +78,19 @@ def _would_have_held(table: Measured, whom: str, figure: str) -> str | None:
         return None
     rival = rival_of(table, figure)
     against = "" if rival is None else f", against {table.figures[rival][figure]:.0%} by {words(rival)}"
+    if rival is not None and (lead := table.lead(rival, figure)) is not None:
+        against += f": {_points(lead)}"
     return (
         f"Calling {whom} would have held {value:.0%} of the expansion revenue of the next {table.rows.horizon} days "
         f"(95 % interval {around[0]:.0%} to {around[1]:.0%}){against}."
     )
+
+
+def _points(lead: Difference) -> str:
+    """A lead in percentage points, and whether it may be luck."""
+    low, high = (f"{100 * bound:+.0f}" for bound in lead.ci)
+    luck = "" if lead.above_zero or lead.below_zero else ", so it may be luck"
+    return f"{abs(100 * lead.value):.0f} points {'less' if lead.value < 0 else 'more'} ({low} to {high}{luck})"
 
 
 def _leads(table: Measured, name: str) -> dict[str, Difference]:

@@ -103,7 +103,7 @@ def with_accounts_told_again(facts: Facts) -> Facts:
         "integer": OTHER["integer"],
         "timestamp": "{0} - INTERVAL 30 DAY",  # earlier: who has not signed up at as_of has no features to compare
     }
-    kept = (table.key, ENDS[table.name])  # an end is dated, so a later file may tell of it
+    kept = (*table.key, ENDS[table.name])  # an end is dated, so a later file may tell of it
     undated = [column for column in table.columns if column.type in others and column.name not in kept]
     told = ", ".join(f"{others[column.type].format(column.name)} AS {column.name}" for column in undated)
     again = f"SELECT * REPLACE ({told}), 'later' AS _file FROM given"

@@ -18,7 +18,7 @@ from training.leaks import LeakParams, audit
 from training.promote import register_candidate
 from training.recipe import TrainParams
 from training.slots import read_slots
-from training.train import train
+from training.train import refuse_untellable, train
 from warehouse import progress
 from warehouse.params import section
 from warehouse.store import Workspace
@@ -33,8 +33,8 @@ def train_and_register(
     Returns:
         headline and grade of the evaluation, and what `register` says.
     """
+    refuse_wrong(document)
     definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
-    # every section is read before the first stage runs, so a typo costs no minutes
     fitting = section(document, "train", TrainParams)
     judging, auditing = section(document, "evaluate", EvaluateParams), section(document, "leaks", LeakParams)
     needed = section(document, "gate", GateParams).min_positives
@@ -44,6 +44,19 @@ def train_and_register(
     evaluation = evaluate(workspace, judging, truth_in(raw), read_slots(workspace, definitions, labels), needed)
     judged = {name: evaluation[name] for name in ("headline", "grade")}
     return judged | register(workspace, document, git_sha, now)
+
+
+def refuse_wrong(document: dict[str, Any]) -> None:
+    """Reads every section of the params that training needs, so that a typo costs no minutes.
+
+    Raises:
+        ParamsError: an unknown key, a wrong value, or a horizon that the models cannot tell of.
+    """
+    Definitions.from_params(document)
+    refuse_untellable(section(document, "labels", LabelParams), section(document, "train", TrainParams))
+    for name, kind in (("snapshots", SnapshotParams), ("evaluate", EvaluateParams), ("leaks", LeakParams)):
+        section(document, name, kind)
+    section(document, "gate", GateParams)
 
 
 def prepare(workspace: Workspace, document: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     """
     artifacts = workspace.artifacts
     shutil.rmtree(artifacts / "candidate", ignore_errors=True)  # a run that stops must not leave the last one's behind
-    _checked(labels, params)
+    refuse_untellable(labels, params)
     population = json.loads((artifacts / "population.json").read_text())
     accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
     features = read_table(artifacts / "features.parquet")
@@ -108,7 +108,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     return said
 
 
-def _checked(labels: LabelParams, params: TrainParams) -> None:
+def refuse_untellable(labels: LabelParams, params: TrainParams) -> None:
     """Raises ParamsError where a horizon is asked for that the models cannot tell of."""
     if not set(labels.horizons) <= set(EDGES):
         raise ParamsError(

@@ -13,7 +13,7 @@ from typing import Any
 
 import duckdb
 
-from warehouse.raw import TABLES
+from warehouse.raw import DELIVERED
 
 EXCLUDED = "excluded:"  # rules a params file declares; they set rows aside and break no limit
 
@@ -140,13 +140,13 @@ class Sum:
 
 @dataclass(frozen=True)
 class Accounting:
-    """What one ingest read and what became of every row. `counts`: accepted rows by table. `extra_columns`: ignored
-    columns by table. `fingerprint`: SHA-256 of the accepted data, null when nothing was published. `data_end`: the
-    midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`: parts written anew by
-    table,
-    the others being carried over. `audit`: by table, what this delivery changed of what was known; empty for a whole
-    ingest. `sums`: money by currency and fate, as delivered and in the own currency. `ingested_on`: the day (UTC) of
-    the run that read it, of which the data may hold a part alone; null in books written before it was kept."""
+    """What one ingest read and what became of every row. `counts`: accepted rows by table, of rates where delivered.
+    `extra_columns`: ignored columns by table. `fingerprint`: SHA-256 of the accepted data, null when nothing was
+    published. `data_end`: the midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`:
+    parts written anew by table, the others being carried over. `audit`: by table, what this delivery changed of what
+    was known; empty for a whole ingest. `sums`: money by currency and fate, as delivered and in the own currency.
+    `ingested_on`: the day (UTC) of the run that read it, of which the data may hold a part alone; null in books written
+    before it was kept."""
 
     files: tuple[FileCount, ...]
     counts: dict[str, int]
@@ -254,7 +254,7 @@ def problems(tallies: list[Tally], read: Mapping[str, int], limits: Limits) -> l
 
 
 def _place(table: str) -> int:
-    return list(TABLES).index(table) if table in TABLES else len(TABLES)
+    return list(DELIVERED).index(table) if table in DELIVERED else len(DELIVERED)
 
 
 def _sentence(group: list[Tally], read: int, limits: Limits) -> str:
@@ -279,9 +279,9 @@ def _sentence(group: list[Tally], read: int, limits: Limits) -> str:
 def _phrase(tally: Tally) -> str:
     if tally.rule != "wrong_type":
         return tally.rule
-    kind = TABLES[tally.table].column(tally.column).type if tally.column in _columns(tally.table) else "number"
-    return "wrong_number" if kind == "money" else f"wrong_{kind}"
+    kind = DELIVERED[tally.table].column(tally.column).type if tally.column in _columns(tally.table) else "number"
+    return "wrong_number" if kind in ("money", "rate") else f"wrong_{kind}"
 
 
 def _columns(table: str) -> set[str]:
-    return {column.name for column in TABLES[table].columns} if table in TABLES else set()
+    return {column.name for column in DELIVERED[table].columns} if table in DELIVERED else set()

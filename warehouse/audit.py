@@ -19,7 +19,7 @@ def audit(
 
     end: the end of the data before (UTC midnight, excluded); null: nothing counts as late."""
     columns = [column.name for column in table.columns]
-    key = f"hash({table.key})" if table.key is not None else "CAST(NULL AS UBIGINT)"
+    key = f"CASE WHEN {table.keyed} THEN {table.key_hash} END" if table.key else "CAST(NULL AS UBIGINT)"
     said = f"hash({', '.join(map(name, table.told_once))})" if table.told_once else "CAST(0 AS UBIGINT)"
     rows = (
         f"SELECT hash({', '.join(map(name, columns))}) AS content, {key} AS key, {said} AS said, "

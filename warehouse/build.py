@@ -15,10 +15,11 @@ from warehouse.adapters import Source, files
 from warehouse.delivery import Changes, Stamp, compare
 from warehouse.engine import name, parquet, quote
 from warehouse.errors import ContractBroken, no_room
+from warehouse.exchange import converting
 from warehouse.incremental import moved_accounts, ripe, touched
-from warehouse.landing import Landing, Part, Scope, Sums
+from warehouse.landing import Landed, Landing, Part, Scope, Sums
 from warehouse.manifest import Manifest
-from warehouse.raw import FX_RATES, TABLES, RawTable
+from warehouse.raw import DELIVERED, FX_RATES, TABLES, RawTable
 from warehouse.store import copy_to_parquet, link, part_file
 
 UNREADABLE = (
@@ -70,8 +71,8 @@ class Build:
         say: Callable[[str], None],
     ) -> None:
         self.con, self.raw, self.reading, self.key, self.say = con, raw, reading, key, say
-        self.sources = {source.table: source for source in sources if source.table in TABLES}
-        self.feeds = [source for source in sources if source.table not in TABLES]
+        self.sources = {source.table: source for source in sources if source.table in DELIVERED}
+        self.feeds = [source for source in sources if source.table not in DELIVERED]
         self.building, self.live, self.before = building, live, before
         self.next = building / "warehouse"
         self.changes: dict[str, Changes] = {}  # by table; empty when there is nothing to build on
@@ -89,9 +90,12 @@ class Build:
 
     def run(self) -> Built:
         (self.next / "quarantine").mkdir(parents=True)
-        for table in TABLES.values():
+        for table in (FX_RATES, *TABLES.values()):
             try:
-                self._table(table)
+                if table is FX_RATES:
+                    self._rates()
+                else:
+                    self._table(table)
             except duckdb.Error as error:
                 refused = self._unreadable(self.sources.get(table.name), error)
                 if refused is None:
@@ -101,6 +105,12 @@ class Build:
                 self._know_accounts()
         self._feeds()
         return self.built
+
+    def _rates(self) -> None:
+        """Money is converted by the accepted rates; the warehouse keeps none."""
+        if source := self.sources.get(FX_RATES.name):
+            self._land(FX_RATES, source, self.building)
+            self.reading = converting(self.con, self.building / FX_RATES.name / part_file(0), self.reading)
 
     def _table(self, table: RawTable) -> None:
         source = self.sources.get(table.name)
@@ -147,16 +157,21 @@ class Build:
         return found[0][0] if found else None
 
     def _whole(self, table: RawTable, source: Source) -> None:
-        landing = self._landing(table, source)
-        landed = landing.land(Scope(), landing.counts(Scope()), self.next)
-        tallies = landed.tallies + self._malformed(source, None)
+        landed = self._land(table, source, self.next)
         self.built.parts[table.name] = landed.parts
-        self.built.tallies += tallies
         self.built.sums += _sums(landed.sums)
         self._written(table, landed.parts, set(landed.parts))
+
+    def _land(self, table: RawTable, source: Source, folder: Path) -> Landed:
+        """All rows of a table into `folder`; its books and what is set aside."""
+        landing = self._landing(table, source)
+        landed = landing.land(Scope(), landing.counts(Scope()), folder)
+        tallies = landed.tallies + self._malformed(source, None)
+        self.built.tallies += tallies
         if self.built.fresh is not None:
             self.built.fresh += [tally for tally in tallies if tally.file in self.changes[table.name].fresh]
         self._quarantine(table, source, None)
+        return landed
 
     def _touched(self, table: RawTable, source: Source) -> None:
         assert self.before is not None

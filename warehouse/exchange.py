@@ -7,40 +7,34 @@ An amount booked on a day is worth what the last rate on or before that day says
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import duckdb
 
-from warehouse import repeats, rules
-from warehouse.accounting import Tally, tally
+from warehouse import rules
 from warehouse.adapters import Source, tables
+from warehouse.engine import parquet
 from warehouse.raw import FX_RATES
 
 FOR_EVER = 400_000  # days; a fixed rate never grows old
 
 
-def rates(
-    con: duckdb.DuckDBPyConnection, raw: Path, reading: rules.Reading, max_age_days: int, fixed_on: date | None
-) -> tuple[rules.Reading, list[Source]]:
-    """Makes `ingest.rates` (currency, day, rate) and says how to read with it; without a declared currency or without
-    rates the reading stays as it is. The source is returned so that its rows and files are accounted for."""
-    source = tables.read(con, raw, FX_RATES) if reading.currency is not None else None
-    if source is None:
-        return reading, []
-    con.execute(f"CREATE TABLE ingest.fx AS {rules.judged(FX_RATES, source, reading)}")
-    repeats.settle(con, FX_RATES, "ingest.fx")
-    if fixed_on is None:
-        query = "SELECT currency, day, rate FROM ingest.fx WHERE _breach IS NULL"
+def source(con: duckdb.DuckDBPyConnection, raw: Path, reading: rules.Reading) -> list[Source]:
+    """The rates of the folder; none where it has none or no currency is declared to convert into."""
+    found = tables.read(con, raw, FX_RATES) if reading.currency is not None else None
+    return [] if found is None else [found]
+
+
+def converting(con: duckdb.DuckDBPyConnection, accepted: Path, reading: rules.Reading) -> rules.Reading:
+    """Makes `ingest.rates` (currency, day, rate) of the accepted rates in the Parquet file, and says how to read with
+    them. Without such a file no rate holds."""
+    rows = parquet(accepted) if accepted.is_file() else f"({rules.no_rows(FX_RATES)})"
+    if reading.fx_fixed_on is None:
+        query = f"SELECT currency, day, rate FROM {rows}"
     else:
         query = (
-            f"SELECT currency, {rules.OLDEST} AS day, arg_max(rate, day) AS rate FROM ingest.fx "
-            f"WHERE _breach IS NULL AND day < DATE '{fixed_on}' + INTERVAL 1 DAY GROUP BY currency"
+            f"SELECT currency, {rules.OLDEST} AS day, arg_max(rate, day) AS rate FROM {rows} "
+            f"WHERE day < DATE '{reading.fx_fixed_on}' + INTERVAL 1 DAY GROUP BY currency"
         )
     con.execute(f"CREATE TABLE ingest.rates AS SELECT currency, CAST(day AS TIMESTAMP) AS day, rate FROM ({query})")
-    return replace(reading, rate_days=max_age_days if fixed_on is None else FOR_EVER), [source]
-
-
-def tallies(con: duckdb.DuckDBPyConnection, sources: list[Source]) -> list[Tally]:
-    """What became of the rows of the rates."""
-    return tally(con, FX_RATES.name, "ingest.fx") if sources else []
+    return replace(reading, rate_days=reading.fx_max_age_days if reading.fx_fixed_on is None else FOR_EVER)

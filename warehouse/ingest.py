@@ -37,7 +37,7 @@ from warehouse.params import read_params, section
 from warehouse.periods import midnight_after
 from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
-from warehouse.raw import TABLES
+from warehouse.raw import DELIVERED, TABLES
 from warehouse.repeats import DUPLICATE
 from warehouse.store import Workspace, link, part_file, recover_folder, swap_folder
 
@@ -98,7 +98,7 @@ class IngestParams(AdapterParams):
 
     def reading(self, now: datetime) -> rules.Reading:
         latest = utc(now) + timedelta(minutes=self.future_tolerance_minutes)
-        return rules.Reading(self.timezone, latest, self.currency)
+        return rules.Reading(self.timezone, latest, self.currency, self.fx_max_age_days, self.fx_fixed_on)
 
     def limits(self, kept: str, allowance: int = 0) -> Limits:
         """kept: the quarantine folder that messages name."""
@@ -143,7 +143,7 @@ def ingest(
         reading = params.reading(now)
         con.execute("CREATE SCHEMA ingest")
         sources = open_sources(con, raw, extracted, params.adapters, params, reading)
-        reading, rates = exchange.rates(con, extracted or raw, reading, params.fx_max_age_days, params.fx_fixed_on)
+        sources += exchange.source(con, extracted or raw, reading)
         made = made_with(params.deciding(), key_name(key))
         before = None if whole else read_manifest(live)
         if before is not None and before.made_with != made:
@@ -151,7 +151,7 @@ def ingest(
         if before is not None:
             refuse_changed(live)  # what is carried over, or stays as it is
         paths: dict[str, dict[str, Path]] = {}
-        for source in [*sources, *rates]:
+        for source in sources:
             paths.setdefault(source.table, {}).update(source.paths)
         said, known = delivery.read_sums(raw), before.files if before else {}
         stamps = {table: delivery.stamp(those, known.get(table, {}), said) for table, those in paths.items()}
@@ -159,8 +159,7 @@ def ingest(
         if build.idle:
             return _told(live)
         built = build.run()
-        built.tallies += exchange.tallies(con, rates)
-        accounting = _account(sources + rates, built, workspace, params)
+        accounting = _account(sources, built, workspace, params)
         for table, those in paths.items():
             delivery.refuse_moving(those, stamps[table])
         found = (*accounting.problems, *empty_tables(sources, accounting, params))
@@ -244,10 +243,10 @@ def _account(sources: list[Source], built: Built, workspace: Workspace, params: 
     found = over_limit(built.tallies, params.limits(kept))
     if built.fresh is not None and not found:  # a broken night must not hide behind two good years
         found = _broken(built.fresh, params.limits(kept, params.allowance))
-    counts = _files(built.tallies, sources)
+    counts, delivered = _files(built.tallies, sources), {source.table for source in sources}
     return Accounting(
         tuple(counts),
-        {table: sum(c.accepted for c in counts if c.table == table) for table in TABLES},
+        {t: sum(c.accepted for c in counts if c.table == t) for t in DELIVERED if t in TABLES or t in delivered},
         {source.table: list(source.extra) for source in sources if source.extra},
         problems=tuple(found),
         written={

@@ -93,11 +93,14 @@ class Landing:
         kind = self.source.columns[self.table.happened]
         return kind in (ZONED, DAY) or (kind in NAIVE_TYPES and self.reading.timezone == "UTC")
 
+    @property
+    def _has_key(self) -> bool:
+        return bool(self.table.key) and self.source.columns.keys() >= set(self.table.key)
+
     def counts(self, scope: Scope) -> dict[tuple[str, int], int]:
         """Rows by file and part."""
         self._keyless = True
-        key = self.table.key
-        absent = f"count(*) FILTER ({key} IS NULL)" if self.direct and key in self.source.columns else "1"
+        absent = f"count(*) FILTER (NOT ({self.table.keyed}))" if self.direct and self._has_key else "1"
         found = self.con.execute(
             f"SELECT _file, _part, count(*), {absent} FROM ({self._keyed(scope)}) WHERE {self._where(scope)} "
             "GROUP BY 1, 2 ORDER BY 1, 2"
@@ -107,12 +110,11 @@ class Landing:
 
     def known_elsewhere(self, scope: Scope, parts: list[Path]) -> set[Path]:
         """Which of the Parquet files `parts` of the live warehouse hold the key of a row in `scope`."""
-        key = self.table.key
-        if key is None or key not in self.source.columns or not parts:
+        if not self._has_key or not parts:
             return set()
         found = self.con.execute(
-            f"SELECT DISTINCT filename FROM {parquet(*parts, filename=True)} WHERE {key} IS NOT NULL "
-            f"AND hash({key}) IN (SELECT _key FROM ({self._keys(scope)}))"
+            f"SELECT DISTINCT filename FROM {parquet(*parts, filename=True)} WHERE {self.table.keyed} "
+            f"AND {self.table.key_hash} IN (SELECT _key FROM ({self._keys(scope)}))"
         ).fetchall()
         return {Path(path) for (path,) in found}
 

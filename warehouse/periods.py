@@ -6,6 +6,7 @@ One account through this file: it signs up on 2024-01-10. Scored as of 2024-03-0
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime, timedelta
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from warehouse.errors import UsageError
 from warehouse.params import Section
 
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 HORIZONS = (90, 180, 270, 360)  # days: one to four quarters
 TARGETS = ("expansion", "high_value")  # moves that are labelled, learned and told
 
@@ -47,6 +49,8 @@ def parse_day(text: str) -> date:
         UsageError: the text is not such a date.
     """
     try:
+        if DAY.fullmatch(text) is None:  # fromisoformat also reads 20250601 and 2025-W23-7
+            raise ValueError(text)
         return date.fromisoformat(text)
     except ValueError as error:
         raise UsageError(f'"{text}" is not a date. Give it as YYYY-MM-DD, for example 2025-06-01.') from error

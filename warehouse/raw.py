@@ -38,15 +38,15 @@ class Column:
 
 @dataclass(frozen=True)
 class RawTable:
-    """One raw table. `happened` and `known` are its two clocks. `key`: rows equal in it are one fact; where the key
-    column is absent or null the whole row is the key. `optional`: the folder may lack the table. `by_month`: kept in
-    one
-    Parquet file a month of `happened`, so that a new day touches one of them. `restated`: a later file (by name) may
-    tell a row anew, and the last telling holds, except for columns told once."""
+    """One raw table. `happened` and `known` are its two clocks. `key`: rows equal in its columns are one fact; where
+    one of them is absent or null, or there is none, the whole row is the key. `optional`: the folder may lack the
+    table. `by_month`: kept in one Parquet file a month of `happened`, so that a new day touches one of them.
+    `restated`: a later file (by name) may tell a row anew, and the last telling holds, except for columns told once.
+    """
 
     name: str
     columns: tuple[Column, ...]
-    key: str | None
+    key: tuple[str, ...]
     happened: str
     known: str
     meaning: str
@@ -60,6 +60,21 @@ class RawTable:
     @property
     def required(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns if column.required)
+
+    @property
+    def keyed(self) -> str:
+        """SQL: whether a row has its key."""
+        return " AND ".join(f"{column} IS NOT NULL" for column in self.key) or "false"
+
+    @property
+    def key_hash(self) -> str:
+        """SQL: one number a key; meaningless for a row without one."""
+        return f"hash({', '.join(self.key)})"
+
+    @property
+    def always_keyed(self) -> bool:
+        """Whether no accepted row can lack the key."""
+        return bool(self.key) and all(self.column(column).required for column in self.key)
 
     @property
     def told_once(self) -> tuple[str, ...]:
@@ -80,7 +95,7 @@ ACCOUNTS = RawTable(
         Column("owner", "text", "salesperson; shown with leads, never a feature"),
         Column("is_internal", "flag", "the vendor's own or a test account, never scored; null: nobody has said"),
     ),
-    key="account_id",
+    key=("account_id",),
     happened="created_at",
     known="created_at",
     meaning="one row an account",
@@ -97,7 +112,7 @@ EVENTS = RawTable(
         Column("received_at", "timestamp", "when the vendor knew of it", default="occurred_at"),
         Column("quantity", "number", "how much of it", default="1"),
     ),
-    key="event_id",
+    key=("event_id",),
     happened="occurred_at",
     known="received_at",
     meaning="one row a product event",
@@ -128,7 +143,7 @@ REVENUE = RawTable(
             choices=("invoice", "subscription", "credit", "refund"),
         ),
     ),
-    key="revenue_id",
+    key=("revenue_id",),
     happened="booked_at",
     known="booked_at",
     meaning="one row an amount booked",
@@ -149,7 +164,7 @@ TOUCHES = RawTable(
             choices=(CONTACTED, HELD_OUT, RANDOM),
         ),
     ),
-    key=None,
+    key=(),
     happened="occurred_at",
     known="occurred_at",
     meaning="one row a sales touch",
@@ -164,7 +179,7 @@ ACCOUNT_USERS = RawTable(
         Column("valid_to", "timestamp", "user left; null while there"),
         Column("role", "text", "role in the account"),
     ),
-    key=None,
+    key=(),
     happened="valid_from",
     known="valid_from",
     meaning="one row a stay of a user in an account",
@@ -177,22 +192,22 @@ FX_RATES = RawTable(
         Column("currency", "text", "ISO code of the foreign currency", required=True),
         Column("rate", "rate", "units of `ingest.currency` for one unit of it, more than zero", required=True),
     ),
-    key=None,
+    key=("currency", "day"),
     happened="day",
     known="day",
     meaning="one row a day and currency; read when `ingest.currency` is set and amounts come in others",
     optional=True,
 )
 TABLES: dict[str, RawTable] = {t.name: t for t in (ACCOUNTS, EVENTS, REVENUE, TOUCHES, ACCOUNT_USERS)}
+DELIVERED = TABLES | {FX_RATES.name: FX_RATES}  # what a folder may hold; the rates are read and not kept
 
 
 def contract() -> str:
     """The contract as the text of `docs/data-contract.md`."""
     out = [_HEAD]
-    for table in [*TABLES.values(), FX_RATES]:
-        key = "all columns"
-        if table.key is not None:
-            key = f"`{table.key}`" + ("" if table.column(table.key).required else ", for rows without one all columns")
+    for table in DELIVERED.values():
+        key = " and ".join(f"`{column}`" for column in table.key) or "all columns"
+        key += ", for rows without one all columns" if table.key and not table.always_keyed else ""
         out += [f"## {table.name}{' (optional)' if table.optional else ''}", ""]
         out += [f"{table.meaning[0].upper()}{table.meaning[1:]}. Key: {key}.", ""]
         out += [f"Happened: `{table.happened}`. Known: `{table.known}`.", ""]

@@ -18,14 +18,14 @@ DUPLICATE = "duplicate"
 def settle(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str) -> None:
     """Marks `_breach` of the clean rows of the DuckDB table `relation` that are not the first of their kin."""
     everything = ", ".join(name(column.name) for column in table.columns)
-    if table.key is None:
+    if not table.key:
         _mark(con, table, relation, everything, "true", keyed=False)
         return
-    _mark(con, table, relation, table.key, f"{table.key} IS NOT NULL", keyed=True)
+    _mark(con, table, relation, ", ".join(table.key), table.keyed, keyed=True)
     if table.told_once:
         _as_first_told(con, table, relation)
-    if not table.column(table.key).required:
-        _mark(con, table, relation, everything, f"{table.key} IS NULL", keyed=False)
+    if not table.always_keyed:
+        _mark(con, table, relation, everything, f"NOT ({table.keyed})", keyed=False)
 
 
 def _mark(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, key: str, among: str, keyed: bool) -> None:
@@ -38,7 +38,7 @@ def _mark(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str, key: s
         content = f"row({', '.join(map(name, told))})"
         same = f"{content} IS NOT DISTINCT FROM first({content}) OVER kin"
         earlier = "_file <> first(_file) OVER kin" if table.restated else "false"
-        conflict = quote(f"conflicting_duplicate|{table.key}")
+        conflict = quote(f"conflicting_duplicate|{table.key[0]}")
         verdict = f"CASE WHEN {same} OR {earlier} THEN {verdict} ELSE {conflict} END"
     con.execute(f"""
         UPDATE {relation} AS t SET _breach = v.breach
@@ -59,6 +59,6 @@ def _as_first_told(con: duckdb.DuckDBPyConnection, table: RawTable, relation: st
         FROM (
             SELECT _id, _breach, {", ".join(f"first({name(c)}) OVER kin AS {name(c)}" for c in told)}
             FROM (SELECT *, rowid AS _id FROM {relation} WHERE coalesce(_breach, '{DUPLICATE}') = '{DUPLICATE}')
-            WINDOW kin AS (PARTITION BY {table.key} ORDER BY _file, {table.known}, {everything}, _line)
+            WINDOW kin AS (PARTITION BY {", ".join(table.key)} ORDER BY _file, {table.known}, {everything}, _line)
         ) AS v
         WHERE t.rowid = v._id AND v._breach IS NULL""")

@@ -12,7 +12,7 @@ account up (else `unknown_account`), compares with its sign-up (else `before_sig
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from warehouse import casting, money
 from warehouse.adapters import Source
@@ -32,12 +32,15 @@ UNDATED = 0
 @dataclass(frozen=True)
 class Reading:
     """How rows are read: zone of naive timestamps (null: refuse them), the latest moment (UTC, naive, included) a clock
-    may show, the only currency (null: whichever most rows have), where rates were delivered, for how many days one
-    holds (null: amounts in another currency are set aside), and, without a declared currency, that of most rows."""
+    may show, the only currency (null: whichever most rows have), for how many days a rate holds or on which day
+    alone rates are read, where rates were delivered that number of days (null: amounts in another currency are set
+    aside), and, without a declared currency, that of most rows."""
 
     timezone: str | None
     latest: datetime
     currency: str | None = None
+    fx_max_age_days: int = 7
+    fx_fixed_on: date | None = None
     rate_days: int | None = None
     majority: str | None = None
 
@@ -113,10 +116,9 @@ def _there(table: RawTable, source: Source) -> list[Column]:
 
 def _key(table: RawTable, source: Source, keyless: bool) -> str:
     everything = f"hash({', '.join(name(column.name) for column in table.columns)})"
-    if table.key is None or table.key not in source.columns:
+    if not table.key or not source.columns.keys() >= set(table.key):
         return everything
-    alone = f"hash({table.key})"
-    return f"CASE WHEN {table.key} IS NOT NULL THEN {alone} ELSE {everything} END" if keyless else alone
+    return f"CASE WHEN {table.keyed} THEN {table.key_hash} ELSE {everything} END" if keyless else table.key_hash
 
 
 def _raw(column: Column) -> str:

@@ -10,7 +10,8 @@ import pytest
 from benchmarks.bars import LANDMARKS, NOT_MEASURED, Bar, bars
 from benchmarks.one_run import ROOT
 from benchmarks.results import readme_block, with_results
-from benchmarks.results_page import page, why
+from benchmarks.results_page import page
+from benchmarks.results_real import why
 
 KEPT = ROOT / "docs" / "results" / "results.json"
 

@@ -122,6 +122,21 @@ def test_a_correction_of_what_was_folded_makes_the_fold_anew(rolled: Workspace, 
     assert on_disk(history, rolled, date(2024, 3, 1)) == in_memory(history, date(2024, 3, 1))
 
 
+def test_a_name_corrected_to_another_of_the_second_word_makes_the_fold_anew(tmp_path: Path) -> None:
+    """70 names fill one word of 63 bits and a part of the next; both names below stand in the next."""
+    named = [event(at("2023-11-05") + n * DAY / 24, f"name_{n:02}") for n in range(70)]
+    history = History(OLD.accounts, [*named, *OLD.events])
+    workspace = land(history, Workspace(tmp_path))
+    words = update(workspace, DEFINITIONS).vocabulary.words
+    assert words == 2
+    corrected = History(OLD.accounts, [*named[:68], named[68] | {"event_name": "name_69"}, *named[69:], *OLD.events])
+    names = [sorted({row["event_name"] for row in one.events}) for one in (history, corrected)]
+    assert set(names[0]) - set(names[1]) == {"name_68"}
+    update(land(corrected, workspace), DEFINITIONS)
+    day = date(2024, 3, 1)
+    assert on_disk(corrected, workspace, day) == in_memory(corrected, day)
+
+
 def test_the_same_warehouse_again_writes_nothing(rolled: Workspace) -> None:
     before = rollup_files(rolled)
     update(land(OLD, rolled), DEFINITIONS)

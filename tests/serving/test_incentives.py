@@ -14,17 +14,19 @@ import pytest
 from features.catalogue import Definitions, FeatureParams
 from features.revenue import Tiers
 from features.upkeep import update
+from serving import incentives as measures
 from serving import release, schemas
 from serving.batch import ScoreParams, score
 from serving.incentives import GROUPS, day_told, incentives
 from tests import builders as raw
 from tests.serving.nightly import rule_bundle
 from tests.serving.published import Service, open_service
-from warehouse.errors import UsageError
+from warehouse.errors import DataError, UsageError
 from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace, read_table, write_table
 
 AS_OF = date(2025, 8, 1)
+INGESTED = IngestParams()
 READ = datetime(2025, 9, 1, tzinfo=UTC)
 MEANT = Definitions(Tiers(), FeatureParams(specialist=("report_built",), configuration=("setting_changed",)))
 ACCOUNTS = [
@@ -205,3 +207,38 @@ def test_figures_of_a_warehouse_that_ingest_did_not_write_are_neither_told_nor_r
     assert service.get("/measures").status_code == 409
     part.write_bytes(as_written)
     assert service.get("/v1/incentives").json()["items"][-1]["revenue"] == pytest.approx(84.95)
+
+
+def test_measures_are_of_one_warehouse_whatever_is_ingested_meanwhile(
+    vendor: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ingest ends between the two reads: half the months would be of the old warehouse, half of the new."""
+    real, deliveries = measures._by_quarter, [[raw.invoice("b", "2025-07-02T00:00:00Z", "500")], []]
+
+    def overtaken(*args: Any) -> list[dict[str, Any]]:
+        rows = real(*args)
+        if deliveries:
+            more = deliveries.pop()
+            ingest(raw.write_raw(vendor.root / "raw", ACCOUNTS, EVENTS, [*REVENUE, *more]), vendor, INGESTED, READ)
+        return rows
+
+    monkeypatch.setattr(measures, "_by_quarter", overtaken)
+    before = incentives(vendor, MEANT, AS_OF)  # the first delivery changes nothing, so there is nothing to ask again
+    assert deliveries
+    after = incentives(vendor, MEANT, AS_OF)
+    assert not deliveries
+    assert after[-1]["revenue"] == before[-1]["revenue"] + 500
+
+
+def test_measures_of_a_warehouse_that_never_stands_still_are_refused(
+    vendor: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = measures._by_quarter
+
+    def overtaken(*args: Any) -> list[dict[str, Any]]:
+        ingest(vendor.root / "raw", vendor, INGESTED, READ, whole=True)
+        return real(*args)
+
+    monkeypatch.setattr(measures, "_by_quarter", overtaken)
+    with pytest.raises(DataError, match="was replaced while it was read"):
+        incentives(vendor, MEANT, AS_OF)

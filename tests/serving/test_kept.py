@@ -9,7 +9,7 @@ from pathlib import Path
 from serving.kept import first_of_months, remove, spare, told_until
 from serving.manifest import MANIFEST
 from serving.release import previous, rollback, verify
-from tests.serving.published import publish
+from tests.serving.published import AS_OF, publish
 
 
 def test_a_month_is_told_by_its_first_intact_night_and_damage_is_named(workspace: Path) -> None:
@@ -24,11 +24,23 @@ def test_a_month_is_told_by_its_first_intact_night_and_damage_is_named(workspace
 
 def test_of_two_releases_of_one_night_the_one_that_was_finished_last_is_what_people_saw(workspace: Path) -> None:
     first, again = publish(workspace, seed=1), publish(workspace, seed=2)
+    (workspace / "releases" / "current").unlink()  # which of them is live is lost
     for folder, when in ((first, 1_000), (again, 2_000)):
         os.utime(folder / MANIFEST, (when, when))
     assert first_of_months(workspace / "releases") == ([again], {})
     os.utime(first / MANIFEST, (3_000, 3_000))
     assert first_of_months(workspace / "releases") == ([first], {})
+
+
+def test_of_two_releases_of_one_night_the_one_that_was_taken_back_is_not_told(workspace: Path) -> None:
+    good, bad = publish(workspace, seed=1), publish(workspace, seed=2)
+    for folder, when in ((good, 1_000), (bad, 2_000)):
+        os.utime(folder / MANIFEST, (when, when))
+    assert rollback(workspace / "releases") == good
+    assert first_of_months(workspace / "releases") == ([good], {})
+    following = publish(workspace, AS_OF + timedelta(days=1))
+    assert told_until(following, verify)[0] == [good, following]
+    assert first_of_months(workspace / "releases")[0][0] == good
 
 
 def test_without_releases_there_is_nothing(tmp_path: Path) -> None:

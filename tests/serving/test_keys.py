@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -85,3 +87,23 @@ def test_unknown_scopes_and_ids_are_named(path: Path) -> None:
         create_key(path, "crm", ("write",), NOW)
     with pytest.raises(KeysRefused, match="Known: none"):
         revoke_key(path, "abc", NOW)
+
+
+def test_keys_made_and_revoked_at_once_are_all_kept(path: Path) -> None:
+    """Whoever writes back a list read before a revocation would make the key live again."""
+    old = [create_key(path, "old", ("read",), NOW)[0] for _ in range(20)]
+    made = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from serving.keys import create_key
+for _ in range(20):
+    create_key(Path(sys.argv[1]), "new", ("read",), datetime(2026, 3, 2, tzinfo=UTC))
+"""
+    makers = [subprocess.Popen([sys.executable, "-c", made, str(path)]) for _ in range(2)]
+    for key in old:
+        revoke_key(path, key.id, NOW)
+    assert [maker.wait(60) for maker in makers] == [0, 0]
+    kept = list_keys(path)
+    assert [key.name for key in kept].count("new") == 40
+    assert all(key.revoked_at for key in kept if key.name == "old")

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import httpx
 import pytest
@@ -61,9 +63,7 @@ def vendor(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 @contextmanager
 def served(target: str, workspace: Path, folder: Path, **more: str) -> Iterator[httpx.Client]:
     """`bentoml serve target` in `folder`, until the block ends."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     own = {"EXPANSION_WORKSPACE": str(workspace), "EXPANSION_PORT": str(port), "BENTOML_DO_NOT_TRACK": "True", **more}
     command = [sys.executable, "-m", "bentoml", "serve", target]
     with (workspace / "serve.log").open("wb") as log:
@@ -108,6 +108,13 @@ def _check(client: httpx.Client, key: str) -> None:
         "/v1/score", content=iter([b" " * 65536] * 20), headers={**bearer, "content-type": "application/json"}
     )
     assert large.status_code == 413
+    for _ in range(5):  # a client that sends the whole body before it reads must find the answer, not a reset
+        request = Request(
+            f"{client.base_url}/v1/score", b" " * 8_000_000, {**bearer, "content-type": "application/json"}
+        )
+        with pytest.raises(HTTPError) as refused:
+            urlopen(request)
+        assert refused.value.code == 413
     assert client.get("/v1/leads", headers={**bearer, "host": "evil.example"}).status_code == 400
 
 
@@ -142,6 +149,48 @@ def test_a_built_bento_starts_and_answers_away_from_the_source(vendor: tuple[Pat
     ]
     with served(tag, workspace, tmp_path, **home) as client:
         _check(client, key)
+
+
+@pytest.mark.slow
+def test_a_second_service_of_the_same_user_leaves_the_counts_of_the_first_alone(
+    vendor: tuple[Path, str], tmp_path: Path
+) -> None:
+    workspace, key = vendor
+    seen = {"x-api-key": key}
+    with started(workspace, tmp_path) as first:
+        for _ in range(5):
+            assert first.get("/v1/model", headers=seen).status_code == 200
+        with started(workspace, tmp_path) as second:
+            assert second.get("/v1/leads", headers=seen).status_code == 200
+            assert first.get("/v1/model", headers=seen).status_code == 200
+            told = [one.get("/metrics", headers=seen).text for one in (first, second)]
+    assert 'route="/v1/model",status="200"} 6.0' in told[0]
+    assert "/v1/leads" not in told[0]
+    assert 'route="/v1/leads",status="200"} 1.0' in told[1]
+    assert "/v1/model" not in told[1]
+
+
+@contextmanager
+def started(workspace: Path, home: Path) -> Iterator[httpx.Client]:
+    """`expansion serve` over the workspace, until the block ends."""
+    port = free_port()
+    command = [sys.executable, "-m", "expansion", "serve", "--workspace", str(workspace), "--port", str(port)]
+    with (home / f"{port}.log").open("wb") as log:
+        own = {**os.environ, "BENTOML_HOME": str(home)}
+        server = subprocess.Popen(command, cwd=ROOT, env=own, stdout=log, stderr=log)
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+                _wait(client, server, home / f"{port}.log")
+                yield client
+        finally:
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(30) is not None
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
 
 
 @pytest.mark.slow

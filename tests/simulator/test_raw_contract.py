@@ -46,7 +46,7 @@ def test_required_columns_are_never_null(con: duckdb.DuckDBPyConnection, name: s
 
 @pytest.mark.parametrize("name", ["accounts", "events", "revenue"])
 def test_keys_are_unique(con: duckdb.DuckDBPyConnection, name: str) -> None:
-    assert one(con, f"SELECT count(*) - count(DISTINCT {TABLES[name].key}) FROM {name}") == 0
+    assert one(con, f"SELECT count(*) - count(DISTINCT {TABLES[name].key[0]}) FROM {name}") == 0
 
 
 def test_nothing_happens_before_sign_up_or_after_closing(con: duckdb.DuckDBPyConnection) -> None:

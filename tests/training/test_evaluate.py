@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,21 @@ def test_skill_is_graded_and_the_headline_names_money_interval_and_rival(tmp_pat
     assert written["grade"]["word"] in ("good", "excellent")
     for words in ("Calling the top 10 %", "next 180 days", "95 % interval", "by lifetime spend"):
         assert words in written["headline"]
+
+
+@pytest.mark.parametrize("skill", [0.0, 1.0])
+def test_the_headline_says_by_how_much_it_leads_and_whether_that_may_be_luck(tmp_path: Path, skill: float) -> None:
+    written = evaluate(trained(tmp_path, heldout_rows(skill=skill)), QUICK)
+    said = re.search(r"points (?:more|less) \(([+-]\d+) to ([+-]\d+)(, so it may be luck)?\)\.$", written["headline"])
+    assert said is not None, written["headline"]
+    [lead] = [
+        row["ci"]
+        for row in written["comparisons"]
+        if (row["candidate"], row["figure"]) == ("spend_lifetime", "revenue_captured_10")
+        and (row["target"], row["horizon"]) == ("expansion", written["headline_horizon"])
+    ]
+    assert [int(said[1]), int(said[2])] == [round(100 * bound) for bound in lead]
+    assert (said[3] is not None) == (lead[0] <= 0 <= lead[1])
 
 
 def test_a_model_that_ranks_a_dozen_well_is_called_excellent_nowhere(tmp_path: Path) -> None:

@@ -85,3 +85,38 @@ def test_new_rates_convert_old_amounts_anew(tmp_path: Path) -> None:
     write_file(raw / "fx_rates.csv", ["day", "currency", "rate"], [RATES[0] | {"rate": "2"}])
     ingest(raw, workspace, IngestParams(currency="USD"), NOW)
     assert booked(workspace) == [Decimal("200.2")]
+
+
+def rates_file(raw: Path, rows: list[Row]) -> None:
+    write_file(raw / "fx_rates.csv", ["day", "currency", "rate"], rows)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_of_two_rates_of_one_day_the_lower_holds_and_the_other_is_set_aside(turned: bool, tmp_path: Path) -> None:
+    raw, workspace = folder(tmp_path, BILLS[:1]), Workspace(tmp_path / "w")
+    rows = [RATES[0], RATES[0], RATES[0] | {"currency": "eur", "rate": "2.20"}]
+    rates_file(raw, rows[::-1] if turned else rows)
+    with pytest.raises(ContractBroken, match=r'fx_rates.csv: column "currency": 1 of 3 rows repeats a key with other'):
+        ingest(raw, workspace, IngestParams(currency="USD"), NOW)
+    accounting = ingest(raw, workspace, IngestParams(currency="USD", max_ratio={"conflicting_duplicate": 1}), NOW)
+    assert booked(workspace) == [Decimal("110.11")]
+    assert (accounting.counts["fx_rates"], accounting.duplicate("fx_rates")) == (1, 1)
+    assert accounting.quarantined("fx_rates") == {"conflicting_duplicate": 1}
+
+
+def test_rates_are_accounted_for_like_any_table(tmp_path: Path) -> None:
+    raw, workspace = folder(tmp_path, BILLS[:1]), Workspace(tmp_path / "w")
+    rates_file(raw, [*RATES, RATES[0], {"day": "yesterday", "currency": "EUR", "rate": "3"}])
+    with (raw / "fx_rates.csv").open("a", newline="") as file:
+        file.write("2024-02-03,EUR,1.3,too,many\r\n")
+    with pytest.raises(ContractBroken, match=r'fx_rates.csv: column "day": 1 of 6 rows is not a timestamp') as caught:
+        ingest(raw, workspace, IngestParams(currency="USD"), NOW)
+    assert "quarantine/fx_rates.parquet" in str(caught.value)
+    aside = pq.read_table(workspace.quarantine / "fx_rates.parquet").to_pylist()
+    assert [(row["rule"], row["line"]) for row in aside] == [("wrong_type", 6), ("malformed", 7)]
+    accounting = ingest(raw, workspace, IngestParams(currency="USD", max_bad_ratio=1), NOW)
+    said = "fx_rates: 6 read = 3 accepted + 1 duplicate + 2 quarantined"
+    assert said in accounting.lines()
+    assert accounting.to_json()["tables"]["fx_rates"]["quarantined"] == {"malformed": 1, "wrong_type": 1}
+    assert not (workspace.warehouse / "fx_rates").exists()
+    assert accounting == ingest(raw, workspace, IngestParams(currency="USD", max_bad_ratio=1), NOW, whole=True)

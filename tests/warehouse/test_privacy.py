@@ -37,7 +37,7 @@ def spied() -> dict[str, list[Row]]:
         good = tables[table.name][0]
         for column in table.columns:
             if column.type != "text" or column.choices:
-                key = {table.key: f"bad-{column.name}"} if table.key else {}
+                key = dict.fromkeys(table.key, f"bad-{column.name}")
                 tables[table.name].append(good | key | {column.name: CANARY})
     return tables
 

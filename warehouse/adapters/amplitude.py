@@ -25,7 +25,7 @@ ARRIVALS = ("server_received_time", "server_upload_time")
 EXPORT = RawTable(
     "amplitude",
     tuple(Column(column, "text", "", required=True) for column in ("event_type", "event_time")),
-    None,
+    (),
     "event_time",
     "event_time",
     "one row an event",

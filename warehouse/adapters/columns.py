@@ -201,7 +201,7 @@ def _breaches(given: TableColumns, there: files.RawFiles, absent: set[str]) -> l
 
 def _declared(table: RawTable, needed: list[str]) -> RawTable:
     columns = tuple(Column(own, "text", "declared in the params", required=True) for own in dict.fromkeys(needed))
-    return RawTable(table.name, columns, None, table.happened, table.known, "under its own names")
+    return RawTable(table.name, columns, (), table.happened, table.known, "under its own names")
 
 
 def _refuse_misspelt(place: str, own: str, there: files.RawFiles) -> None:

@@ -23,12 +23,11 @@ from warehouse import rules
 from warehouse.adapters import Source, database_types, tables
 from warehouse.errors import ExpansionError, ParamsError, UsageError
 from warehouse.params import Section
-from warehouse.raw import FX_RATES, TABLES
+from warehouse.raw import DELIVERED, FX_RATES, TABLES
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, CursorResult
 
-CANONICAL = TABLES | {FX_RATES.name: FX_RATES}
 BATCH = 50_000  # rows in memory at a time
 EXTRA = 'pip install "expansion-propensity[database]"'
 
@@ -103,7 +102,7 @@ def _check(params: DatabaseParams) -> None:
     if (params.url_env is None) == (params.url_file is None):
         raise ParamsError("ingest.database: give one of url_env and url_file.")
     if not params.queries:
-        raise ParamsError(f"ingest.database: give a query for at least one of {', '.join(CANONICAL)}.")
+        raise ParamsError(f"ingest.database: give a query for at least one of {', '.join(DELIVERED)}.")
     for table, query in params.queries.items():
         fault = not_a_select(query)
         if fault:
@@ -253,7 +252,7 @@ def _stream(connection: Connection, table: str, query: str, path: Path, say: Cal
     described = result.cursor.description if result.cursor and connection.dialect.name == "postgresql" else None
     batches = result.partitions(BATCH)
     batch: Sequence[Any] = _guarded(lambda: next(batches, []), table)
-    kinds = database_types.kinds(CANONICAL[table], names, described, batch)
+    kinds = database_types.kinds(DELIVERED[table], names, described, batch)
     rows = 0
     schema = pa.schema(list(kinds.items()))
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:

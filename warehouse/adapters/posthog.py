@@ -20,7 +20,7 @@ ARRIVALS = ("_inserted_at", "inserted_at", "created_at")  # whichever the export
 EXPORT = RawTable(
     "posthog",
     tuple(Column(column, "text", "", required=True) for column in ("uuid", "event", "timestamp", "distinct_id")),
-    None,
+    (),
     "timestamp",
     "timestamp",
     "one row an event",

@@ -30,7 +30,7 @@ TRACKS = RawTable(
         Column("event", "text", "name of the event", required=True),
         Column("timestamp", "timestamp", "when, corrected for the clock of the device", required=True),
     ),
-    None,
+    (),
     "timestamp",
     "received_at",
     "one row an event",
@@ -44,7 +44,7 @@ CALLS = RawTable(
         Column("received_at", "timestamp", "when the vendor knew of it", default="valid_from"),
         *(Column(trait, "text", "as told by this call; the rules of accounts judge it") for trait in TRAITS),
     ),
-    None,
+    (),
     "valid_from",
     "received_at",
     "one row a group call",
@@ -105,7 +105,7 @@ def _of_groups(
     con: duckdb.DuckDBPyConnection, raw: Path, there: files.RawFiles, params: SegmentParams, reading: rules.Reading
 ) -> list[Source]:
     own = values.own_names(there.columns)
-    needed = RawTable("groups", tuple(Column(c, "text", "", True) for c in ("group_id", "timestamp")), None, "", "", "")
+    needed = RawTable("groups", tuple(Column(c, "text", "", True) for c in ("group_id", "timestamp")), (), "", "", "")
     for file, columns in there.by_file.items():
         require(file, needed, tuple(values.own_names(columns)))
     wanted = {column: given for column, given in GROUPS.items() if column in own}

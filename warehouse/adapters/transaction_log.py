@@ -93,13 +93,13 @@ def sources(
 
 def _declared(named: dict[str, str]) -> RawTable:
     columns = tuple(Column(own, "text", fact, required=True) for fact, own in named.items())
-    return RawTable("log", columns, None, named["occurred_at"], named["occurred_at"], "the log under its own names")
+    return RawTable("log", columns, (), named["occurred_at"], named["occurred_at"], "the log under its own names")
 
 
 def _table(named: dict[str, str]) -> RawTable:
     attributes = tuple(ACCOUNTS.column(attribute) for attribute in ATTRIBUTES if attribute in named)
     returned = Column("returned", "flag", "the line is a return")
-    return RawTable("log", (*FACTS, *attributes, returned), None, "occurred_at", "occurred_at", "one row a line")
+    return RawTable("log", (*FACTS, *attributes, returned), (), "occurred_at", "occurred_at", "one row a line")
 
 
 def _judged(lines: str, params: TransactionLogParams, named: dict[str, str]) -> str:
