@@ -142,11 +142,10 @@ class Sum:
 class Accounting:
     """What one ingest read and what became of every row. `counts`: accepted rows by table. `extra_columns`: ignored
     columns by table. `fingerprint`: SHA-256 of the accepted data, null when nothing was published. `data_end`: the
-    midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`: parts written anew by
-    table,
-    the others being carried over. `audit`: by table, what this delivery changed of what was known; empty for a whole
-    ingest. `sums`: money by currency and fate, as delivered and in the own currency. `ingested_on`: the day (UTC) of
-    the run that read it, of which the data may hold a part alone; null in books written before it was kept."""
+    midnight (UTC) after the last known fact. `problems`: rules over their limit. `written`: parts written again, by
+    table; the others are carried over. `audit`: by table, what this delivery changed of what was known; empty for a
+    whole ingest. `sums`: money by currency and fate, as delivered and in the own currency. `ingested_on`: the day (UTC)
+    of the run that read it; the data may hold only a part of that day. Null in books written before it was kept."""
 
     files: tuple[FileCount, ...]
     counts: dict[str, int]
