@@ -161,7 +161,7 @@ def percent(probability: float | None) -> str:
 
 
 def money(amount: float | None, currency: str) -> str:
-    """Whole units with a thin grouping, for reading; the API has the digits."""
+    """Whole units with commas between thousands, for reading; the API has the digits."""
     if amount is None:
         return "–"  # noqa: RUF001
     sign = "−" if round(amount) < 0 else ""  # noqa: RUF001
