@@ -46,8 +46,8 @@ of each run are kept in [results/results.json](results/results.json) and this pa
   one is kept (adr/0038) and what a mean of log-odds lacks (adr/0037) were chosen on 21 to 25 and 1021, and on `drift`
   and `nonlinear` 31; the age up to which an account is young, after this page had shown 120 days. Hidden phases
   (adr/0052) were chosen on seeds 21 and 22 and tried on this page's 7 to 10. There young accounts got too low
-  probabilities. So what use is usual at a date, and how long closing is learned (adr/0053), were then examined, again on
-  21 and 22.
+  probabilities. So what use is usual at a date, and how long closing is learned (adr/0053), were then examined, on 21
+  and 22 again.
   The line of the season (adr/0054) was chosen by how near its weeks come to the simulator's calendar, on 21, 22 and
   this page's 7 and 9; of scores, only those of 21 and 22 were looked at. That unmarked test accounts mislead was seen
   on `faulty` 21 (adr/0026), which is not on this page. That the wholesaler's increment also comes from customers who
