@@ -127,7 +127,7 @@ def _live_or_instead(request: Request, desk: Desk) -> Release | Response:
 
 
 def _left_alone(desk: Desk, release: Release) -> tuple[set[str], PlanDamaged | None]:
-    """Accounts that this week's lot leaves alone; or why that cannot be told."""
+    """Accounts that this week's lot leaves alone, or why they are unknown."""
     try:
         return left_alone(slots_of(desk.settings.workspace / "plans", week_of(release.as_of))), None
     except PlanDamaged as damaged:

@@ -184,7 +184,7 @@ def _decision(evaluation: Document) -> list[str]:
 
 
 def uplift(evaluation: Document) -> str:
-    """What accounts contacted by lot did beside those left alone by lot, or why that cannot be told."""
+    """Accounts contacted by lot compared with those left alone by lot, or why they cannot be compared."""
     found = evaluation["uplift"]
     out = ["## What contacting brings", found["sentence"]]
     rows = [
