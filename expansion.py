@@ -350,7 +350,7 @@ def replay(
 
 @app.command()
 def realised(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
-    """What past releases promised, held against what came of it, as far as it can be told by now."""
+    """Compare what past releases promised with what happened, for horizons that have passed."""
     from serving.kept import first_of_months
     from training.realised import realised as run
     from training.realised_report import write_report

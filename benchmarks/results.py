@@ -2,9 +2,9 @@
 `python -m benchmarks.results`.
 
 Every vendor is simulated (or read), ingested, trained on and evaluated by the product itself in a folder that is
-removed afterwards. The figures of a run that is done lie in --keep DIR, one JSON each, and are not made again, so a
-killed command goes on where it was. Delete one to repeat it, all of them after a change of the product. `--page-only`
-makes page and block anew from docs/results/results.json.
+removed afterwards. The figures of a finished run lie in --keep DIR, one JSON each, and are not computed again, so a
+killed command continues where it stopped. Delete one to repeat it; after a change of the product delete all of them.
+`--page-only` rewrites page and block from docs/results/results.json.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def once(keep: Path, commit: str, name: str, run: Callable[..., dict[str, Any]],
 
 
 def with_results(readme: str, document: Document) -> str:
-    """README with the block between its marks made anew."""
+    """README with a new block between its marks."""
     text, count = BLOCK.subn(lambda _: readme_block(document), readme)
     if count != 1:
         raise ValueError(f"README.md has {count} blocks between <!-- results --> and <!-- /results -->; one is needed.")
@@ -118,7 +118,7 @@ def with_results(readme: str, document: Document) -> str:
 
 
 def readme_block(document: Document) -> str:
-    """A row a data set and outcome, and what the figures say in words; nothing that does not follow from them."""
+    """One row for each data set and outcome, and the figures in words; nothing that does not follow from them."""
     plain = of_world(document, PLAIN)
     reals = [one for one in document["real"] if "results" in one]
     rows = [_plain_row(plain)] if plain else []
@@ -128,9 +128,9 @@ def readme_block(document: Document) -> str:
     said += [_of_real(one) for one in reals]
     blocks = [
         _filled(
-            "In each cell ROC-AUC, then the share of the money gained that the top 10 % of the accounts hold, at dates "
-            "that no training label reached. Square brackets: 95 % interval, accounts resampled; round ones: lowest "
-            "and highest seed. All candidates, more figures and every bar, reached or not: "
+            "Each cell gives ROC-AUC, then the share of the money gained that the top 10 % of the accounts hold, at "
+            "dates that no training label reaches. Square brackets: 95 % interval, accounts resampled; round brackets: "
+            "lowest and highest seed. All candidates, more figures and every bar, reached or not: "
             "[docs/results.md](docs/results.md) (`make results`)."
         ),
         table(head, rows, (3,)),
@@ -194,7 +194,7 @@ def _of_plain(plain: Sequence[Mapping[str, Any]]) -> str:
         return " and ".join(f"{mean(plain, 'all', name, figure):.3f}" for figure in ("roc_auc", "pr_auc"))
 
     return (
-        f"Simulated vendor: but for luck no honest score has a ROC-AUC and PR-AUC above {shown(CEILING)}; the model "
+        f"Simulated vendor: without luck, no honest score exceeds a ROC-AUC and PR-AUC of {shown(CEILING)}. The model "
         f"has {shown(CHAMPION)}, the ridge {shown('logistic')}. {beside_ridge(plain)}".rstrip()
     )
 
@@ -204,7 +204,7 @@ def _of_real(one: Document) -> str:
     grade, outcomes = one["grade"], _by_outcome(one)
     looked = f"{grade['word']} ({grade['positives']:,} moves at {grade['origins']} dates)"
     if grade["word"] in UNSHOWN:
-        return f"{_title(one)}: {looked}, so a rule serves. {why(one)}"
+        return f"{_title(one)}: {looked}, so a rule of thumb is served. {why(one)}"
     said = [f"{_title(one)}: {looked}.", *(_leads(target, by) for target, by in outcomes.items())]
     checked = outcomes.get("moved_up", {})
     if "expansion_score" in checked and "spend_lifetime" in checked:
@@ -227,7 +227,7 @@ def _leads(target: str, by: Mapping[str, Document]) -> str:
         above[own > best and f"{own:{spec}}" != f"{best:{spec}}"].append(name)
     but = f", not in {_listed(above[False], 'or')}" if above[False] and above[True] else ""
     return (
-        f"On `{target}` the model's figures are above those of the ridge and of every rule of thumb in "
+        f"On `{target}` the model is above the ridge and every rule of thumb in "
         f"{_listed(above[True], 'and') or 'nothing'}{but}."
     )
 

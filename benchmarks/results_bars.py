@@ -58,9 +58,10 @@ def _without_luck(document: Document) -> str:
         return ""
     moved = [f"{sum(run['groups'][g]['positives'] for run in plain) / len(plain):,.0f}" for g in LANDMARKS]
     said = (
-        f"How much of that is luck? Who moved is one draw, of some {', '.join(moved[:-1])} and {moved[-1]} moves a "
-        "seed at the landmarks. With each account counted by its true chance of moving, in the place of what it did, "
-        "these bars can be asked in expectation. That decides none of the bars above:"
+        "How much of that is luck? Which accounts moved is one random draw, of about "
+        f"{', '.join(moved[:-1])} and {moved[-1]} moves a seed at the landmarks. If each account counts by its true "
+        "probability of moving instead of by what it did, these bars can be measured in expectation. This decides none "
+        "of the bars above:"
     )
     return f"{said}\n\n{_beside('in expectation', found)}"
 
@@ -71,7 +72,7 @@ def _among_all(document: Document) -> str:
         return ""
     said = (
         "At a landmark accounts are ranked among those of the same age and date. Ranked among all accounts of the date "
-        "(as this page did until it was found that this lets accounts that are not judged there decide), they read:"
+        "(as this page did before; but then accounts that are not judged at the landmark decide too), the bars read:"
     )
     return f"{said}\n\n{_beside('ranked among all ages', found)}"
 
@@ -173,7 +174,7 @@ def _drift(document: Document, found: Sequence[Bar]) -> str:
     after = [day for day in days[:-1] if day >= PRICE_CHANGE and not math.isnan(over_seen(runs, day))]
     outside = [day for day in after if not low <= over_seen(runs, day) <= high]
     said = (
-        f"The bar of `drift` asks of the newest date alone. Of the {len(after)} dates between the price change of "
+        f"The bar of `drift` is about the newest date only. Of the {len(after)} dates between the price change of "
         f"{PRICE_CHANGE} and that one, {len(outside) or 'none'} {'lie' if len(outside) > 1 else 'lies'} outside "
         f"{bar.must}{': ' if outside else ''}{' and '.join(outside)}."
     )
@@ -227,8 +228,8 @@ def wholesaler(document: Document) -> str:
     )
     titles = ["bar", "model of this outcome", "must", "reached", "the product's score", "reached"]
     top = (
-        "The product's score is 0 at the top of its ladder, where there is no next tier: what such customers add is "
-        "not what it ranks."
+        "The product's score is 0 at the top of its ladder, where there is no next tier: it does not rank what such "
+        "customers add."
     )
     return f"{head}:\n\n{table(titles, lines, right=())}\n\n{top}"
 

@@ -32,60 +32,63 @@ HOW = """## How it was measured
 Every figure comes from the product's own stages (simulate, ingest, train, evaluate), run by `make results`; the figures
 of each run are kept in [results/results.json](results/results.json) and this page is generated from that file.
 
-- **Worlds.** The simulator invents a vendor whose hidden states it knows, so the true probability of every move, given
-  all that an honest observer can see, is computed exactly. That is the *ceiling*: nothing honest ranks better except by
-  luck. See [simulator.md](simulator.md).
-- **Held out.** At each date the whole recipe is fitted on labels complete before it, then scores the accounts at risk
-  on it. Target: expansion within 180 days.
-- **Looked at before.** The ridge's penalty, the share of features a tree sees and the features of attendance were
-  chosen by what they did at the newest date of plain's seeds 7 to 11 (adr/0015, adr/0024), the range and the total of
-  the money by their four dates (adr/0016). What money is told in multiples of (adr/0027), the teacher (adr/0025) and
-  what the ridge learns to be relevant (adr/0028) were chosen on seeds 21 to 25 and on `nonlinear` 21 and 22; for the
-  first of them the wholesaler's expansions at its test date were looked at beside. The vendors never met, the other
-  worlds and the other public data were not looked at for that. Features of seats (adr/0035), the pupil's part in
-  what serves (adr/0025) and the season (adr/0036) were chosen on seeds 21 to 25 and a vendor of seed 1021; the second
-  after this page's seeds had been seen with the first, the third after both. That a calibration may be luck was
-  suspected from one of this page's vendors never met; by what margin one is kept (adr/0038) and what a mean of log-odds
-  lacks (adr/0037) were chosen on 21 to 25 and 1021, and on `drift` and `nonlinear` 31; up to what age an account is
-  young, after this page had shown 120 days. Hidden phases (adr/0052) were chosen on seeds 21 and 22 and tried on this
-  page's 7 to 10; that these told young accounts too little sent us to look, again on 21 and 22, for what use of a date
-  is usual, and at how long closing is learned (adr/0053). The line beside which a season stands (adr/0054) was chosen
-  by how near its weeks come to the simulator's calendar, on 21, 22 and this page's 7 and 9; no score was looked at but
-  those of 21 and 22. That unmarked test accounts mislead was seen on `faulty` 21 (adr/0026), which is not on this page;
-  that the wholesaler's increment also comes from customers who cannot move up, on its test date.
+- **Worlds.** The simulator invents a vendor and knows its hidden states. So the true probability of every move, given
+  everything that an honest observer can see, is computed exactly. That is the *ceiling*: nothing honest ranks better
+  except by luck. See [simulator.md](simulator.md).
+- **Held out.** At each date the whole recipe is fitted on labels complete before that date. It then scores the accounts
+  at risk on that date. Target: expansion within 180 days.
+- **Looked at before.** Some choices were made on data of this page. The ridge's penalty, the share of features a tree
+  sees and the features of attendance were chosen by their results at the newest date of plain's seeds 7 to 11
+  (adr/0015, adr/0024); the range and the total of the money by the four dates of these seeds (adr/0016). The unit of
+  money (adr/0027), the teacher (adr/0025) and the ridge's relevance (adr/0028) were chosen on seeds 21 to 25 and on
+  `nonlinear` 21 and 22; for the unit, the wholesaler's expansions at its test date were looked at too. The vendors
+  never met, the other worlds and the other public data were not looked at for these choices. The features of seats
+  (adr/0035), the distilled trees' part in the served model (adr/0025) and the season (adr/0036) were chosen on seeds 21
+  to 25 and a vendor of seed 1021: the second after this page's seeds had been seen with the first, the third after
+  both. One of this page's vendors never met raised the suspicion that a calibration may be luck. The margin by which
+  one is kept (adr/0038) and what a mean of log-odds lacks (adr/0037) were chosen on 21 to 25 and 1021, and on `drift`
+  and `nonlinear` 31; the age up to which an account is young, after this page had shown 120 days. Hidden phases
+  (adr/0052) were chosen on seeds 21 and 22 and tried on this page's 7 to 10. There young accounts got too low
+  probabilities. So what use is usual at a date, and how long closing is learned (adr/0053), were then examined, on 21
+  and 22 again.
+  The line of the season (adr/0054) was chosen by how near its weeks come to the simulator's calendar, on 21, 22 and
+  this page's 7 and 9; of scores, only those of 21 and 22 were looked at. That unmarked test accounts mislead was seen
+  on `faulty` 21 (adr/0026), which is not on this page. That the wholesaler's increment also comes from customers who
+  cannot move up was seen on its test date.
 - **Shipped after looking.** The settings of the teacher, the seats, the season and the hidden phases were chosen on
-  other seeds, but that each of the four ships was decided after this page's figures with it had been seen. So this page
-  is no untouched test of them, and may flatter the product by what that choice was worth.
+  other seeds. But the decision to ship each of the four was made after seeing this page's figures with it. So this page
+  is not an untouched test of them, and may flatter the product by as much as that choice gained.
 - **A vendor never met.** The bundle, which has seen all eight quarters of its own vendor, scores the accounts of
-  another vendor of the same world at the same dates. So the bars were first measured (20,000 accounts taught, others
-  tested); it is the kinder question, as no season is new to the model.
+  another vendor of the same world at the same dates. The bars were first measured this way (trained on 20,000 accounts,
+  tested on others). It is the easier question, as no season is new to the model.
 - **Landmarks.** Dates are the first of a month, so hardly any account is seen exactly 4, 13 or 26 weeks after sign-up.
   *Week 4* is every account aged 14 to 55 days at a held-out date, *week 13* 56 to 125, *week 26* 126 to 251.
-- **Ranks** over several dates are taken within each date, and at a landmark among its accounts of the date: the top 5 %
-  is the top 5 % of every date.
+- **Ranks** over several dates are taken within each date, at a landmark among its accounts of that date: the top 5 % is
+  the top 5 % of every date.
 - **Expansion revenue** is the money gained over the 180 days, increments above 0, by all accounts at risk, whether they
   made the move or not.
 - **Unmarked test accounts.** In `faulty` one account in a hundred is a test that nobody marked as internal. Where most
-  accounts say what they are, those that do not are neither taught nor judged by (adr/0026), so they are in no figure
-  here; they are scored at night like any other, and `expansion check` asks to mark them.
-- **Seeds.** A share of another candidate's figure is the mean over the seeds over the other's mean; expected over seen
-  is the sum over the sum. Brackets give the lowest and the highest seed; square brackets a 95 % interval, accounts
-  resampled.
-- **Above 100 %.** A share of the ceiling can be: the truth is what is to be expected, the moves and the money seen are
-  one draw of it, and by luck another ranking may hold more of that draw.
+  accounts say whether they are internal, those that do not are left out of training and evaluation (adr/0026), so they
+  are in no figure here. They are scored at night like any other, and `expansion check` asks to mark them.
+- **Seeds.** A share of another candidate's figure is the mean over the seeds divided by the other's mean; expected over
+  seen is sum divided by sum. Round brackets give the lowest and the highest seed, square brackets a 95 % interval,
+  accounts resampled.
+- **Above 100 %.** A share of the ceiling can exceed 100 %. The ceiling ranks by true probabilities, and the moves and
+  money seen are one random draw from them; by luck another ranking may hold more of that draw.
 - **On each model card.** Reliability with its counts (section *Calibration*), the learning curve (*Data*) and the
-  summary of reasons (*What it looks at*) are of one model, so they stand on its card: `artifacts/model_card.md` in the
+  summary of reasons (*What it looks at*) belong to one model, so they are on its card: `artifacts/model_card.md` in the
   workspace of `make demo` or `expansion train`.
 - **ECE** of so few accounts as a landmark has is not zero for the truth either: its own stands beside the model's.
-- **Money expected** is held against the money gained by accounts that made the move, which is what it speaks of.
+- **Money expected** is compared with the money gained by accounts that made the move, as it is about these accounts.
 
 ## What is not claimed
 
-- No figure here says that a call *causes* an expansion. Who would have grown anyway cannot be told from who was
-  persuaded until contacts are made at random.
-- An invented vendor is kinder than a real one: its accounts obey one law. Read the real data for what a law is worth.
-- Dates closer together than 180 days share outcomes, and the same account stands at several dates; the seeds, not the
-  dates, are independent of each other.
+- No figure here says that a call *causes* an expansion. Without random contacts, accounts that would have grown anyway
+  cannot be distinguished from accounts that a call persuaded.
+- An invented vendor is easier than a real one: its accounts all follow one law. See the real data for how far that
+  carries.
+- Dates closer together than 180 days share outcomes, and the same account appears at several dates. The seeds are
+  independent of each other, the dates are not.
 - A world run on one seed has no spread: such a figure is one draw."""
 
 
@@ -123,17 +126,18 @@ def _verdict(document: Document, found: Sequence[Bar]) -> str:
     if apart:
         there = sum(bar.reached_elsewhere in ("must", "stretch") for bar in apart)
         lines.append(
-            "The first count is of the harder question: every model sees only what was known at the date it is judged "
-            "at, eight months of history at the first, and is judged on what comes after. Judged the way the bars "
-            f"were first measured, by accounts of another vendor of the same world, the bundle reaches {there} of the "
-            f"{len(apart)} bars that can be asked there, and with the others {_as_set(found)}."
+            "This count answers the harder question: every model sees only what was known at the date it is judged at "
+            "(eight months of history at the first date) and is judged on what comes after. The bars were first "
+            "measured another way, on accounts of another vendor of the same world. Judged like that, the bundle "
+            f"reaches {there} of the {len(apart)} bars that can be measured there; with the others that makes "
+            f"{_as_set(found)}."
         )
     plain = of_world(document, PLAIN)
     share = over(plain, lambda runs: ratio(runs, "all", CHAMPION, CEILING, "pr_auc"))
     if share is not None:
         held = mean(plain, "all", CHAMPION, "revenue_captured_10")
         lines.append(
-            f"On the plain world the model has {share.text('.0%')} of the PR-AUC that can be had at all, and calling "
+            f"On the plain world the model reaches {share.text('.0%')} of the highest possible PR-AUC, and calling "
             f"its top 10 % of accounts would have held {held:.0%} of the expansion revenue of the next 180 days, "
             f"against {_by_rules(plain)}; the truth itself would have held "
             f"{mean(plain, 'all', CEILING, 'revenue_captured_10'):.0%}. {beside_ridge(plain)}".rstrip()
@@ -167,7 +171,7 @@ def _as_set(found: Sequence[Bar]) -> str:
 
 def _same_stretch(stretch: Sequence[Bar]) -> str:
     count = sum(bar.must == bar.stretch for bar in stretch)
-    return f" (for {count} of these bar and stretch are the same)" if count else ""
+    return f" (for {count} of these, bar and stretch are the same)" if count else ""
 
 
 def _by_rules(plain: Sequence[Run]) -> str:
@@ -188,7 +192,8 @@ def beside_ridge(plain: Sequence[Run]) -> str:
 
     pr_auc, log_loss = gain("pr_auc"), gain("log_loss")
     said = (
-        f"Its PR-AUC less the ridge's is {pr_auc}, its log-loss less the ridge's {log_loss}; lower log-loss is better."
+        f"Its PR-AUC minus the ridge's is {pr_auc}, its log-loss minus the ridge's {log_loss}; "
+        "lower log-loss is better."
     )
     return said if pr_auc and log_loss else ""
 
@@ -202,8 +207,8 @@ def _small(document: Document) -> str:
         return ""
     return (
         f"> The bars are set for 20,000 accounts and five seeds. These runs have {accounts:,} accounts"
-        f"{' and fewer seeds: ' if few else ''}{', '.join(few)}. Fewer accounts teach less and chance weighs more, so "
-        "read them as a trial."
+        f"{' and fewer seeds: ' if few else ''}{', '.join(few)}. With fewer accounts there is less to learn "
+        "from and more chance, so read them as a trial."
     )
 
 
@@ -262,12 +267,12 @@ def _baselines(document: Document) -> list[str]:
     moved = sum(run["groups"]["all"]["positives"] for run in plain)
     n = sum(run["groups"]["all"]["n"] for run in plain)
     return [
-        "## Beside what one already has",
+        "## Compared with rules of thumb and simpler models",
         f"The plain world, {len(plain)} {'seed' if len(plain) == 1 else 'seeds'}, {n:,} rows of which {moved:,} made "
         f"the move ({moved / n:.2%}).",
         table(head, rows),
         "*The model* is, date by date, the learner that earlier dates chose ([architecture.md](architecture.md), "
-        f'"Strict evaluation"); which one that was is not kept with these figures.{_same_as_learner(document)}'
+        f'"Strict evaluation"); which learner it was is not kept with these figures.{_same_as_learner(document)}'
         + (DIRECT if "direct" in names else ""),
     ]
 

@@ -17,7 +17,7 @@ LEARNERS = ("logistic", "average", "hazard", "distilled")  # of which the model 
 def real_first(document: Document) -> list[str]:
     """What a buyer asks first: each real data set in a sentence."""
     said = [sentence for one in document["real"] if "results" in one and (sentence := _in_a_sentence(one))]
-    return ["On data that nobody invented for this:", "\n".join(said)] if said else []
+    return ["On public data:", "\n".join(said)] if said else []
 
 
 def _in_a_sentence(one: Document) -> str:
@@ -71,7 +71,7 @@ def _dates(one: Document) -> str:
     graded = f"The grade looks at {dates} dates together" if dates > 1 else "The grade looks at that date"
     own = {row["candidate"]: row for row in rows if row["target"] == "expansion"}
     learner = next((n for n in LEARNERS if own and same_figures(own, n, ("roc_auc", "pr_auc", "brier_skill"))), None)
-    served = f" The model of expansion was that day: *{words(learner)}*." if learner else ""
+    served = f" The model of expansion on that day: *{words(learner)}*." if learner else ""
     return f"Headline and table are of the newest date held out: {'; '.join(days)}. {graded}.{served}"
 
 

@@ -1,1 +1,1 @@
-
+"""What is known of each account at a date: roll-up, windows, features and the catalogue that declares them."""

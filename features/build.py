@@ -171,7 +171,7 @@ def refuse_day(con: duckdb.DuckDBPyConnection, as_of: date, today: date) -> None
 
 
 def features_stage(workspace: Workspace, definitions: Definitions) -> None:
-    """Stage `build`: rollup/ and artifacts/snapshots.parquet -> artifacts/features.parquet."""
+    """Stage `features`: rollup/ and artifacts/snapshots.parquet -> artifacts/features.parquet."""
     with progress.stage("features") as say, open_vendor(workspace) as con:
         table = features_at(con, workspace, read_table(workspace.artifacts / "snapshots.parquet"), definitions, say)
         write_table(table, workspace.artifacts / "features.parquet")
@@ -195,7 +195,7 @@ def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
 
 
 def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage build: what each account looked like at each date.", argv)
+    workspace, document = asked("Stage features: what each account looked like at each date.", argv)
     features_stage(workspace, Definitions.from_params(document))
 
 

@@ -44,7 +44,7 @@ class Feature:
     noun: str = field(kw_only=True)
 
     def reads(self, value: float, peer: float | None) -> str:
-        """The words for a value, beside that of its peers; null: there are none."""
+        """The phrase for a value compared with its peers'; null: there is none."""
         against = peer if self.pivot is None else self.pivot
         if against is None or value == against:
             return self.noun

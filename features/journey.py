@@ -1,4 +1,4 @@
-"""Where an account stands on its quarterly journey, and what it told at sign-up."""
+"""An account's place on its quarterly journey, and what its sign-up form said."""
 
 from __future__ import annotations
 

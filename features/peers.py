@@ -22,7 +22,7 @@ FIGURES = ("accounts", "paying", "booked")  # signed up by as_of, ever invoiced 
 
 
 def _grouped(relation: str) -> str:
-    """SQL for the group of an account: words, empty where nothing was told."""
+    """SQL for the group of an account: words, empty where a value is unknown."""
     bands = " ".join(f"WHEN {relation}.employees < {limit} THEN '{limit}'" for limit in SIZES)
     size = f"CASE WHEN {relation}.employees IS NULL THEN '' {bands} ELSE 'more' END"
     return f"coalesce({relation}.channel, '') AS channel, coalesce({relation}.industry, '') AS industry, {size} AS size"

@@ -1,4 +1,4 @@
-"""Models as text: which boosters go into files of their own, and what is made of them and the JSON beside them."""
+"""Models as text: boosters in files of their own, the rest as JSON, and how models are read from both."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def amount_from_json(said: dict[str, Any], boosters: Mapping[str, lgb.Booster]) 
     """The amount that `to_json` told of; its booster is that of the name `amount`, if there is one.
 
     Raises:
-        BundleRefused: written by a version that told amounts otherwise.
+        BundleRefused: written by a version with another format of amounts.
     """
     if said.keys() != set(TOLD):
         raise BundleRefused(

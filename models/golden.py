@@ -1,4 +1,4 @@
-"""Golden predictions: rows sealed in a bundle beside what its model said of them when it was saved.
+"""Golden predictions: rows sealed in a bundle with the predictions of its model when it was saved.
 
 A model file can be damaged so that it still loads and predicts something else, and a new version of a library could do
 the same to a sound one. Whoever loads a bundle first (`models.canary`) makes it say these predictions again.

@@ -173,7 +173,7 @@ class LogisticHazard:
 
     @classmethod
     def from_json(cls, said: dict[str, Any]) -> LogisticHazard:
-        """Raises BundleRefused: written by a version that told a ridge otherwise."""
+        """Raises BundleRefused: written by a version with another format of the ridge."""
         if (found := said["design"].keys()) != (wanted := {field.name for field in fields(Design)}):
             raise BundleRefused(
                 f"model.json: a logistic design is told by {', '.join(sorted(found))}; this version tells it by "

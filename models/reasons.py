@@ -1,4 +1,4 @@
-"""Why a score is what it is: contributions summed by family, told in the words of the catalogue.
+"""Why a score is what it is: contributions summed by family, in the words of the catalogue.
 
 One declared quantity is explained: the log-odds of expanding in interval REASON_INTERVAL of `models.hazard`, before
 calibration, which moves level and spread of all accounts alike and changes no order.

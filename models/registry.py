@@ -206,7 +206,7 @@ def run_folder(workspace: Workspace, registered: RegisteredVersion) -> Path:
 
 
 def bundle_sha256(folder: Path) -> str:
-    """The bundle's id, SHA-256 of its manifest.json, after every file has been held against it.
+    """The bundle's id, SHA-256 of its manifest.json, after every file has been checked against it.
 
     Raises:
         BundleRefused: the manifest is missing or unreadable, or a file is missing, added or changed.

@@ -64,7 +64,7 @@ class Scorer:
         return self.hazards["expansion"]
 
     def beside(self, training: pa.Table) -> Scorer:
-        """The same scorer with the snapshots it was trained on as the peers its reasons are told against."""
+        """The same scorer with the snapshots it was trained on as the peers that its reasons compare with."""
         bands = age_band(training)
         rows = sample(bands)
         matrix = self.encoding.matrix(training.take(pa.array(rows)))

@@ -1,4 +1,4 @@
-"""The facts of one account, and what would stand beside them had it done more in the last 28 days.
+"""The facts of one account, and the rows it would have in addition if it had done more in the last 28 days.
 
 A bent fact is a copy of one that the account has, under another user or another name, so that it lies on the account's
 own days and was known when that one was. Nothing is drawn by lot.
@@ -37,7 +37,7 @@ Facts = dict[str, pa.Table]  # raw table -> typed rows of one account
 
 @dataclass(frozen=True)
 class Bent:
-    """Rows to stand beside those of the account: typed as its events and its account_users."""
+    """Rows to add to those of the account, typed as its events and its account_users."""
 
     events: pa.Table
     account_users: pa.Table

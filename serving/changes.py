@@ -1,4 +1,4 @@
-"""What moved between two nights: band, tier, stage and rank of each account, old beside new, and why."""
+"""What moved between two nights: band, tier, stage and rank of each account, old and new, and why."""
 
 from __future__ import annotations
 

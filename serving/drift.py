@@ -1,4 +1,4 @@
-"""Drift from night to night: how tonight's features and scores lie beside those of about a week ago.
+"""Drift from night to night: how tonight's features and scores differ from those of about a week ago.
 
 A release keeps how its features and scores were distributed, as counts in bins; the next ones count theirs in the same
 bins. Two figures judge it. The Population Stability Index of a column, sum over bins of (a - e) ln(a / e) with e the
@@ -106,7 +106,7 @@ def in_order(names: Iterable[str], as_of: str, bundle_id: str) -> list[str]:
 
 
 def comparable(earlier: dict[str, Any], tonight: dict[str, Any]) -> bool:
-    """Whether a night of document `tonight` can be held against one of document `earlier`."""
+    """Whether the night of document `tonight` can be compared with that of document `earlier`."""
     return all(earlier.get(name) == tonight[name] for name in ("schema_version", "method"))
 
 

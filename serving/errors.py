@@ -6,7 +6,7 @@ ExpansionError (warehouse.errors)
 ├── DataError (3)
 │   ├── NothingToScore   no account to score; the live release stays
 │   ├── HistoryMoved     the warehouse is not, or no longer, that of the live release
-│   └── PlanDamaged      the week's plan cannot be read, so nobody knows whom a lot leaves alone
+│   └── PlanDamaged      the week's plan cannot be read, so it is unknown whom a lot leaves alone
 └── UsageError (2)
     ├── NoRelease        nothing has been published yet, or there is nothing to go back to
     └── KeysRefused      the key file is readable by others, a key is unknown, or keys are missing where needed

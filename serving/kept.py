@@ -1,4 +1,4 @@
-"""Releases of the past that are still there, for whoever holds them against what came of it, or tells what was said."""
+"""Past releases that are still there, to compare their promises with what happened and to show an account's history."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each m
 
 
 def first_of_months(releases: Path, check: Callable[[Path], object] = verify) -> tuple[list[Path], dict[str, str]]:
-    """Of each month the release of its first night that is intact, oldest first; of several of one night the one that
-    people saw. And why each that was passed over for damage is refused, by name.
+    """The first intact night of each month, oldest first, and why each damaged one was refused, by name. Of several
+    releases of one night the one that people saw counts.
 
-    Nights next to each other say nearly the same of the same accounts, so a month is told by one.
+    Neighbouring nights say nearly the same of the same accounts, so one speaks for its month.
     """
     return first_intact(groupby(_finished(releases), key=_month), check)
 
 
 def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path], dict[str, str]]:
-    """The releases that tell how the live one came about, oldest first, it among them: each of its last NIGHTS nights,
-    and before those the first night of each of MONTHS months, as `check` finds them intact; and why others are refused.
-    What was published of a later night and then taken back is not told."""
+    """The releases of an account's history, oldest first, the live one last: the last NIGHTS nights and before them the
+    first night of each of MONTHS months, as far as `check` finds them intact; and why others are refused. A later night
+    that was published and then rolled back is left out."""
     until = _night(live)
     before = [folder for folder in _finished(live.parent) if _night(folder) < until]
     recent = frozenset([*dict.fromkeys(map(_night, before)), until][-NIGHTS:])
@@ -41,8 +41,9 @@ def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path],
 
 
 def spare(releases: Path) -> list[Path]:
-    """The finished releases that nothing reads any more, oldest first: not the live one, the one to go back to, a night
-    of `told_until`, the first of one of MONTHS months, nor of a later night than the live one. Without that, none."""
+    """The finished releases that nothing reads any more, oldest first. Never among them: the live one, the one that
+    `rollback` returns to, those of `told_until`, the first intact one of each of the last MONTHS months, and those of a
+    later night than the live one. Empty where no release is live."""
     live, back = current(releases), previous(releases)
     if live is None:
         return []
@@ -53,7 +54,7 @@ def spare(releases: Path) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Removes a release at once: ended by force, it is there whole, or is left over for release.sweep."""
+    """Removes a release in one step: after a crash it is either whole, or left for release.sweep."""
     gone = folder.with_name(f"{BUILDING}{folder.name}")
     os.rename(folder, gone)
     shutil.rmtree(gone)

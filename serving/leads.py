@@ -167,7 +167,7 @@ def _sort_column(query: LeadQuery, horizon: int) -> str:
 
 
 def _filters(query: LeadQuery, horizon: int) -> tuple[str, list[Any]]:
-    """SQL condition and its values. Column names come from the two tuples above and the bundle, never from a caller."""
+    """SQL condition and its values. Column names come from `EQUAL_FILTERS` and the bundle, never from a caller."""
     parts, values = ["1"], []
     for name in EQUAL_FILTERS:
         if (wanted := getattr(query, name)) is not None:

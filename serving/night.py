@@ -85,7 +85,7 @@ def _silence(end: date, as_of: date) -> str:
 
 
 def _realised(workspace: Workspace) -> str | None:
-    """What came of earlier nights, as `expansion realised` told it last; null: not asked, or nothing is known yet."""
+    """The last result of `expansion realised` for earlier nights; null: it never ran, or nothing is known yet."""
     path = workspace.artifacts / "realised.json"
     if not path.is_file():
         return None

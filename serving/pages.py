@@ -127,7 +127,7 @@ def _live_or_instead(request: Request, desk: Desk) -> Release | Response:
 
 
 def _left_alone(desk: Desk, release: Release) -> tuple[set[str], PlanDamaged | None]:
-    """Accounts that this week's lot leaves alone; or why that cannot be told."""
+    """Accounts that this week's lot leaves alone, or why they are unknown."""
     try:
         return left_alone(slots_of(desk.settings.workspace / "plans", week_of(release.as_of))), None
     except PlanDamaged as damaged:
@@ -161,7 +161,7 @@ def percent(probability: float | None) -> str:
 
 
 def money(amount: float | None, currency: str) -> str:
-    """Whole units with a thin grouping, for reading; the API has the digits."""
+    """Whole units with commas between thousands, for reading; the API has the digits."""
     if amount is None:
         return "–"  # noqa: RUF001
     sign = "−" if round(amount) < 0 else ""  # noqa: RUF001

@@ -67,8 +67,8 @@ def _drawn(path: Path) -> dict[str, Any] | None:
         return plan
     except (ValueError, KeyError, TypeError) as error:
         raise PlanDamaged(
-            f"{path} is no plan ({error!r}), so nobody knows whom a lot would leave alone this week. Restore it from a "
-            "backup; drawing again would call accounts that were left alone."
+            f"{path} is not a readable plan ({error!r}), so it is unknown which accounts this week's lot leaves alone. "
+            "Restore the file from a backup: a new draw would call accounts that were left alone."
         ) from error
 
 

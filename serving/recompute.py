@@ -32,7 +32,7 @@ def sampled(spine: pa.Table, as_of: date) -> pa.Table:
 def refuse_unlike(
     served: pa.Table, workspace: Workspace, spine: pa.Table, definitions: Definitions, vendor: Vendor
 ) -> None:
-    """Holds the feature rows of tonight that are `served` against those made of the warehouse anew.
+    """Compares tonight's `served` feature rows with rows computed again from the warehouse.
 
     Args:
         served, spine: of the same accounts and the one as_of of `vendor`, sorted by account_id.

@@ -24,7 +24,7 @@ def lead_lines(item: dict[str, Any]) -> list[str]:
 
 
 def change_lines(item: dict[str, Any]) -> list[str]:
-    """Why the score of an account moved since the release, a line a term; empty where none is told."""
+    """Why the score of an account moved since the release, one line per term; empty where there is no reason."""
     why, was = item["why_changed"], item["previous_tier"]
     if why is None:
         return []

@@ -1,4 +1,4 @@
-"""Which release answers now: the newest that verified. A new one is loaded beside the old one and swapped in whole."""
+"""Which release answers now: the newest that verified. A new one loads while the old one answers, then replaces it."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ class _Changes:
         return Why(json.dumps(said, ensure_ascii=False, allow_nan=False), None, told[0]["text"] if told else None)
 
     def _list(self, i: int) -> list[dict[str, Any]]:
-        """Terms from the largest; those too small to be told by name are one term at the end."""
+        """Terms from the largest; those too small to be named are one term at the end."""
         terms = self._terms[i]
         size = np.abs(terms)
         total = float(size.sum())

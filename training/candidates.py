@@ -1,4 +1,4 @@
-"""Who stands beside the champion at an origin: the other learners, the challengers, and what knows no behaviour."""
+"""What the champion is compared with at an origin: other learners, challengers, and candidates without behaviour."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ def _decision(evaluation: Document) -> list[str]:
 
 
 def uplift(evaluation: Document) -> str:
-    """What accounts contacted by lot did beside those left alone by lot, or why that cannot be told."""
+    """Accounts contacted by lot compared with those left alone by lot, or why they cannot be compared."""
     found = evaluation["uplift"]
     out = ["## What contacting brings", found["sentence"]]
     rows = [
@@ -227,8 +227,8 @@ def sliced(evaluation: Document) -> str:
         [
             "## Slices",
             "The model by slice of the accounts, all origins together. PR-AUC rises with the base rate, so read it "
-            f"within an axis with care. *Thin*: fewer than {THIN} moved, or all, and no verdict. *Worse than the "
-            "rule* and *not told from the rule*: the interval of the lead in PR-AUC lies below 0, or holds it. "
+            f"within an axis with care. *Thin*: fewer than {THIN} moved, or all, and no verdict. *Worse than the rule* "
+            "and *not distinguishable from the rule*: the interval of the lead in PR-AUC lies below 0, or contains 0. "
             "*Expects too many* or *too few*: off by more than a quarter, and the interval of E/A excludes 1.",
             table_of(head, rows, words_first=2),
         ]

@@ -1,4 +1,4 @@
-"""The champion that a night scores with: what the ledger names, held against the audit that is kept beside it.
+"""The champion that a night scores with: the one that the ledger names, checked against audit.jsonl.
 
 A ledger that was lost or emptied names nobody, as that of a vendor who never had a champion does. Only `audit.jsonl`
 tells the two apart, and only for the second may a rule publish: else all probabilities would go in one night.

@@ -1,4 +1,4 @@
-"""Judges the candidate on rows it never saw: every figure beside every baseline, with intervals, a grade and pictures.
+"""Judges the candidate on rows it never saw: its figures and every baseline's, with intervals, a grade and pictures.
 
 Stage `evaluate`: reads `artifacts/heldout.parquet`, `heldout_accounts.parquet` and `train.json`; writes
 `artifacts/evaluation.json`, `predictions.parquet`, `model_card.md` and `plots/*.png`. Equal inputs give equal bytes.
@@ -147,14 +147,14 @@ def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) 
 
 
 def _uplift(slots: Slots | None, first: Rolled | None, params: EvaluateParams, currency: str) -> dict[str, Any]:
-    """What contacting brought, beside what the capacity view assumes."""
+    """The effect of contacting, as measured and as the capacity view assumes it."""
     rows = None if first is None else first.newest.rows
     seen = None if rows is None else (float(rows.label.mean()), rows.horizon)
     return read_out(slots, Assumed(params.uplift, params.random_share), currency, seen, params.bootstrap, params.seed)
 
 
 def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
-    """What the champion said of each held-out row beside what happened; null where it says nothing."""
+    """The champion's prediction for each held-out row and what happened; null where it predicts nothing."""
     schema = pa.schema([(name, COLUMNS[name]) for name in PREDICTIONS])
     parts = [schema.empty_table()]
     for rows in heldout:

@@ -80,11 +80,13 @@ def grade(evidence: Evidence, needed: int) -> Grade:
     if evidence.positives < THIN and word != "weak":
         word = "weak"
         why.append(
-            f"Only {evidence.positives} positives were held out; with fewer than {THIN} no more than weak is said."
+            f"Only {evidence.positives} positives were held out; with fewer than {THIN} the grade is at most weak."
         )
     books = [name for name in evidence.leads if name.startswith(BOOKS)]
     if books and not any(beats(evidence.leads[name]) for name in books):
-        why.append("Trees and a logistic without usage do as well, so behaviour adds nothing that these rows can show.")
+        why.append(
+            "Trees and a logistic without usage do as well, so these rows do not show that behaviour adds anything."
+        )
     return Grade(word, " ".join(why))
 
 
@@ -102,7 +104,7 @@ def _apart(value: float, digits: int, bounds: Iterable[float]) -> str:
 
 
 def _next(word: str) -> list[str]:
-    """What the next better word would have asked for; nothing of the best one."""
+    """What the next better grade needs; empty for the best one."""
     names = [name for name, *_ in LADDER]
     place = names.index(word) if word in names else len(names)
     return [
@@ -112,7 +114,7 @@ def _next(word: str) -> list[str]:
 
 
 def no_skill(evidence: Evidence) -> list[str]:
-    """Each reason to deny skill, as a sentence; empty when there is none."""
+    """Each reason for the grade no skill, as a sentence; empty when there is none."""
     if evidence.roc_auc is None or evidence.roc_auc_ci is None:
         return [f"{evidence.positives} positives were held out: nothing can be measured."]
     out = []
@@ -121,16 +123,14 @@ def no_skill(evidence: Evidence) -> list[str]:
         out.append(f"The 95 % interval of ROC-AUC, {low:.3f} to {high:.3f}, does not lie above .5.")
     loss = evidence.leads.get(BASE_RATE, {}).get("log_loss")
     if loss is None or not loss.below_zero:
-        out.append("Its log-loss does not beat saying the base rate to everyone.")
+        out.append("Its log-loss is not shown to beat predicting the base rate for everyone.")
     books = tuple(name for name in evidence.leads if name.startswith(BOOKS))
     worse = [name for name in (*books, *evidence.rules) if loses(evidence.leads.get(name, {}))]
     if worse:
         out.append(f"It ranks worse than {', '.join(sorted(worse))}, which {_look(worse)} no model of behaviour.")
     position = evidence.leads.get(POSITION)
     if position is not None and not ranks_above(position):
-        out.append(
-            "That it ranks better than the place on the ladder and the age alone is not beyond chance on these rows."
-        )
+        out.append("These rows do not show that it ranks better than the place on the ladder and the age alone.")
     if books and not any(beats(evidence.leads[name]) for name in books) and not beats_best_rule(evidence):
         out.append("It beats neither trees and a logistic without usage nor the best rule of thumb.")
     return out

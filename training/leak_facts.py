@@ -1,4 +1,4 @@
-"""Facts as the leak audit bends them: cut at a day, delivered late, told otherwise, out of order, or from the future.
+"""Facts as the leak audit alters them: cut at a day, delivered late, with other values, reordered, or from the future.
 
 Features are then built from the bent facts by the one entry point. Where honest features cannot change, a feature that
 does change has seen what it may not.

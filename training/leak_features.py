@@ -1,4 +1,4 @@
-"""Probes that build features anew from bent facts: what was not known and dated before as_of may not change a bit."""
+"""Probes that rebuild features from altered facts: what was not known before as_of may not change a single bit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Sample:
 def rebuilt(
     warehouse: Path, trained_on: pa.Table, days: Sequence[date], definitions: Definitions, build: Build
 ) -> Probe:
-    """R35 c: the rows that were trained on at `days`, against rows built from a warehouse cut at each."""
+    """Cut in time: the rows trained on at `days` equal rows rebuilt from a warehouse cut at each of these days."""
     found: dict[str, int] = {}
     rows = 0
     for day in days:
@@ -73,14 +73,14 @@ def rebuilt(
 
 
 def late_events(sample: Sample, built: pa.Table) -> Probe:
-    """R35 c, with late events delivered."""
+    """Cut in time: events that happened before as_of but arrive after it change no feature."""
     late = with_late_events(sample.facts, sample.day, sample.seed)
     found = differing(built, sample.features(late))
     return _unchanged("late_events", found, f"events before {sample.day} are delivered after it")
 
 
 def latest_states(sample: Sample, built: pa.Table) -> Probe:
-    """Columns without a date say what is so today, so no feature may read them."""
+    """Columns without a date hold today's state, so no feature may read them."""
     found = differing(built, sample.features(with_other_states(sample.facts)))
     names = ", ".join(f"{table}.{column}" for table, columns in LATEST_STATES.items() for column in columns)
     return _unchanged("undated_field", found, f"{names}, which are latest states without a date, say otherwise")
@@ -93,7 +93,7 @@ def accounts_told_again(sample: Sample, built: pa.Table) -> Probe:
 
 
 def later_touches(sample: Sample, built: pa.Table) -> Probe:
-    """A touch after as_of may be the answer to the very move that is foretold."""
+    """A touch after as_of may be a reaction to the move that is being predicted."""
     without, planted = with_touches_after(sample.facts, sample.day, sample.seed)
     found = differing(built, sample.features(without)) | differing(built, sample.features(planted))
     return _unchanged("post_label_touches", found, f"touches after {sample.day} are taken away or others planted")
@@ -106,14 +106,14 @@ def row_order(sample: Sample, built: pa.Table) -> Probe:
 
 
 def canary_refused(sample: Sample, built: pa.Table, planted: Facts) -> Probe:
-    """R35 b, first half."""
+    """Planted canary: usage planted after as_of must change no feature."""
     found = differing(built, sample.features(planted))
     return _unchanged("canary_refused", found, f"usage of the month after {sample.day} is planted for who expands")
 
 
 def canary_seen(sample: Sample, built: pa.Table, planted: Facts) -> Probe:
-    """R35 b, second half: the same month's usage, forced in by looking from its end, must lift the audit's own
-    learner, or the audit could not see a leak."""
+    """Planted canary: the same usage, let in by building features at the end of that month, must lift the audit's own
+    learner. If it does not, the audit could not see a leak."""
     positives = int(sample.label.sum())
     if positives < FEWEST or positives == len(sample.label):
         return not_asked("canary_seen", f"{positives} accounts of the sample expand, {FEWEST} are needed")

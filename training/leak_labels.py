@@ -1,4 +1,4 @@
-"""Probes of what is learned from and judged by: labels, folds, keys, single features, and the order of rows."""
+"""Probes of what is learned from and judged by: labels, folds, keys, single features and the order of rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Figures = Callable[[np.ndarray, np.ndarray, np.ndarray], Mapping[str, float]]
 def shuffled_labels(
     matrix: np.ndarray, label: np.ndarray, rows: pa.Table, recipe: Recipe, repeats: int, seed: int
 ) -> Probe:
-    """R35 a: training and test labels are dealt out anew among the accounts of one as_of; nothing can be learned then.
+    """Shuffled labels: training and test labels are permuted within each as_of, so nothing can be learned.
 
     Args:
         matrix: (n, features). label: (n,) 0/1. rows: (n,) account_id and as_of, one row an account.
@@ -51,7 +51,7 @@ def shuffled_labels(
 
 
 def single_feature(features: pa.Table, label: np.ndarray, bound: float, accepted: Mapping[str, str]) -> Probe:
-    """R35 d: no feature alone tells the positives, unless a note says why that is honest."""
+    """One feature: none may separate the positives on its own, unless a note says why that is honest."""
     if int(label.sum()) < FEWEST:
         return not_asked("single_feature", f"{int(label.sum())} positives are complete, {FEWEST} are needed")
     encoding = Encoding.learn(features)
@@ -63,7 +63,7 @@ def single_feature(features: pa.Table, label: np.ndarray, bound: float, accepted
 
 
 def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Mapping[str, str]) -> Probe:
-    """R35 d, by the share of what the model looks at, `gain` in train.json (`models.shares`)."""
+    """One feature: none may hold too large a share of the model, `gain` in train.json (`models.shares`)."""
     shares = {str(one["feature"]): float(str(one["share"])) for one in gain}
     if not shares:
         return not_asked("gain_share", "the model has no split")
@@ -75,8 +75,8 @@ def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Map
 def irreplaceable_feature(
     features: pa.Table, label: np.ndarray, bound: float, accepted: Mapping[str, str], seed: int
 ) -> Probe:
-    """R35 d, by what is not known without it beyond luck: honest features echo each other, a copy of the label has no
-    echo."""
+    """One feature: leaving it out may not cost too much skill beyond chance. Honest features repeat each other; nothing
+    repeats a copy of the label."""
     accounts = len(set(features["account_id"].filter(pa.array(label == 1)).to_pylist()))
     if accounts < 2 * FEWEST:
         return not_asked("irreplaceable_feature", f"{accounts} accounts expand, {2 * FEWEST} are needed")
@@ -128,7 +128,7 @@ def label_component(data: Dataset, label: np.ndarray, accepted: Mapping[str, str
 
 
 def account_overlap(folds: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Probe:
-    """R35 e: no account is both learned from and judged by in one selection fold."""
+    """Folds: no account is both learned from and judged by in one selection fold."""
     both: set[str] = set()
     number = 0
     for learned, judged in folds:
@@ -142,7 +142,7 @@ def account_overlap(folds: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Pro
 
 
 def held_out_labels(heldout: pa.Table, labels: pa.Table, maturing_days: int, spans: Mapping[str, int]) -> Probe:
-    """R35 e: which rows taught at each origin, told anew from the keys; none of them may be held out there.
+    """Held-out rows: the rows that taught at each origin, derived again from the keys; none may be held out there.
 
     Args:
         heldout: account_id, as_of, origin, target, horizon of the champion's rows.
@@ -166,7 +166,7 @@ def held_out_labels(heldout: pa.Table, labels: pa.Table, maturing_days: int, spa
 
 
 def reversed_join(guards: Mapping[str, Callable[[], object]]) -> Probe:
-    """R35 f: each guard is handed a join that runs against time and must stop the run with `PlanBroken`."""
+    """Reversed join: each guard gets a join that runs against time and must stop the run with `PlanBroken`."""
     if not guards:
         return not_asked("reversed_join", "all snapshots are of one date")
     let_through = []

@@ -94,7 +94,7 @@ def audit(
 
 
 def _search_folds(train: dict[str, Any], workspace: Workspace) -> Folds:
-    """The accounts that the search for settings may have looked at, told by their ids, against those held out; none
+    """The accounts that the search for settings may have looked at, selected by their ids, against those held out; none
     without a search."""
     search = train.get("params", {}).get("train", {}).get("search") or {}
     if not search.get("trials"):
@@ -107,7 +107,7 @@ def _search_folds(train: dict[str, Any], workspace: Workspace) -> Folds:
 def of_facts(
     workspace: Workspace, definitions: Definitions, labels: LabelParams, data: Dataset, params: LeakParams, tried: Tried
 ) -> list[Probe]:
-    """Every probe that builds features anew."""
+    """Every probe that rebuilds features."""
     outcome = data.outcome("expansion", _horizon(data, labels))
     day, accounts, label = _drawn(data, outcome, params)
     days = sorted(data.features["as_of"].unique().to_pylist())

@@ -65,7 +65,7 @@ class Months:
         )
 
     def some(self, most: int) -> Months:
-        """Every so manieth account."""
+        """At most `most` accounts, evenly spaced."""
         return self.take(np.arange(0, len(self.first), max(1, -(-len(self.first) // most))))
 
     def parts(self) -> Iterator[Months]:

@@ -1,4 +1,4 @@
-"""One question of the leak audit and its answer, and how two feature tables are told apart bit by bit."""
+"""One question of the leak audit and its answer, and how two feature tables are compared bit by bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a release said of its accounts on its night, read back to be held against what came of them.
+"""What a release promised for its accounts on its night, read back to be compared with what happened.
 
 Its folder was verified by whoever names it here. Only its tables and JSON are read: no model is loaded, so releases of
 versions whose bundles this one refuses still count.

@@ -73,9 +73,9 @@ class Split:
 @dataclass(frozen=True)
 class Outlook:
     """One target at one horizon (days). complete, positives, accounts: over all quarters. left_out: snapshots without a
-    label by reason. split: null where no test can
-    be made; then first_test is the midnight up to which data must reach for one, if nothing else is missing, and
-    days_short how many days that is after outcomes_end (both null where snapshots.until forbids it)."""
+    label, by reason. split: null where no test can be made. Then first_test is the midnight that data must reach before
+    one can be made, if nothing else is missing, and days_short is how many days after outcomes_end that is (both null
+    where snapshots.until forbids it)."""
 
     target: str
     horizon: int

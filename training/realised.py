@@ -1,4 +1,4 @@
-"""What past releases promised, held against what came of it: the only figures that no way of judging can flatter.
+"""What past releases promised, compared with what happened: figures that no choice of evaluation can flatter.
 
 Everything else that is said of a model speaks of dates that had passed when it was made. A release spoke first. Once a
 horizon has passed and its moves are held, the accounts it named stand here beside the rules of thumb of the same night,

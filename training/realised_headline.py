@@ -1,4 +1,4 @@
-"""What is said first of promises that were held against what came."""
+"""The headline of the comparison of past promises with what happened."""
 
 from __future__ import annotations
 

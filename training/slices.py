@@ -157,10 +157,10 @@ def part_of(scored: Scored, inside: npt.NDArray[np.bool_]) -> Scored:
 
 
 def verdict(lead: Difference | None, level: float | None, around: Sequence[float | None] | None) -> str:
-    """`holds`, or what does not: it ranks worse than the rule of thumb beyond doubt; its `level`, positives expected
-    over seen, is off by more than a quarter and its interval `around` excludes 1; or it is `not told from the rule`, as
-    the interval of its `lead` in PR-AUC (null: there is no rule) holds 0. Accounts are what is resampled: over several
-    dates one expansion is counted more than once, and an interval of rows would be too narrow."""
+    """`holds`, or what does not: the model ranks significantly worse than the rule of thumb; its `level`, positives
+    expected over seen, is off by more than a quarter and its interval `around` excludes 1; or the interval of its
+    `lead` in PR-AUC (null: there is no rule) contains 0. Accounts are resampled, not rows: over several dates one
+    expansion is counted more than once, and an interval of rows would be too narrow."""
     if lead is not None and lead.below_zero:
         return "worse than the rule"
     low, high = (None, None) if around is None else around
@@ -168,4 +168,4 @@ def verdict(lead: Difference | None, level: float | None, around: Sequence[float
         return "expects too many"
     if level is not None and level < 0.75 and high is not None and high < 1:
         return "expects too few"
-    return "holds" if lead is None or lead.above_zero else "not told from the rule"
+    return "holds" if lead is None or lead.above_zero else "not distinguishable from the rule"

@@ -30,7 +30,7 @@ from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
 CAPPED = 95  # % point of the gains above 0 at which a gain is cut: a mean hangs on the few largest otherwise
 PLANNED = (0.25, 0.5, 1.0)  # uplifts that are planned for, beside the assumed one
 NOT_ESTIMABLE, MORE, FEWER = "not estimable", "more", "fewer"
-NOT_TOLD, LESS_THAN_ASSUMED = "not told from nothing", "less than assumed"
+NOT_TOLD, LESS_THAN_ASSUMED = "not distinguishable from zero", "less than assumed"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _sentence(found: Mapping[str, Any], horizon: int, assumed: float, currency: 
     said += "."
     if found["verdict"] == NOT_TOLD:
         needed = next(one["slots_an_arm"] for one in found["plan"] if one["uplift"] == assumed)
-        said += " That cannot be told from nothing"
+        said += " The difference is not statistically distinguishable from zero"
         said += f": seeing {assumed:.0%} (evaluate.uplift) would take {needed:,} slots an arm" if needed else ""
         if found["least_uplift"] is not None:
             said += f"; these slots would have shown {found['least_uplift']:.0%} (each with {POWER:.0%} power)"

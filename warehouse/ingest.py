@@ -1,7 +1,6 @@
 """Raw files into the typed warehouse: every row accepted, counted as a duplicate, or quarantined with its reason.
 
-Only what a delivery touches is landed anew; everything else is carried over, and the whole is swapped in at once, so
-the
+Only what a delivery touches is landed again; everything else is carried over. The whole is swapped in at once, so the
 live warehouse is either the old one or the new one, and always what a first ingest of the same folder would have made.
 """
 

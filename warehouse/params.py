@@ -84,7 +84,7 @@ def _refuse_said_twice(node: yaml.Node | None, path: Path) -> None:
             said, line = str(key.value), key.start_mark.line + 1
             if said in first:
                 raise ParamsError(
-                    f'{path}: line {line}: "{said}" stands there already, in line {first[said]}. Say it once.'
+                    f'{path}: line {line}: "{said}" already exists in line {first[said]}. Keep one of them.'
                 )
             first[said] = line
             _refuse_said_twice(value, path)

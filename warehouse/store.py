@@ -1,4 +1,4 @@
-"""The only Parquet I/O of the project, JSON written whole, and the only place that knows the folders of a workspace."""
+"""Parquet of a workspace in and out, JSON written whole, and the only place that knows the folders of a workspace."""
 
 from __future__ import annotations
 

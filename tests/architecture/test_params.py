@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import typing
 from collections.abc import Iterator
 from functools import cache
@@ -22,7 +23,7 @@ HOMES = {
     "tiers": ("features.revenue", "Tiers"),
     "snapshots": ("features.snapshots", "SnapshotParams"),
     "features": ("features.catalogue", "FeatureParams"),
-    "labels": ("training.labels", "LabelParams"),
+    "labels": ("warehouse.periods", "LabelParams"),
     "train": ("training.recipe", "TrainParams"),
     "leaks": ("training.leaks", "LeakParams"),
     "evaluate": ("training.evaluate", "EvaluateParams"),
@@ -32,10 +33,11 @@ HOMES = {
 FILES = sorted([ROOT / "params.yaml", *ROOT.glob("examples/*/params.yaml")])
 
 
-def _class(name: str) -> type[Section]:
+def section_of(name: str) -> type[Section]:
     module, cls = HOMES[name]
     found: type[Section] = getattr(importlib.import_module(module), cls)
     assert issubclass(found, Section)
+    assert found.__module__ == module  # its home, not a module that imports it
     return found
 
 
@@ -57,7 +59,7 @@ def _all(holder: str, cls: type[Section]) -> Iterator[tuple[str, type[Section]]]
 
 def test_every_section_has_one_class_and_that_class_one_home() -> None:
     assert set(HOMES) == set(SECTIONS)
-    assert len({_class(name) for name in SECTIONS}) == len(SECTIONS)
+    assert len({section_of(name) for name in SECTIONS}) == len(SECTIONS)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.parent.name)
@@ -65,7 +67,12 @@ def test_every_params_file_parses_to_the_last_key(path: Path) -> None:
     document = read_params(path)
     assert document
     for name in document:
-        section(document, name, _class(name))
+        section(document, name, section_of(name))
+
+
+def test_the_params_name_the_home_of_each_section() -> None:
+    said = dict(re.findall(r"^(\w+): # ([\w/]+)\.py", (ROOT / "params.yaml").read_text(encoding="utf-8"), re.M))
+    assert said == {name: module.replace(".", "/") for name, (module, _) in HOMES.items()}
 
 
 def test_the_examples_are_there() -> None:
@@ -79,12 +86,12 @@ def test_the_examples_are_there() -> None:
 @pytest.mark.parametrize("name", SECTIONS)
 def test_a_misspelt_key_is_an_error_that_names_its_place(name: str) -> None:
     with pytest.raises(ParamsError, match=rf'unknown key "{name}\.sead"'):
-        section({name: {"sead": 1}}, name, _class(name))
+        section({name: {"sead": 1}}, name, section_of(name))
 
 
 @pytest.mark.parametrize("name", SECTIONS)
 def test_every_key_is_read_somewhere(name: str) -> None:
-    for holder, cls in _all("", _class(name)):
+    for holder, cls in _all("", section_of(name)):
         if holder in _dumped():
             continue  # read whole, as a mapping
         unread = set(cls.model_fields) - _read()
@@ -117,13 +124,13 @@ def _dumped() -> set[str]:
     }
 
 
-def test_a_key_that_is_said_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
+def test_a_key_that_appears_twice_is_refused_with_both_lines(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("tiers:\n  spread_days: 30\nscore:\n  capacity: 5\ntiers:\n  currency: EUR\n", encoding="utf-8")
-    with pytest.raises(ParamsError, match='line 5: "tiers" stands there already, in line 1'):
+    with pytest.raises(ParamsError, match='line 5: "tiers" already exists in line 1'):
         read_params(path)
     path.write_text("tiers:\n  ladder:\n    - {name: a, floor: 0, name: b}\n", encoding="utf-8")
-    with pytest.raises(ParamsError, match='line 3: "name" stands there already, in line 3'):
+    with pytest.raises(ParamsError, match='line 3: "name" already exists in line 3'):
         read_params(path)
 
 
@@ -143,4 +150,4 @@ LADDER = [{"name": "trial", "floor": 0}, {"name": "team", "floor": 5}]
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_its_place(name: str, key: str, value: Any) -> None:
     with pytest.raises(ParamsError, match=f'"{name}.{key}'):
-        section({name: {key: value}}, name, _class(name))
+        section({name: {key: value}}, name, section_of(name))

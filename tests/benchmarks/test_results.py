@@ -113,13 +113,16 @@ def test_bars_are_counted_by_both_questions() -> None:
     plain["elsewhere"] = run()["groups"]
     text = " ".join(page({"runs": [plain], "real": []}).split())
     assert "**7 reached**, 7 of them" in text
-    assert "reaches 9 of the 9 bars that can be asked there, and with the others 11 of 16, 11 of them with" in text
+    assert (
+        "reaches 9 of the 9 bars that can be measured there; with the others that makes 11 of 16, 11 of them with"
+        in text
+    )
 
 
 def test_a_world_run_on_fewer_seeds_than_the_bars_ask_for_is_a_trial() -> None:
     plain = [run(seed=seed) for seed in range(5)]
     assert "read them as a trial" not in page({"runs": plain, "real": []})
-    assert "fewer seeds: 1 of `drift`. Fewer accounts" in page({"runs": [*plain, run("drift")], "real": []})
+    assert "fewer seeds: 1 of `drift`. With fewer accounts" in page({"runs": [*plain, run("drift")], "real": []})
 
 
 def test_a_bar_that_a_landmark_does_not_tell_is_not_measured() -> None:
@@ -207,7 +210,8 @@ def test_the_readme_leads_nowhere_without_skill() -> None:
     grade = {"word": "no skill", "why": "It ranks worse than rfm, which needs no model of behaviour.", "origins": 2}
     one = real(ranked("champion"), ranked("logistic", 0.5), grade={**grade, "positives": 90})
     text = " ".join(readme_block({"runs": [], "real": [one]}).split())
-    assert "no skill (90 moves at 2 dates), so a rule serves. It ranks worse than *recency, frequency, money*" in text
+    served = "no skill (90 moves at 2 dates), so a rule of thumb is served."
+    assert f"{served} It ranks worse than *recency, frequency, money*" in text
     assert "above" not in text
 
 
@@ -223,7 +227,7 @@ def test_the_page_names_the_dates_of_real_data_and_the_learner_where_figures_tel
     rows = [ranked("champion"), ranked("hazard"), ranked("logistic", 0.9), ranked("champion", 0.9, "moved_up")]
     text = page({"runs": [], "real": [real(*rows)]})
     assert "held out: expansion, 180 days from 2011-05-01; moved up, 180 days from 2011-05-01." in text
-    assert "The grade looks at 4 dates together. The model of expansion was that day: *boosted hazards*." in text
+    assert "The grade looks at 4 dates together. The model of expansion on that day: *boosted hazards*." in text
 
 
 def test_the_headline_names_the_rule_that_holds_most_and_lifetime_spend() -> None:
@@ -236,7 +240,7 @@ def test_the_headline_names_the_rule_that_holds_most_and_lifetime_spend() -> Non
 
 def test_what_is_gained_over_the_ridge_is_told_seed_by_seed() -> None:
     text = page({"runs": [run(), run(seed=8, share=0.5)], "real": []})
-    assert "Its PR-AUC less the ridge's is +0.2000 (by seed +0.1000 to +0.3000)" in text
+    assert "Its PR-AUC minus the ridge's is +0.2000 (by seed +0.1000 to +0.3000)" in text
 
 
 def test_beside_the_picture_stand_the_lowest_tenths_and_the_dates() -> None:

@@ -128,7 +128,7 @@ def test_bars_in_expectation_stand_beside_the_bars_and_decide_none() -> None:
             told = {"roc_auc_of_truth": 0.94 - lost, "lift_5_of_truth": 12.0, "expected": 50.0}
             group["candidates"] = {**group["candidates"], name: group["candidates"][name] | told}
     decided, luckless = block(plain).split("How much of that is luck?")
-    assert "some 50, 50 and 50 moves" in luckless
+    assert "about 50, 50 and 50 moves" in luckless
     assert cells(luckless, "ROC-AUC below the ceiling")[3:] == ["at most .012", "**no**", "-"]
     assert cells(luckless, "lift at 5 %")[4] == "**yes**, and the stretch"
     assert cells(luckless, "positives expected over true")[4] == "**yes**, and the stretch"

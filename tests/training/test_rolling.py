@@ -174,7 +174,7 @@ def test_a_slice_is_off_only_beyond_what_its_accounts_may_owe_to_chance() -> Non
     assert verdict(leads, 1.3, (1.01, 1.7)) == "expects too many"
     assert verdict(either, 0.7, (0.5, 0.99)) == "expects too few"
     assert verdict(None, None, None) == "holds"
-    assert verdict(either, 1.0, (0.9, 1.1)) == "not told from the rule"
+    assert verdict(either, 1.0, (0.9, 1.1)) == "not distinguishable from the rule"
     assert verdict(behind, 1.3, (1.01, 1.7)) == "worse than the rule"
 
 
