@@ -262,7 +262,12 @@ def key(
 ) -> None:
     """Make an API key; its text is shown once and kept nowhere. Or end one."""
     from serving.keys import create_key, revoke_key
+    from warehouse.errors import UsageError
 
+    if not workspace.is_dir():
+        raise UsageError(
+            f"{workspace} is not there, so no service would ask for its keys. Give the --workspace served."
+        )
     if revoke is not None:
         ended = revoke_key(workspace / "keys.json", revoke, _now())
         return _show({"id": ended.id, "revoked_at": ended.revoked_at}, as_json, [f"key {ended.id} is revoked"])
@@ -306,7 +311,7 @@ def plan(
     with exclusive(workspace, "plan"):
         live = release.open_current(workspace / "releases")
         said = plan_week(live, workspace, capacity or live.run["capacity"], share)
-    _show(said, as_json, plan_lines(said, workspace / "plans"))
+    _show(said, as_json, plan_lines(said, workspace / "plans", capacity))
 
 
 @app.command()
@@ -418,19 +423,46 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     from warehouse.manifest import refuse_changed
 
     live, space = release.open_current(workspace / "releases"), _workspace(workspace)
+    blocked = _blocked(space)
     champion = champion_of(space)  # refused where the ledger that named one is lost
     if champion is not None:
         release.load_scorer(champion[0])  # refused if damaged, or made for other features than ours
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
+        "as_of": f"{live.as_of}, {(_now().date() - live.as_of).days} days ago; facts to {live.run.get('data_end')}",
         "aliases": registry.aliases(space),
         "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
     drift = live.run.get("drift")
-    lines = [f"{name}: {value}" for name, value in said.items()]
-    _show(said | {"drift": drift}, as_json, lines + drift_lines(drift))
+    lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift)
+    _show(said | {"drift": drift, "blocked": blocked}, as_json, lines + [f"blocked: {why}" for why in blocked])
+    raise typer.Exit(5 if blocked else 0)
+
+
+def _blocked(space: Workspace) -> list[str]:
+    """What the next night, or the service, would stumble over though what is live is whole: a sentence each."""
+    from serving.batch import ScoreParams
+    from serving.keys import list_keys
+    from training.pipeline import refuse_wrong
+    from warehouse.errors import ExpansionError
+    from warehouse.params import section, workspace_params
+
+    def params() -> None:
+        document = workspace_params(space.root, None)
+        refuse_wrong(document)
+        section(document, "score", ScoreParams)
+
+    found = []
+    for check in (params, lambda: list_keys(space.root / "keys.json")):
+        try:
+            check()
+        except ExpansionError as error:
+            found.append(str(error))
+    if not space.warehouse.is_dir():
+        found.append(f"{space.warehouse} is not there: deliver again, `expansion score --raw DIR`.")
+    return found
 
 
 @app.command()
@@ -471,11 +503,13 @@ def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict
     return said
 
 
-def _ingest(raw: Path, space: Workspace, document: dict[str, Any], whole: bool = False) -> Accounting:
+def _ingest(
+    raw: Path, space: Workspace, document: dict[str, Any], whole: bool = False, not_before: date | None = None
+) -> Accounting:
     from warehouse.ingest import IngestParams, ingest_stage
     from warehouse.params import section
 
-    return ingest_stage(raw, space, section(document, "ingest", IngestParams), _now(), whole)
+    return ingest_stage(raw, space, section(document, "ingest", IngestParams), _now(), whole, not_before)
 
 
 def _score(
@@ -488,12 +522,12 @@ def _score(
     master: str | None = None,
 ) -> dict[str, Any]:
     from models.registry import code_commit
-    from serving.night import publish
+    from serving.night import data_end_of, publish
     from training.champion import champion_of
 
     day = _day(as_of)
     if raw is not None:  # else what was ingested last stands
-        _ingest(raw, space, document)
+        _ingest(raw, space, document, not_before=None if force else data_end_of(space.releases))
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})
 
     def champion() -> tuple[Path, dict[str, Any]] | None:

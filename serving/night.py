@@ -13,7 +13,7 @@ from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of, refuse_unopened
 from models.scorer import rule_scorer
 from serving.batch import ScoreParams, score
-from serving.release import refuse_step_back
+from serving.release import current, refuse_step_back
 from serving.terminal import drift_lines
 from warehouse import progress
 from warehouse.params import section
@@ -72,6 +72,15 @@ def publish(
         progress.note(f"drift alarm, published all the same: {drift['why']}")
     told = {name: said[name] for name in ("as_of", "accounts", "method")}
     return {"release": live.name, **told, "data_end": end.isoformat(), "drift": verdict}
+
+
+def data_end_of(releases: Path) -> date | None:
+    """The midnight after the last fact of the live release; null without one, and where it does not say."""
+    live = current(releases)
+    if live is None:
+        return None
+    end = json.loads((live / "run.json").read_text(encoding="utf-8")).get("data_end")
+    return None if end is None else date.fromisoformat(end)
 
 
 def _silence(end: date, as_of: date) -> str:

@@ -66,8 +66,9 @@ def drift_lines(drift: dict[str, Any] | None) -> list[str]:
     return [head] if drift["verdict"] == "stable" else [head, drift["why"]]
 
 
-def plan_lines(said: dict[str, Any], plans: Path) -> list[str]:
-    """The week's calls, a line an account, and those that a lot leaves alone; then where the slots lie."""
+def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> list[str]:
+    """The week's calls, a line an account, and those that a lot leaves alone; then where the slots lie. asked: the
+    capacity asked for, which a week drawn before does not heed."""
     told = {CONTACTED: "", RANDOM: "  by lot", HELD_OUT: "  LEAVE ALONE, by lot"}
     lines = [
         f"{row['rank']:>4}. {row['account_id']}  band {row['band']}  {_share(row['probability'])}{told[row['kind']]}"
@@ -77,6 +78,10 @@ def plan_lines(said: dict[str, Any], plans: Path) -> list[str]:
     called = sum(row["kind"] != HELD_OUT for row in said["rows"])
     slots = f"{said['slots_an_arm']} called by lot and {said['slots_an_arm']} left alone"
     tail = [f"Week of {said['week']}, {drawn}: {called} to call, {slots}."]
+    if said["already_drawn"] and asked not in (None, said["capacity"]):
+        tail.append(
+            f"You asked for {asked} calls: a week is drawn once, and this one was drawn for {said['capacity']}."
+        )
     if said["slots_an_arm"]:
         touches = plans / f"{said['week']}-touches.csv"
         tail.append(f"Add {touches} to your touches: in time the model card tells what calling brings.")

@@ -4,7 +4,8 @@ ExpansionError (5, a fault outside us)
 ├── UsageError (2)      the caller asked for something that does not exist
 │   └── ParamsError     params file: unknown key, wrong value
 ├── DataError (3)       the data broke its contract
-│   └── ContractBroken  a raw table is refused; nothing live was touched
+│   ├── ContractBroken  a raw table is refused; nothing live was touched
+│   └── OlderDelivery   the facts end before those of the live release; nothing live was touched
 ├── GateRefused (4)     a model or a release is not good enough to go live
 └── Locked (6)          another run holds the workspace
 """
@@ -30,7 +31,7 @@ class UsageError(ExpansionError):
 
 NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
 LEDGER = ("sqlalchemy", "mlflow")
-OUTSIDE = ("duckdb", "_duckdb", *LEDGER)  # a damaged file or ledger, a full disk: faults outside us
+OUTSIDE = ("duckdb", "_duckdb", "sqlite3", *LEDGER)  # a damaged file or ledger, a full disk: faults outside us
 
 
 def exit_code(error: Exception) -> int | None:
@@ -58,6 +59,10 @@ class ContractBroken(DataError):
         self.problems = problems
         self.accounting = accounting
         super().__init__("\n".join(problems))
+
+
+class OlderDelivery(DataError):
+    pass
 
 
 class GateRefused(ExpansionError):

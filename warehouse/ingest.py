@@ -30,7 +30,7 @@ from warehouse.adapters.registry import READERS, AdapterParams, Name, fetch, ope
 from warehouse.audit import audit
 from warehouse.build import Build, Built
 from warehouse.engine import connect
-from warehouse.errors import ContractBroken, ExpansionError
+from warehouse.errors import ContractBroken, ExpansionError, OlderDelivery
 from warehouse.manifest import Manifest, made_with, read_manifest, refuse_changed, written
 from warehouse.params import read_params, section
 from warehouse.periods import midnight_after
@@ -116,18 +116,21 @@ def ingest(
     *,
     whole: bool = False,
     stop: bool = True,
+    not_before: date | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Accounting:
     """Reads the folder `raw` into `workspace.warehouse`; rows set aside go to `workspace.quarantine`.
 
     now: the moment of the run; an aware time, or a naive one in UTC. whole: land everything anew, whatever is known of
-    the files. stop: false publishes in spite of rules over their limits, which are then in `problems`. say: is told how
-    far it is. The same delivery twice changes nothing and gives the same accounting.
+    the files. stop: false publishes in spite of rules over their limits, which are then in `problems`. not_before: the
+    end of the data that are live (UTC midnight); null: any end will do. say: is told how far it is. The same delivery
+    twice changes nothing and gives the same accounting.
 
     Raises:
         ContractBroken: a table or column is missing, a file is unreadable or changes while it is read, there is no
             account, or more rows break a rule than its limit allows. The live warehouse is untouched; in the last case
             the quarantine is written.
+        OlderDelivery: the data end before `not_before`. The live warehouse is untouched.
         DataError: a file of the live warehouse is not what an earlier call wrote, and is not made anew.
         ParamsError: an SQL text in the params does not fit the files.
     """
@@ -167,6 +170,11 @@ def ingest(
         if accounting.problems and (stop or not accounting.counts["accounts"]):
             raise ContractBroken(list(accounting.problems), accounting)
         accounting = _finish(con, built, accounting, before, live, building / "warehouse")
+        if not_before is not None and accounting.data_end is not None and accounting.data_end < not_before:
+            raise OlderDelivery(
+                f"{raw}: the facts end {accounting.data_end}, those of the live release ended {not_before}: an older "
+                "folder, or one that lacks its last days. Nothing live was touched. Deliver it whole, or --force it."
+            )
         noted = written(building / "warehouse", before)
         manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums, noted)
         manifest.write(building / "warehouse")
@@ -209,11 +217,16 @@ def utc(moment: datetime) -> datetime:
 
 
 def ingest_stage(
-    raw: Path, workspace: Workspace, params: IngestParams, now: datetime, whole: bool = False
+    raw: Path,
+    workspace: Workspace,
+    params: IngestParams,
+    now: datetime,
+    whole: bool = False,
+    not_before: date | None = None,
 ) -> Accounting:
     """Stage `ingest`: the same, with progress, and a line for every table that had rows set aside."""
     with stage("ingest") as say:
-        accounting = ingest(raw, workspace, params, now, whole=whole, say=say)
+        accounting = ingest(raw, workspace, params, now, whole=whole, not_before=not_before, say=say)
         say(", ".join(f"{n:,} {table}" for table, n in accounting.counts.items() if n))
     for table in accounting.counts:
         aside = sum(accounting.quarantined(table).values())

@@ -47,13 +47,14 @@ def spoilt(folder: Path) -> Path:
         (["leads", "--limit", "500"], 2, "BadParameter", "200"),
         (["promote", "--workspace", "w"], 2, "NothingToPromote", "expansion train"),
         (["features", "--raw", ".", "--as-of", "2024-02-02", "--out", "."], 2, "UsageError", "is a folder"),
+        (["key", "--workspace", "typo"], 2, "UsageError", "typo is not there"),
         (["check", "--raw", ".", "--html", "."], 2, "UsageError", "is a folder"),
         *[
             (["incentives", "--workspace", "w", "--as-of", day], 2, "UsageError", f'"{day}" is not a date')
             for day in ("20250601", "2025-W01-1", "2025-6-1", "")
         ],
         *[
-            (["key", "--workspace", "w", "--days", days], 2, "KeysRefused", "give more than 0 and at most 36,500")
+            (["key", "--workspace", ".", "--days", days], 2, "KeysRefused", "give more than 0 and at most 36,500")
             for days in ("nan", "inf", "1e12", "0", "-1")
         ],
         *[

@@ -12,9 +12,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from tests.pipeline.conftest import Vendor
@@ -55,6 +59,24 @@ def test_a_bad_delivery_stops_with_code_3_and_leaves_yesterday_live(vendor: Vend
     assert '"amount"' in finished.stderr
     assert live_bytes(vendor.workspace) == before
     assert (vendor.workspace / "quarantine" / "revenue.parquet").exists()
+
+
+def test_an_older_delivery_changes_neither_the_list_nor_the_measures(vendor: Vendor) -> None:
+    """Yesterday's folder again, or one without its last days: what was live stays, the warehouse too."""
+    assert score(vendor, "--raw", vendor.raw).returncode == 0
+    before, measures = live_bytes(vendor.workspace), done("incentives", "--workspace", vendor.workspace)
+    cut = datetime(2025, 12, 20)
+    for table, clock in (("events", "received_at"), ("revenue", "booked_at"), ("accounts", "created_at")):
+        rows = pq.read_table(vendor.raw / f"{table}.parquet")
+        pq.write_table(
+            rows.filter(pc.less(rows[clock], pa.scalar(cut, rows[clock].type))), vendor.raw / f"{table}.parquet"
+        )
+    finished = score(vendor, "--raw", vendor.raw)
+    assert finished.returncode == 3
+    assert "an older folder, or one that lacks its last days" in finished.stderr
+    assert live_bytes(vendor.workspace) == before
+    assert done("incentives", "--workspace", vendor.workspace) == measures
+    assert score(vendor, "--raw", vendor.raw, "--force").returncode == 0
 
 
 def test_a_day_that_has_not_opened_is_refused(vendor: Vendor) -> None:

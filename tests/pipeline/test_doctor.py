@@ -1,0 +1,56 @@
+"""What the next night or the service would stumble over is told before it does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from serving.keys import create_key
+from tests.pipeline.terminal import Terminal
+from tests.serving.nightly import histories, warehouse_of
+from warehouse.store import Workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, terminal: Terminal) -> Workspace:
+    workspace = warehouse_of(tmp_path / "workspace", histories())
+    assert terminal("score", "--workspace", workspace.root)[0] == 0
+    create_key(workspace.root / "keys.json", "crm", ("read",), datetime.now(UTC))
+    return workspace
+
+
+def test_of_a_sound_workspace_nothing_is_blocked(workspace: Workspace, terminal: Terminal) -> None:
+    code, out, _ = terminal("doctor", "--workspace", workspace.root, "--json")
+    said = json.loads(out)
+    assert (code, said["blocked"]) == (0, [])
+    assert "days ago; facts to 2025-" in said["as_of"]
+
+
+@pytest.mark.parametrize(
+    ("harm", "says"),
+    [
+        ("a key file that others may read", "can be read by other users. Run: chmod 600"),
+        ("a key file that is none", "is not a key file"),
+        ("params with a typo", "train.seedz"),
+        ("no warehouse", "warehouse is not there"),
+    ],
+)
+def test_what_blocks_the_next_night_or_the_service_is_told_with_code_5(
+    workspace: Workspace, terminal: Terminal, harm: str, says: str
+) -> None:
+    if harm == "a key file that others may read":
+        (workspace.root / "keys.json").chmod(0o644)
+    elif harm == "a key file that is none":
+        (workspace.root / "keys.json").write_text("{")
+    elif harm == "params with a typo":
+        (workspace.root / "params.yaml").write_text("train: {seedz: 1}\n")
+    else:
+        shutil.rmtree(workspace.warehouse)
+    code, out, _ = terminal("doctor", "--workspace", workspace.root, "--json")
+    [why] = json.loads(out)["blocked"]
+    assert code == 5
+    assert says in why
