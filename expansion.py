@@ -406,6 +406,7 @@ def incentives(
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live, registered and in the warehouse, verified file by file; whether live is the champion; its drift."""
     from models import registry
+    from models.manifest import verify
     from serving import release
     from serving.terminal import drift_lines
     from training.champion import champion_of
@@ -418,7 +419,7 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     said = {
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
         "aliases": registry.aliases(space),
-        "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
+        "champion_is_live": champion is not None and verify(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
