@@ -35,7 +35,6 @@ from models.reasons import Explanation, Part, tell
 from models.trees import to_text
 from warehouse.periods import TARGETS
 
-HAZARDS = (*TARGETS, "churn")
 FORMAT = 3  # of model.json; another one where it is told otherwise, or means something else
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 

@@ -173,13 +173,6 @@ def assemble(
     return Scorer(said, definitions, fitted.encoding, Peers(), hazards, amount or fitted.amount, calibration or {})
 
 
-def fit_scorer(
-    data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
-) -> Scorer:
-    """The recipe without anything learned from earlier origins: the default learner, not calibrated."""
-    return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
-
-
 @same_sums
 def fit_books_only(
     data: Dataset, fitted: Fitted, rows: np.ndarray, labels: LabelParams, params: BoosterParams, seed: int

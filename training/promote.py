@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from models import registry
 from models.canary import prove
-from models.manifest import verify
 from models.errors import BundleRefused
+from models.manifest import verify
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
 from training.champion import AUDIT, refuse_lost

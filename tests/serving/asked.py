@@ -13,9 +13,8 @@ from features.revenue import Tiers
 from models.scorer import Scorer
 from serving import release
 from serving.batch import ScoreParams, score
-from tests.models.made_features import LABELS, QUICK, dataset
+from tests.models.made_features import LABELS, QUICK, dataset, fit_scorer
 from tests.serving.nightly import warehouse_of
-from training.fit import fit_scorer
 from warehouse.store import Workspace
 
 AS_OF = date(2025, 7, 1)

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from features.catalogue import fingerprint
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fitted
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fit_scorer, fitted
 from training.dataset import Dataset
 from training.errors import PlanBroken
-from training.fit import BOOKS, fit_all, fit_books_only, fit_scorer
+from training.fit import BOOKS, fit_all, fit_books_only
 
 
 def _relabelled(data: Dataset, name: str, values: object) -> Dataset:
