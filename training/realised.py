@@ -74,7 +74,7 @@ def realised(
             say(f"{promise.name} ({number + 1} of {len(promises)})")
             came = _came(con, workspace, promise, definitions, labels, until)
             blocks += _rows(promise, came)
-            nights.append(_night(promise, came, labels, until))
+            nights.append(_night(promise, came, labels))
         table = pa.concat_tables(blocks) if blocks else SCHEMA.empty_table()
         write_table(table, workspace.artifacts / ROWS)
         of_night = {promise.as_of: promise for promise in promises}
@@ -132,7 +132,7 @@ def _rows(promise: Promise, came: Dataset) -> Iterator[pa.Table]:
         )
 
 
-def _night(promise: Promise, came: Dataset, labels: LabelParams, until: date) -> dict[str, Any]:
+def _night(promise: Promise, came: Dataset, labels: LabelParams) -> dict[str, Any]:
     """Of one release: who is in it, and at which horizon how many can be judged, the others by reason."""
     out: dict[str, Any] = {
         "release": promise.name,

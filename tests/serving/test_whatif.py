@@ -238,12 +238,12 @@ def test_the_facts_as_they_are_give_the_published_score_whatever_came_in_since(
     row = next(r for r in read_table(live(vendor).folder / "scores.parquet").to_pylist() if r["account_id"] == ASKED)
     before = ask(vendor, ASKED)
     assert (before["probability"], before["expected_increment"]) == (row["probability_180"], row["increment_180"])
-    _deliver(harmed, event(ASKED, f"{ASKED}-u9", SPECIALIST[0], "2025-07-02"))
+    _deliver(harmed, event(f"{ASKED}-u9", SPECIALIST[0], "2025-07-02"))
     assert ask(harmed, ASKED) == before
 
 
 def test_where_the_warehouse_tells_earlier_days_otherwise_it_says_so_and_nothing_else(harmed: Workspace) -> None:
-    _deliver(harmed, event(ASKED, f"{ASKED}-u9", SPECIALIST[0], "2025-06-20"))
+    _deliver(harmed, event(f"{ASKED}-u9", SPECIALIST[0], "2025-06-20"))
     with pytest.raises(HistoryMoved, match="no longer gives what was published as of 2025-07-01"):
         ask(harmed, ASKED)
     (harmed.root / "keys.json").unlink(missing_ok=True)
