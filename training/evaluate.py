@@ -25,7 +25,7 @@ from training.ceiling import ceiling_document, truth_figures, truth_in, with_cei
 from training.document import document, judged_first
 from training.gate import GateParams
 from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
-from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
+from training.heldout import CEILING, CHAMPION, SCHEMA, HeldOut, read_heldout, read_train
 from training.labels import LabelParams
 from training.measured import Measured
 from training.money_order import MoneyOrder
@@ -155,7 +155,7 @@ def _uplift(slots: Slots | None, first: Rolled | None, params: EvaluateParams, c
 
 def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
     """What the champion said of each held-out row beside what happened; null where it says nothing."""
-    schema = pa.schema([(name, COLUMNS[name]) for name in PREDICTIONS])
+    schema = pa.schema([SCHEMA.field(name) for name in PREDICTIONS])
     parts = [schema.empty_table()]
     for rows in heldout:
         said = rows.candidates[CHAMPION]

@@ -23,11 +23,11 @@ from scipy.fft import irfft
 
 from features.build import features_at, open_vendor
 from features.catalogue import Definitions
-from training.contest import SCHEMA, Said, contest
+from training.contest import Said, contest
 from training.dataset import Dataset
 from training.document import result
 from training.evaluate import EvaluateParams, measure
-from training.heldout import CHAMPION, HeldOut, read_heldout
+from training.heldout import CHAMPION, SCHEMA, HeldOut, read_heldout
 from training.labels import ON_TOP, labelled, make_labels, outcomes_end
 from training.measured import Measured, written
 from training.promises import Promise, read_promise

@@ -50,8 +50,8 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     artifacts = workspace.artifacts
     shutil.rmtree(artifacts / "candidate", ignore_errors=True)  # a run that stops must not leave the last one's behind
     _checked(labels, params)
-    population = json.loads((artifacts / "population.json").read_text())
-    accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
+    population = json.loads((artifacts / "population.json").read_text(encoding="utf-8"))
+    accounting = json.loads((workspace.warehouse / "accounting.json").read_text(encoding="utf-8"))
     features = read_table(artifacts / "features.parquet")
     full = Dataset(features, read_table(artifacts / "labels.parquet"))
     positives = _require_positives(full, labels, params)

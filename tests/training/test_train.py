@@ -25,11 +25,12 @@ from models.scorer import Scorer
 from simulator.simulate import SimulateParams, simulate
 from training import judging
 from training.checks import Check
-from training.contest import ACCOUNTS, SCHEMA
+from training.contest import ACCOUNTS
 from training.dataset import TARGETS, Dataset
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
+from training.heldout import SCHEMA
 from training.labels import LabelParams, labels_stage
 from training.phases import foretold
 from training.recipe import TrainParams
