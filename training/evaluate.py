@@ -24,7 +24,7 @@ from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.document import document, judged_first
 from training.gate import GateParams
-from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
+from training.headline import CALLED, headline_of, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, SCHEMA, HeldOut, read_heldout, read_train
 from training.labels import LabelParams
 from training.measured import Measured
@@ -36,8 +36,6 @@ from training.uplift import Assumed, read_out
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_json, write_table
-
-__all__ = ["CALLED", "TARGET", "EvaluateParams", "evaluate", "measure", "truth_in"]
 
 PREDICTIONS = (
     *("account_id", "as_of", "target", "horizon", "probability"),

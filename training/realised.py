@@ -36,11 +36,10 @@ from training.realised_headline import headline
 from warehouse import progress
 from warehouse.accounting import ingested_on
 from warehouse.params import section
-from warehouse.periods import LabelParams
+from warehouse.periods import TARGET, LabelParams
 from warehouse.store import Workspace, write_json, write_table
 
 SCHEMA_VERSION = 1
-TARGET = "expansion"
 ROWS, SAID = "realised.parquet", "realised.json"
 AS_PROMISED, FEWER, MORE = "as promised", "fewer than promised", "more than promised"
 GONE = "no longer in the warehouse"

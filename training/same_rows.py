@@ -21,10 +21,11 @@ from models.scorer import Scorer
 from training import metrics
 from training.bootstrap import LEVEL, Difference, Scored, bootstrap, difference
 from training.gate import GateParams, Rule
-from training.headline import CALLED, TARGET
+from training.headline import CALLED
 from training.probe import KEYS
 from training.ranking import Floats
 from training.rolling import within
+from warehouse.periods import TARGET
 
 MONEY = f"revenue_captured_{CALLED}"
 FEW_LEVEL = 0.9  # of the interval of the log-loss where positives are few

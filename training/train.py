@@ -19,7 +19,7 @@ from features.catalogue import Definitions, fingerprint
 from models.hazard import EDGES
 from models.reasons import summary
 from models.shares import shares
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.fit import Fitted, same_sums
 from training.judging import curve_of, judge_all
@@ -34,6 +34,7 @@ from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
 from warehouse.params import section
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, open_warehouse, read_table, write_json
 
 SUMMARISED = 5_000  # accounts of the newest snapshots whose reasons are summed up

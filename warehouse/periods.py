@@ -14,7 +14,8 @@ from warehouse.errors import UsageError
 from warehouse.params import Section
 
 HORIZONS = (90, 180, 270, 360)  # days: one to four quarters
-TARGETS = ("expansion", "high_value")  # moves that are labelled, learned and told
+TARGET = "expansion"  # the product's own target, which the grade and the headline speak of
+TARGETS = (TARGET, "high_value")  # moves that are labelled, learned and told
 
 
 class LabelParams(Section):

@@ -26,7 +26,7 @@ from simulator.simulate import SimulateParams, simulate
 from training import judging
 from training.checks import Check
 from training.contest import ACCOUNTS
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
@@ -37,6 +37,7 @@ from training.recipe import TrainParams
 from training.train import train
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, read_table, write_table
 
 DEFINITIONS = Definitions.from_params(read_params(Path(__file__).parents[2] / "params.yaml"))
