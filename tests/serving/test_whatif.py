@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
@@ -18,10 +18,10 @@ from features.revenue import Tiers
 from serving import release, whatif
 from serving.bent import Bent, done_more, facts_of, invited, lately, names_of
 from serving.errors import HistoryMoved
-from serving.schemas import AccountAnswer, Problem, WhatIfAnswer
+from serving.schemas import AccountAnswer, ActionName, Problem, WhatIfAnswer
 from serving.terminal import what_if_lines
 from serving.upper_quarter import tonight
-from serving.whatif import LABEL, what_if
+from serving.whatif import ACTIONS, LABEL, what_if
 from tests.serving.asked import (
     AS_OF,
     BUSY,
@@ -50,6 +50,10 @@ MIDNIGHT = datetime(AS_OF.year, AS_OF.month, AS_OF.day)
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Never changed by a test."""
     return published(tmp_path_factory.mktemp("asked") / "workspace")
+
+
+def test_the_contract_names_the_actions_that_there_are() -> None:
+    assert tuple(action.name for action in ACTIONS) == get_args(ActionName)
 
 
 @pytest.fixture
