@@ -417,6 +417,7 @@ def incentives(
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live, registered and in the warehouse, verified file by file; whether live is the champion; its drift."""
     from models import registry
+    from models.manifest import verify
     from serving import release
     from serving.terminal import drift_lines
     from training.champion import champion_of
@@ -431,7 +432,7 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "release": {"name": live.name, "method": live.card["method"], "bundle": live.scorer.bundle_id},
         "as_of": f"{live.as_of}, {(_now().date() - live.as_of).days} days ago; facts to {live.run.get('data_end')}",
         "aliases": registry.aliases(space),
-        "champion_is_live": champion is not None and registry.bundle_sha256(champion[0]) == live.scorer.bundle_id,
+        "champion_is_live": champion is not None and verify(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"

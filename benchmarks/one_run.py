@@ -169,7 +169,7 @@ def _figures(name: str, scored: Scored, true: np.ndarray | None) -> dict[str, fl
     figures = scored.figures()
     out = {figure: figures[figure] for figure in KEPT}
     if (said := scored.probability) is not None:
-        out |= {"expected": float(said.sum()), "ece": metrics.ece(scored.label, said)}
+        out |= {"expected": float(said.sum()), "ece": figures["ece"]}
         out["kl"] = divergence(true, said) if true is not None else float("nan")
     if true is not None:  # who moves is one draw of it
         ladder = Ladder.of(Ranking.of(scored.score), true)

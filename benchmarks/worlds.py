@@ -21,8 +21,9 @@ import duckdb
 from benchmarks.one_run import LOOSER
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
-from training.metrics import pr_auc, roc_auc
+from training.metrics import pr_auc_of, roc_auc_of
 from training.pipeline import train_and_register
+from training.ranking import Ladder, Ranking
 from warehouse.ingest import IngestParams, ingest_stage
 from warehouse.params import read_params, section
 from warehouse.store import Workspace
@@ -68,7 +69,8 @@ def _clairvoyant(raw: Path, workspace: Workspace, as_of: str) -> dict[str, float
         WHERE target = '{TARGET}' AND horizon = {HORIZON} AND as_of = DATE '{as_of}' AND score IS NOT NULL"""
     found = duckdb.connect().execute(query).fetchnumpy()
     score, label = found["score"], found["label"].astype(float)
-    return {"roc_auc": float(roc_auc(label, score)), "pr_auc": float(pr_auc(label, score))}
+    ladder = Ladder.of(Ranking.of(score), label)
+    return {"roc_auc": float(roc_auc_of(ladder)), "pr_auc": float(pr_auc_of(ladder))}
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:

@@ -6,7 +6,6 @@ every night from 2024-01-11, marked low in confidence until it is 7 days old.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import date
 
@@ -20,7 +19,7 @@ from warehouse.engine import connect
 from warehouse.errors import DataError, UsageError
 from warehouse.params import Section, section
 from warehouse.periods import month_starts
-from warehouse.store import Workspace, open_warehouse, write_table
+from warehouse.store import Workspace, open_warehouse, write_json, write_table
 
 INTERNAL_TOLD = 0.9  # share of the accounts: where so many say whether they are internal, one that does not is in doubt
 
@@ -137,10 +136,8 @@ def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:
         open_warehouse(con, workspace.warehouse)
         spine, population = take_snapshots(con, params)
         write_table(spine, workspace.artifacts / "snapshots.parquet")
-        end = data_end(con)
-        (workspace.artifacts / "population.json").write_text(
-            json.dumps({"in": population.taken, "out": population.out, "data_end": end.isoformat()}, indent=1)
-        )
+        said = {"in": population.taken, "out": population.out, "data_end": data_end(con).isoformat()}
+        write_json(said, workspace.artifacts / "population.json")
         say(population.line())
     return population
 

@@ -4,13 +4,15 @@ A damaged LightGBM file does not raise: it ends the process, hangs it, or loads 
 checked before anything is parsed, but whoever sealed a bundle may have sealed the damage. So before a process loads a
 bundle, a throw-away one does, within SECONDS and MEMORY_BYTES, and has to reproduce the golden predictions.
 
-    python -m models.canary FOLDER...     one line of JSON a folder: {"bundle_id": ..., "refused": null or why}
+    python -m models.canary --seconds 30 FOLDER...
 
-Each folder is tried in a fork of its own, without scikit-learn, pandas and MLflow, which no bundle may need.
+prints one line of JSON a folder: {"bundle_id": ..., "refused": null or why}. Each folder is tried in a fork of its own,
+which is given so many seconds, without scikit-learn, pandas and MLflow, which no bundle may need.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -79,12 +81,15 @@ def send(folders: list[Path], seconds: float = SECONDS) -> list[dict[str, Any]]:
 
 def main(arguments: list[str]) -> None:
     """The supervisor: forks a canary a folder and prints what became of it."""
-    seconds = float(arguments[1])
+    parser = argparse.ArgumentParser(prog="python -m models.canary", description="A trial load of bundles.")
+    parser.add_argument("--seconds", type=float, required=True, help="that each of them is given")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="FOLDER")
+    asked = parser.parse_args(arguments)
     sys.meta_path.insert(0, _Absent())
     import models.scorer  # noqa: F401 - once, before the forks; no booster is made here, so no thread is lost in them
 
-    for folder in arguments[2:]:
-        print(json.dumps(_watch(Path(folder), seconds)), flush=True)
+    for folder in asked.folders:
+        print(json.dumps(_watch(folder, asked.seconds)), flush=True)
 
 
 def _watch(folder: Path, seconds: float) -> dict[str, Any]:

@@ -47,14 +47,14 @@ def check_golden(scorer: Scorer, folder: Path) -> None:
     there. A model file that LightGBM would write otherwise than it stands was misread, however well it predicts: what
     was missing was taken from memory that may hold something else in the next process."""
     for name, booster in scorer.boosters.items():
-        if to_text(booster) != (folder / f"{name}.lgb.txt").read_text():
+        if to_text(booster) != (folder / f"{name}.lgb.txt").read_text(encoding="utf-8"):
             raise BundleRefused(
                 f"{folder / name}.lgb.txt: LightGBM reads something else than is written there. The bundle is damaged: "
                 "fetch or train it again."
             )
     if scorer.hazards and set(scorer.encoding.names) != set(FEATURE_NAMES):
         raise BundleRefused(f"{folder / 'encoding.json'}: names features that do not exist. Fetch or train it again.")
-    said = json.loads((folder / "golden.json").read_text())
+    said = json.loads((folder / "golden.json").read_text(encoding="utf-8"))
     expected = {name: np.array(values, dtype=np.float64) for name, values in said["predictions"].items()}
     if not scorer.hazards and not expected:
         return

@@ -19,7 +19,11 @@ def seal(folder: Path) -> str:
 
 
 def verify(folder: Path) -> str:
-    """The bundle id, once every file is as the manifest says and none is extra, missing or a link."""
+    """The bundle id, SHA-256 of manifest.json, after every file has been held against it.
+
+    Raises:
+        BundleRefused: the manifest is missing or unreadable, or a file is missing, extra, changed or a link.
+    """
     manifest = folder / "manifest.json"
     if manifest.is_symlink() or not manifest.is_file():
         raise BundleRefused(f"{folder}: no manifest.json, so not a whole bundle. Fetch or train it again.")

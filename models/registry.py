@@ -69,19 +69,13 @@ class RegisteredVersion:
     tags: Mapping[str, str]
 
 
-def init(workspace: Workspace) -> None:
-    """Makes the ledger if there is none yet, which takes seconds; any number of processes may do so at once."""
-    with _client(workspace) as client:
-        client.search_registered_models(f"name = '{MODEL}'")
-
-
 def register(workspace: Workspace, bundle: Path, artifacts: Path, record: RunRecord) -> RegisteredVersion:
     """Logs the run, registers `bundle` as the next version and points the alias `challenger` at it.
 
     Raises:
         BundleRefused: the bundle's files are not those of its manifest.
     """
-    sha256 = bundle_sha256(bundle)
+    sha256 = verify(bundle)
     with _client(workspace) as client:
         run_id = _log_run(client, workspace, bundle, artifacts, record, sha256)
         if not client.search_registered_models(f"name = '{MODEL}'"):
@@ -178,7 +172,7 @@ def fetch_bundle(workspace: Workspace, name: str = CHAMPION) -> Path:
         raise UsageError(f"no version of {MODEL} is {name} in {workspace.root}. Run `expansion train` first.")
     registered = version_of(workspace, version)
     folder = run_folder(workspace, registered) / "bundle"
-    if bundle_sha256(folder) != registered.bundle_sha256:
+    if verify(folder) != registered.bundle_sha256:
         raise BundleRefused(
             f"{folder}: manifest.json is not the one registered as version {version} "
             f"(expected SHA-256 {registered.bundle_sha256[:12]}). Restore it from a backup or roll back."
@@ -203,15 +197,6 @@ def judged_champion(workspace: Workspace) -> tuple[Path, dict[str, Any]] | None:
 def run_folder(workspace: Workspace, registered: RegisteredVersion) -> Path:
     """Where the registry keeps what the version's run logged: `bundle/` and the files of `KEPT`."""
     return _artifacts(workspace) / registered.run_id / "artifacts"
-
-
-def bundle_sha256(folder: Path) -> str:
-    """The bundle's id, SHA-256 of its manifest.json, after every file has been checked against it.
-
-    Raises:
-        BundleRefused: the manifest is missing or unreadable, or a file is missing, added or changed.
-    """
-    return verify(folder)
 
 
 def tracking_uri(workspace: Workspace) -> str:

@@ -35,7 +35,6 @@ from models.reasons import Explanation, Part, tell
 from models.trees import to_text
 from warehouse.periods import TARGETS
 
-HAZARDS = (*TARGETS, "churn")
 FORMAT = 3  # of model.json; another one where it is told otherwise, or means something else
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 
@@ -180,7 +179,7 @@ class Scorer:
         """Writes the bundle into the empty or absent `folder`; returns its id."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, booster in self.boosters.items():
-            (folder / f"{name}.lgb.txt").write_text(to_text(booster))
+            (folder / f"{name}.lgb.txt").write_text(to_text(booster), encoding="utf-8")
         model = {
             "format": FORMAT,
             "hazards": {name: hazard.to_json() for name, hazard in self.hazards.items()},
@@ -196,7 +195,8 @@ class Scorer:
             "model": model,
         }
         for name, said in parts.items():
-            (folder / f"{name}.json").write_text(json.dumps(said, indent=1, sort_keys=True, allow_nan=False))
+            text = json.dumps(said, indent=1, sort_keys=True, allow_nan=False)
+            (folder / f"{name}.json").write_text(text, encoding="utf-8")
         return seal(folder)
 
     @classmethod
@@ -208,7 +208,11 @@ class Scorer:
             BundleOutdated: the bundle was made for other features, or by a version that told models otherwise.
         """
         bundle_id = verify(folder)
-        said = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("card", "definitions", "encoding")}
+
+        def read(name: str) -> Any:
+            return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+        said = {name: read(name) for name in ("card", "definitions", "encoding")}
         definitions = Definitions.from_params(said["definitions"])
         made_for, here = said["card"]["fingerprint"], fingerprint(definitions)
         if made_for != here:
@@ -216,7 +220,7 @@ class Scorer:
                 f"{folder}: bundle was made for features {made_for[:12]}, this version computes {here[:12]}. "
                 "Retrain, or run the version that made it."
             )
-        model = json.loads((folder / "model.json").read_text())
+        model = read("model")
         if (written := model.get("format")) != FORMAT:
             raise BundleOutdated(
                 f"{folder}: model.json is of format {written or 'none'}, this version reads {FORMAT}. Train again, or "
@@ -227,7 +231,7 @@ class Scorer:
             card=said["card"],
             definitions=definitions,
             encoding=Encoding.from_json(said["encoding"]),
-            peers=Peers(**json.loads((folder / "peers.json").read_text())),
+            peers=Peers(**read("peers")),
             hazards={name: hazard_from_json(text, name, boosters) for name, text in model["hazards"].items()},
             amount=amount_from_json(model["amount"], boosters),
             calibration={name: Calibration(**found) for name, found in model["calibration"].items()},

@@ -273,7 +273,7 @@ def _add_error_handlers(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return answer(request, first_problem(error.errors()))
 
-    async def broken(request: Request, error: Exception) -> JSONResponse:
+    async def broken(request: Request, _: Exception) -> JSONResponse:
         return answer(request, INTERNAL)
 
     app.add_exception_handler(Exception, broken)

@@ -78,7 +78,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _checked(folder: Path, stamps: tuple[tuple[int, int] | None, ...]) -> tuple[str, str | None]:
+def _checked(folder: Path, _stamps: tuple[tuple[int, int] | None, ...]) -> tuple[str, str | None]:
     """The bundle of a release, and why its scores are refused; null if they are intact."""
     try:
         return str(check_file(folder, DATABASE)["bundle_id"]), None

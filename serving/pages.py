@@ -18,7 +18,7 @@ from serving.history import history
 from serving.plan import left_alone, slots_of, week_of
 from serving.release import Release
 from serving.schemas import IncentivesQuery, LeadQuery
-from serving.whatif import what_if
+from serving.whatif import ACTIONS, what_if
 
 PAGE_LIMIT = 25
 ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`; of the top tier the page says enough
@@ -27,11 +27,7 @@ ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`
     "rule": "One of the two releases was made by a rule, which cannot be taken apart.",
     "not_kept": "The release before kept nothing to compare with.",
 }
-ACTIONS = {
-    "invite_users": "Invite users",
-    "switch_on_specialist": "Switch on specialist functions",
-    "finish_setup": "Finish setup",
-}
+TITLES = {action.name: action.title for action in ACTIONS}  # of what-if actions
 WIDE, HIGH, EDGE = 600, 120, 8  # of the chart of an account's past, in its own units
 SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
 
@@ -99,7 +95,7 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
             asked["what_if"] = what_if(release, desk.settings.workspace / "warehouse", account_id)
         except HistoryMoved as moved:
             asked["what_if_refused"] = moved
-    return _page("account.html", desk, release, item=found, absent=ABSENT, actions=ACTIONS, **asked)
+    return _page("account.html", desk, release, item=found, absent=ABSENT, actions=TITLES, **asked)
 
 
 def measures_page(request: Request, desk: AtDesk) -> Response:

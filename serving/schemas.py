@@ -28,6 +28,7 @@ NO_NULL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
 Stage = Literal[STAGES]  # type: ignore[valid-type]
+ActionName = Literal["invite_users", "switch_on_specialist", "finish_setup"]  # of the what-if
 
 
 class Closed(BaseModel):
@@ -227,7 +228,7 @@ class WhatIfAction(Closed):
     peers have or exceed; `probability` and `expected_increment` at the answer's horizon, as published, and `_then` of
     the history with the action in it. The label belongs to every number here."""
 
-    action: Literal["invite_users", "switch_on_specialist", "finish_setup"]
+    action: ActionName
     text: str
     feature: str
     value: float
@@ -244,7 +245,7 @@ class NotOffered(Closed):
     """`done`: the account is at its peers' p75 or above; `peers_do_not`: that is 0; `not_declared`: the vendor declared
     no such event names; `few_peers`: too few to tell; `no_use`: the account has no day of use to put it on."""
 
-    action: Literal["invite_users", "switch_on_specialist", "finish_setup"]
+    action: ActionName
     reason: Literal["done", "peers_do_not", "not_declared", "few_peers", "no_use"]
     text: str
 

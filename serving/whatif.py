@@ -22,6 +22,7 @@ from serving.bent import Bent, Facts, done_more, facts_of, invited, names_of, un
 from serving.errors import HistoryMoved
 from serving.leads import horizon_of
 from serving.release import Release
+from serving.schemas import ActionName
 from serving.settings import REQUEST_MEMORY
 from serving.upper_quarter import Band, tonight
 from warehouse.engine import connect
@@ -38,10 +39,11 @@ NOW = "now"
 
 
 class Action(NamedTuple):
-    """feature: what is raised. one, many: what it counts, for people. kind: of the events that are added; of users
-    null. breadth: the feature that says how many different of them there are."""
+    """feature: what is raised. title, and one and many, what it counts: for people. kind: of the events that are added;
+    of users null. breadth: the feature that says how many different of them there are."""
 
-    name: str
+    name: ActionName
+    title: str
     feature: str
     one: str
     many: str
@@ -50,12 +52,15 @@ class Action(NamedTuple):
 
 
 ACTIONS = (
-    Action("invite_users", "users_28d", "active user", "active users"),
+    Action("invite_users", "Invite users", "users_28d", "active user", "active users"),
     Action(
-        "switch_on_specialist", "specialist_28d", "use of specialist functions", "uses of specialist functions",
-        "specialist", "specialist_breadth_28d",
+        "switch_on_specialist", "Switch on specialist functions", "specialist_28d", "use of specialist functions",
+        "uses of specialist functions", "specialist", "specialist_breadth_28d",
     ),
-    Action("finish_setup", "configuration_28d", "configuration step", "configuration steps", "configuration"),
+    Action(
+        "finish_setup", "Finish setup", "configuration_28d", "configuration step", "configuration steps",
+        "configuration",
+    ),
 )  # fmt: skip
 
 
@@ -102,7 +107,7 @@ def what_if(release: Release, warehouse: Path, account_id: str, horizon: int | N
         return said | {"what_if_absent": NOT_KEPT}
     account = _Account(release, facts_of(warehouse, account_id), *kept.of(account_id), kept.seats)
     found = {action: _bent(action, account) for action in ACTIONS}
-    offered = {action.name: bent for action, bent in found.items() if isinstance(bent, Bent)}
+    offered: dict[str, Bent] = {action.name: bent for action, bent in found.items() if isinstance(bent, Bent)}
     features = _features(account, {NOW: unbent(account.facts), **offered})
     predicted = _predicted(release, features)
     _refuse_moved(account, features, predicted[NOW], row)

@@ -113,13 +113,6 @@ def revenue_table(rows: list[Row], ids: pa.Array, block: int, start: date) -> pa
     )
 
 
-def run_rate_on(changes: list[Change], day: int) -> float:
-    """The price at the end of a day less what is credited on it, money per 30 days: what the rows must add up to."""
-    priced = [change for change in changes if change.second < (day + 1) * DAY]
-    rate = next((change.rate for change in reversed(priced) if change.cause != CREDIT), 0.0)
-    return rate - sum(change.rate for change in priced if change.cause == CREDIT and change.until > day)
-
-
 def _cents(amount: float) -> Decimal:
     """Rounded up to whole cents, so that nobody ever gets back more than was paid."""
     return Decimal(math.ceil(round(amount * 100, 4))).scaleb(-2)

@@ -61,7 +61,7 @@ def parameters() -> str:
         value = getattr(market, entry.name)
         shown = _short(value)
         if shown is None:
-            large.append(f"`{entry.name}` ({entry.metadata['unit']})\n\n{_grid(entry.name, np.asarray(value), market)}")
+            large.append(f"`{entry.name}` ({entry.metadata['unit']})\n\n{_grid(np.asarray(value), market)}")
             shown = "below"
         lines.append(f"| `{entry.name}` | {shown} | {entry.metadata['unit']} | {entry.metadata['source']} |")
     fixed = (
@@ -126,7 +126,7 @@ def _short(value: Any) -> str | None:
     return None
 
 
-def _grid(name: str, values: np.ndarray, market: Market) -> str:
+def _grid(values: np.ndarray, market: Market) -> str:
     """A table of two or three axes; the first is the type (or the region, of contacts)."""
     first = market.types if len(values) == len(market.types) else ("elsewhere", "favoured")
     width = values.shape[-1]

@@ -259,7 +259,3 @@ class Market:
         moves[:, stages, stages] += moves[:, stages, CHURNED]
         moves[:, stages, CHURNED] = 0.0
         return moves
-
-    def steps_to(self, tier: int) -> Ints:
-        """Tiers that a step from `tier` may land in."""
-        return np.arange(tier + 1, len(self.floors))

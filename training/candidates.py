@@ -16,9 +16,10 @@ from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
 from models.repeat import BgNbd
 from models.side_by_side import side_by_side, threads
 from training.contest import Said, position_columns, reference_probabilities, repeat_money, repeat_purchases, stating
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.fit import Fitted, LogOdds, fit_books_only, taught_by
 from training.labels import LabelParams
+from warehouse.periods import TARGETS
 
 
 @dataclass(frozen=True)

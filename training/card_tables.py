@@ -7,8 +7,8 @@ from typing import Any
 
 from training.bootstrap import OF_MONEY, PERCENTS
 from training.grade import THIN
-from training.headline import TARGET
 from training.heldout import CEILING, CHAMPION, NO_BETTER_THAN_TRUE, words
+from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
 CEILING_READING = (

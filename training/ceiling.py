@@ -26,10 +26,10 @@ from training.measured import Measured, pair, written
 from training.metrics import EDGE
 from training.ranking import Floats
 from warehouse.errors import DataError
+from warehouse.periods import TARGETS
 from warehouse.store import read_table
 
 FILE = "truth.parquet"  # of the raw folder that a simulator wrote
-TARGETS = ("expansion", "high_value")  # a check's outcome is defined elsewhere, and no truth speaks of it
 COLUMNS: dict[str, pa.DataType] = {
     "account_id": pa.string(),
     "as_of": pa.date32(),
@@ -75,6 +75,7 @@ def with_ceiling(heldout: Sequence[HeldOut], truth: Path | None, floors: Sequenc
     if of is not None and len(floors) and list(of) != [float(floor) for floor in floors]:
         raise TruthBroken(f"{truth}: is of a ladder with the floors {of}; the params have {list(floors)}. {REMEDY}")
     spoiled, known = notes.get(b"spoiled") == b"true", table.select(list(COLUMNS))
+    # a check's outcome is defined elsewhere, and no truth speaks of it
     return [_beside(rows, known, truth, spoiled) if rows.target in TARGETS else rows for rows in heldout]
 
 

@@ -15,26 +15,7 @@ from models.encoding import Encoding
 from models.logistic import PENALTY, fit_logistic
 from models.repeat import BgNbd, fit_bgnbd
 from training.dataset import Dataset
-
-SCHEMA = pa.schema(
-    [
-        ("account_id", pa.string()),
-        ("as_of", pa.date32()),
-        ("origin", pa.date32()),
-        ("target", pa.string()),
-        ("horizon", pa.int16()),
-        ("candidate", pa.string()),
-        ("score", pa.float64()),
-        ("money_score", pa.float64()),
-        ("probability", pa.float64()),
-        ("expected_increment", pa.float64()),
-        ("amount_low", pa.float64()),
-        ("amount_high", pa.float64()),
-        ("label", pa.int8()),
-        ("increment", pa.float64()),
-    ]
-)
-
+from training.heldout import SCHEMA
 
 ACCOUNTS = pa.schema(
     [

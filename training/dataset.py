@@ -11,9 +11,6 @@ import pyarrow.compute as pc
 
 from models.hazard import NEVER
 from training.errors import PlanBroken
-from warehouse.periods import TARGETS
-
-__all__ = ["TARGETS", "Dataset"]
 
 
 @dataclass(frozen=True)

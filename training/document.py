@@ -9,11 +9,12 @@ from typing import Any
 from training import metrics
 from training.bootstrap import LEVEL, OF_MONEY, PERCENTS
 from training.grade import LADDER, NOTHING_HELD_OUT, grade
-from training.headline import TARGET, evidence_of, headline, headline_of
+from training.headline import evidence_of, headline, headline_of
 from training.heldout import CEILING, CHAMPION, HeldOut
 from training.measured import GAPS, Measured, pair, written
 from training.money_order import GAP, MONEY_FIGURES
 from training.rolling import Rolled, regret
+from warehouse.periods import TARGET
 
 SCHEMA_VERSION = 1
 COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon")

@@ -24,8 +24,8 @@ from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.document import document, judged_first
 from training.gate import GateParams
-from training.headline import CALLED, TARGET, headline_of, rival_of, strongest_rule
-from training.heldout import CEILING, CHAMPION, COLUMNS, HeldOut, read_heldout, read_train
+from training.headline import CALLED, headline_of, rival_of, strongest_rule
+from training.heldout import CEILING, CHAMPION, SCHEMA, HeldOut, read_heldout, read_train
 from training.labels import LabelParams
 from training.measured import Measured
 from training.money_order import MoneyOrder
@@ -36,8 +36,6 @@ from training.uplift import Assumed, read_out
 from warehouse.params import Section, read_params, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_json, write_table
-
-__all__ = ["CALLED", "TARGET", "EvaluateParams", "evaluate", "measure", "truth_in"]
 
 PREDICTIONS = (
     *("account_id", "as_of", "target", "horizon", "probability"),
@@ -155,7 +153,7 @@ def _uplift(slots: Slots | None, first: Rolled | None, params: EvaluateParams, c
 
 def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
     """The champion's prediction for each held-out row and what happened; null where it predicts nothing."""
-    schema = pa.schema([(name, COLUMNS[name]) for name in PREDICTIONS])
+    schema = pa.schema([SCHEMA.field(name) for name in PREDICTIONS])
     parts = [schema.empty_table()]
     for rows in heldout:
         said = rows.candidates[CHAMPION]

@@ -24,12 +24,12 @@ from models.logistic import fit_logistic_hazard
 from models.peers import Peers
 from models.scorer import Scorer
 from models.side_by_side import workers
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.labels import LabelParams
-from training.months import MOVE
 from training.phases import foretold
 from training.surrogates import foresee
 from training.teacher import distilled, drawn, soft
+from warehouse.periods import TARGET, TARGETS
 
 BOOKS = frozenset(f.name for f in (*revenue.FEATURES, *journey.FEATURES)) - {"stage"}
 LEARNERS = ("distilled", "average", "hazard", "logistic")  # what may serve; the first fitted, unless another did better
@@ -123,7 +123,7 @@ def fit_all(
                 own = hidden.result()
                 both = np.column_stack([matrix, foreseen, *([] if own is None else [own])])
                 for target, rows in taught.items():
-                    moves = own if target == MOVE else None
+                    moves = own if target == TARGET else None
                     told[target] = pool.submit(
                         soft, both, rows, asked[target], params, seed, names, categories, accounts, moves
                     )
@@ -171,13 +171,6 @@ def assemble(
     }
     hazards = {**fitted.hazards[learner], "churn": fitted.churn}
     return Scorer(said, definitions, fitted.encoding, Peers(), hazards, amount or fitted.amount, calibration or {})
-
-
-def fit_scorer(
-    data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
-) -> Scorer:
-    """The recipe without anything learned from earlier origins: the default learner, not calibrated."""
-    return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
 
 
 @same_sums

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from training.grade import UNSHOWN
-from training.headline import TARGET
 from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
 from warehouse.params import Section
+from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
 NOT_JUDGED: Document = {"roc_auc": None, "positives": 0}

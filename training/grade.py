@@ -56,10 +56,6 @@ class Grade:
     word: str
     why: str
 
-    @property
-    def has_skill(self) -> bool:
-        return self.word not in UNSHOWN
-
 
 def grade(evidence: Evidence, needed: int) -> Grade:
     """The grade, and why in words. `needed`: positives at the newest date that the gate asks for."""

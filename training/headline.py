@@ -11,7 +11,6 @@ from training.grade import Evidence
 from training.heldout import CEILING, CHAMPION, HeldOut, words
 from training.measured import Measured
 
-TARGET = "expansion"  # the product's own target, which the grade and the headline speak of
 CALLED = 10  # per cent of the accounts called in the second sentence of the headline
 LIFETIME = "spend_lifetime"  # the rule of thumb that the headline is held against, where it stands in the table
 

@@ -20,20 +20,25 @@ from warehouse.store import read_table
 
 CHAMPION = "champion"  # the candidate that is on trial; the others stand beside it
 CEILING = "ceiling"  # the simulator's truth: evaluation adds it, no train stage ever writes it
-COLUMNS: dict[str, pa.DataType] = {
-    "account_id": pa.string(),
-    "as_of": pa.date32(),
-    "origin": pa.date32(),
-    "target": pa.string(),
-    "horizon": pa.int16(),
-    "candidate": pa.string(),
-    "score": pa.float64(),
-    "money_score": pa.float64(),
-    "probability": pa.float64(),
-    "expected_increment": pa.float64(),
-    "label": pa.int8(),
-    "increment": pa.float64(),
-}
+SCHEMA = pa.schema(
+    [
+        ("account_id", pa.string()),
+        ("as_of", pa.date32()),
+        ("origin", pa.date32()),
+        ("target", pa.string()),
+        ("horizon", pa.int16()),
+        ("candidate", pa.string()),
+        ("score", pa.float64()),
+        ("money_score", pa.float64()),
+        ("probability", pa.float64()),
+        ("expected_increment", pa.float64()),
+        ("amount_low", pa.float64()),
+        ("amount_high", pa.float64()),
+        ("label", pa.int8()),
+        ("increment", pa.float64()),
+    ]
+)
+READ = tuple(name for name in SCHEMA.names if name not in ("amount_low", "amount_high"))  # what judging reads
 NULLABLE = ("probability", "expected_increment")
 TRAIN_KEYS = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "currency", "default_horizon", "gain")
 
@@ -118,7 +123,7 @@ def read_heldout(path: Path) -> list[HeldOut]:
             that another has, the champion is absent, or the ceiling is there. The message names the place and the rule.
     """
     table = read_table(path)
-    columns = {name: _column(table, name, path) for name in COLUMNS}
+    columns = {name: _column(table, name, path) for name in READ}
     if not len(table):
         return []
     for key in ("target", "horizon", "candidate", "account_id"):
@@ -135,13 +140,14 @@ def read_heldout(path: Path) -> list[HeldOut]:
 def _column(table: pa.Table, name: str, path: Path) -> npt.NDArray[Any]:
     if name not in table.column_names:
         raise HeldOutBroken(f"{path}: column {name} is missing. Run the train stage of this version again.")
+    kind = SCHEMA.field(name).type
     try:
-        column = table[name].cast(COLUMNS[name])
+        column = table[name].cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise HeldOutBroken(f"{path}: column {name} should be {COLUMNS[name]} ({error}).") from error
+        raise HeldOutBroken(f"{path}: column {name} should be {kind} ({error}).") from error
     if name not in NULLABLE and column.null_count:
         raise HeldOutBroken(f"{path}: column {name} has {column.null_count} nulls; it may have none.")
-    if COLUMNS[name] == pa.date32():
+    if kind == pa.date32():
         return np.asarray(column.to_numpy().astype("datetime64[D]"))
     values = (pc.fill_null(column, np.nan) if name in NULLABLE else column).to_numpy()
     if name not in NULLABLE and values.dtype.kind == "f" and not np.isfinite(values).all():

@@ -15,14 +15,16 @@ import pyarrow.compute as pc
 from models.encoding import Encoding
 from training.candidates import Bench
 from training.checks import Check, fit_check, outcome, tier_floors
-from training.contest import ACCOUNTS, SCHEMA, Said, contest, describe, plain_references, stating
-from training.dataset import TARGETS, Dataset
+from training.contest import ACCOUNTS, Said, contest, describe, plain_references, stating
+from training.dataset import Dataset
+from training.heldout import SCHEMA
 from training.learning import Point, learning_curve
 from training.plan_check import check_plan
 from training.recipe import Run
 from training.splits import Origin, origin_for
 from training.trials import SPAN, Trial
 from warehouse import progress
+from warehouse.periods import TARGETS
 from warehouse.store import write_table
 
 

@@ -101,7 +101,7 @@ def make_labels(
     con.unregister("snapshot_rows")
     _spells(con, definitions, params.held_days, until)
     top = len(definitions.tiers.ladder)
-    moves = "\n".join(_first_move(target, params.held_days) for target in TARGETS)
+    moves = "\n".join(_first_move(target) for target in TARGETS)
     money = ",\n".join(_money(h, params.held_days) for h in params.horizons)
     return con.sql(f"""
         WITH served AS (
@@ -161,7 +161,7 @@ def _spells(con: duckdb.DuckDBPyConnection, definitions: Definitions, held_days:
         HAVING date_diff('day', min(first_day), max(last_day)) > {held_days} AND bool_or(opens AND starts)""")
 
 
-def _first_move(target: str, held_days: int) -> str:
+def _first_move(target: str) -> str:
     """First spell in the target tier that opens on or after as_of; and whether one was already open at as_of."""
     return f"""{target}_moves AS (
             SELECT s.account_id, s.as_of,

@@ -20,7 +20,7 @@ from pydantic import Field
 from features.build import build_features
 from features.catalogue import Definitions
 from training import leak_labels as on_labels
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.labels import LabelParams
 from training.leak_facts import Build, facts_of
 from training.leak_features import Sample, of_features, rebuilt
@@ -31,6 +31,7 @@ from warehouse import progress
 from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.params import Section, section
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, open_warehouse, read_table, write_json
 
 SCHEMA_VERSION = 1

@@ -1,12 +1,12 @@
 """How good a ranking, a probability or an amount was: pure functions of what happened and what was said.
 
-One signature: `metric(label, score, weight)`, or `metric(money, score, weight)` where money is judged. Columns are
-float64 of shape (n,); label is 0 or 1; money is signed and a loss counts as no money gained; score ranks, highest
-first, and is a probability where the metric needs one; weight is a whole number, how often the row stands in the
-sample: None for once each, (n,), or (n, samples) for many samples at once, which gives a figure of shape (samples,).
-Rows of equal score are in random order and the figure is the exact expectation over those orders. A figure that the
-rows do not define (no rows, one class only, no money) is nan, never 0. Each function has a scalar twin in the tests
-that shares no formula with it. Those that end in `_of` take a ladder already climbed.
+Columns are float64 of shape (n,); label is 0 or 1; money is signed and a loss counts as no money gained; score ranks,
+highest first, and is a probability where the metric needs one; weight is a whole number, how often the row stands in
+the sample: None for once each, (n,), or (n, samples) for many samples at once, which gives a figure of shape
+(samples,). Those that end in `_of` take what is made once a sample: a ladder already climbed, or sums and ranks. Rows
+of equal score are in random order and the figure is the exact expectation over those orders. A figure that the rows do
+not define (no rows, one class only, no money) is nan, never 0. `training.bootstrap` and `training.money_order` make of
+them every figure that is stated; each has a scalar twin in the tests that shares no formula with it.
 """
 
 from __future__ import annotations
@@ -17,40 +17,15 @@ import numpy as np
 
 from training.ranking import Floats, Indices, Ladder, Ranking
 
-BINS = 15  # equal-mass bins of `ece`
+BINS = 15  # of equal mass, in which the probability said is held against the rate seen
 DECILES = 10
 EDGE = 1e-15  # a probability of exactly 0 or 1 costs -log(EDGE), not infinity
 Z = 1.959964  # two-sided 95 % of the normal
 
 
-def roc_auc(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """Chance that a random positive outranks a random negative; a tie is half. nan without both classes."""
-    return roc_auc_of(Ladder.of(Ranking.of(score), label, weight))
-
-
-def pr_auc(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
+def pr_auc(label: Floats, score: Floats) -> Floats:
     """Average precision: the precision at each positive, averaged. nan without positives."""
-    return pr_auc_of(Ladder.of(Ranking.of(score), label, weight))
-
-
-def lift(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
-    """Rate of positives in the top `percent` % over the rate in all rows. nan without positives."""
-    return recall(label, score, weight, percent=percent) * 100 / percent
-
-
-def recall(label: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
-    """Share of the positives that the top `percent` % holds. nan without positives."""
-    return share_of(Ladder.of(Ranking.of(score), label, weight), percent)
-
-
-def recall_at(label: Floats, score: Floats, weight: Floats | None = None, *, count: int) -> Floats:
-    """Share of the positives that the first `count` accounts hold. nan without positives."""
-    return share_at(Ladder.of(Ranking.of(score), label, weight), count)
-
-
-def revenue_captured(money: Floats, score: Floats, weight: Floats | None = None, *, percent: float) -> Floats:
-    """Share of all money gained that the top `percent` % holds. nan where nobody gained."""
-    return share_of(Ladder.of(Ranking.of(score), np.maximum(money, 0.0), weight), percent)
+    return pr_auc_of(Ladder.of(Ranking.of(score), label))
 
 
 def gains(wanted: Floats, score: Floats) -> tuple[Floats, Floats]:
@@ -61,16 +36,9 @@ def gains(wanted: Floats, score: Floats) -> tuple[Floats, Floats]:
     return np.append(0, ladder.reach / ladder.mass), np.append(0, ladder.held / (ladder.total or 1.0))
 
 
-def gini(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """Normalised Gini: the area between the gains in money and the diagonal, over the same area of who knows the money.
-    1 orders the money perfectly, 0 is chance. nan where nobody gained or all gained alike."""
-    gain = np.maximum(money, 0.0)
-    own, best = (lorenz_of(Ladder.of(Ranking.of(by), gain, weight)) for by in (score, gain))
-    return gini_of(own, best)
-
-
 def gini_of(own: Floats, best: Floats) -> Floats:
-    """`gini` of the two areas, each as `lorenz_of` has it."""
+    """Normalised Gini of two areas of `lorenz_of`: that of a score, and that of who knows the money. 1 orders the money
+    perfectly, 0 is chance. nan where nobody gained or all gained alike."""
     return ratio(own, np.where(best > EDGE, best, 0.0))
 
 
@@ -80,14 +48,8 @@ def lorenz_of(ladder: Ladder) -> Floats:
     return ratio(below, ladder.mass * ladder.total) - 0.5
 
 
-def spearman(money: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """Correlation of the ranks of signed money and score, equal values sharing their mean rank. nan where either is
-    constant."""
-    return spearman_of(ranks(money, weight), ranks(score, weight), weight)
-
-
 def spearman_of(x: Floats, y: Floats, weight: Floats | None = None) -> Floats:
-    """`spearman` of two columns of `ranks`."""
+    """Correlation of two columns of `ranks`. nan where either is constant."""
     once = np.ones(len(x)) if weight is None else weight
     spread = np.sqrt((once * x * x).sum(axis=0) * (once * y * y).sum(axis=0))
     return ratio((once * x * y).sum(axis=0), spread)
@@ -106,29 +68,9 @@ def ranks(value: Floats, weight: Floats | None = None) -> Floats:
     return out
 
 
-def decile_mape(money: Floats, expected: Floats) -> float:
-    """Absolute gap between money seen and money expected, summed over ten equal parts by `expected`, over the money
-    seen in them (absolute). The error of a part counts by its money, so a part in which nobody grew divides by nothing.
-    nan where there is no money."""
-    parts = equal_parts(expected, DECILES)
-    seen = np.array([money[part].sum() for part in parts])
-    said = np.array([expected[part].sum() for part in parts])
-    return float(ratio(np.abs(said - seen).sum(), np.abs(seen).sum()))
-
-
-def brier(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """Mean squared error of the probability. nan without rows."""
-    return _mean((score - label) ** 2, weight)
-
-
-def brier_skill(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """1 - brier / brier of saying the rate of these very rows to each; 0 = no better. nan without both classes."""
-    return brier_skill_of(brier(label, score, weight), _mean(label, weight))
-
-
-def log_loss(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
+def log_loss(label: Floats, score: Floats) -> Floats:
     """Mean of -log of the probability given to what happened, in nats. nan without rows."""
-    return _mean(log_losses(label, score), weight)
+    return ratio(log_losses(label, score).sum(), len(label))
 
 
 def log_losses(label: Floats, score: Floats) -> Floats:
@@ -143,25 +85,6 @@ def log_odds(score: Floats) -> Floats:
     said = np.clip(score, EDGE, 1 - EDGE)
     out: Floats = np.log(said) - np.log1p(-said)
     return out
-
-
-def ece(label: Floats, score: Floats, weight: Floats | None = None) -> float:
-    """Mean absolute gap between the probability said and the rate seen over `BINS` bins of equal mass along the score;
-    a run of equal scores that straddles an edge is divided in proportion. nan without rows. `weight` (n,)."""
-    ranking = Ranking.of(score)
-    ladders = [Ladder.of(ranking, wanted, weight) for wanted in (score, label)]
-    mass = float(ladders[0].mass)
-    if not mass > 0:
-        return float("nan")
-    edges = mass * np.arange(BINS + 1) / BINS
-    said, seen = (np.interp(edges, np.append(0.0, one.reach), np.append(0.0, one.held)) for one in ladders)
-    return float(np.abs(np.diff(said - seen)).sum() / mass)
-
-
-def expected_over_actual(label: Floats, score: Floats, weight: Floats | None = None) -> Floats:
-    """Sum of the probabilities over the number of positives, or of money expected over money seen; 1 = the total is
-    right. nan where nothing was seen."""
-    return ratio(_total(score, weight), _total(label, weight))
 
 
 def calibration_line(label: Floats, score: Floats, weight: Floats | None = None) -> tuple[float, float]:
@@ -262,22 +185,24 @@ def profit_at(money: Floats, score: Floats, count: int, cost: float, margin: flo
 
 
 def share_of(ladder: Ladder, percent: float) -> Floats:
-    """`recall` or `revenue_captured` of a ladder."""
+    """Share of what was wanted, positives or money gained, that the top `percent` % holds. nan where there is none."""
     return ratio(ladder.top(percent), ladder.total)
 
 
 def share_at(ladder: Ladder, count: float) -> Floats:
-    """Share of what was wanted that the first `count` accounts hold."""
+    """Likewise of the first `count` accounts."""
     return ratio(ladder.first(count), ladder.total)
 
 
 def brier_skill_of(error: Floats, rate: Floats) -> Floats:
-    """`brier_skill` of a mean squared error and the rate of positives."""
+    """1 - mean squared error over that of saying the rate of positives to each: 0 = no better. nan without both
+    classes."""
     return 1 - ratio(error, rate * (1 - rate))
 
 
 def roc_auc_of(ladder: Ladder) -> Floats:
-    """`roc_auc` of a ladder of labels."""
+    """Chance that a random positive outranks a random negative; a tie is half. nan without both classes. Of a ladder of
+    labels."""
     negatives = ladder.mass - ladder.total
     missed = ladder.reach - ladder.held  # negatives ranked at or above the step
     below = negatives - (missed + _shifted(missed)) / 2
@@ -334,7 +259,3 @@ def _harmonic(n: int) -> np.ndarray:
 def _total(value: Floats, weight: Floats | None) -> Floats:
     out: Floats = value.sum() if weight is None else value @ weight
     return out
-
-
-def _mean(value: Floats, weight: Floats | None) -> Floats:
-    return ratio(_total(value, weight), len(value) if weight is None else weight.sum(axis=0))

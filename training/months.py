@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from features.catalogue import CATEGORIES
 from training.dataset import Dataset
+from warehouse.periods import TARGET
 
-MOVE = "expansion"  # the target whose moves are told
 RECENT = 7  # days before a snapshot
 COUNTS = (
     *("user_days", "seat_days", "plain", "specialist", "configuration", "active_days", "limits", "limit_days"),
@@ -85,9 +85,9 @@ def months_of(data: Dataset) -> Months | None:
     opens = np.append(True, account[1:] != account[:-1])
     follows = ~opens & (date == np.roll(date, 1) + 1)
     older, recent = _use(data, date, opens)
-    watched = np.clip(data.days("observed_days"), 0, apart) * data.flag(f"{MOVE}_at_risk")
-    moved = data.days(f"{MOVE}_day") < watched
-    months = np.where(moved, data.days(f"{MOVE}_day").clip(0, apart) + 0.5, watched) / apart
+    watched = np.clip(data.days("observed_days"), 0, apart) * data.flag(f"{TARGET}_at_risk")
+    moved = data.days(f"{TARGET}_day") < watched
+    months = np.where(moved, data.days(f"{TARGET}_day").clip(0, apart) + 0.5, watched) / apart
     recent["moves"], recent["months"] = (np.where(follows, np.roll(one, 1), 0.0) for one in (moved, months))
     if not recent["user_days"].any() or recent["moves"].sum() < LEAST_MOVES:
         return None

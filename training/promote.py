@@ -22,6 +22,7 @@ import pyarrow as pa
 from models import registry
 from models.canary import prove
 from models.errors import BundleRefused
+from models.manifest import verify
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
 from training.champion import AUDIT, refuse_lost
@@ -77,7 +78,7 @@ def register_candidate(
     evaluation, train = _json(artifacts / "evaluation.json"), _json(artifacts / "train.json")
     leaks = _json(artifacts / LEAKS) if (artifacts / LEAKS).exists() else None
     made = {"evaluation.json": evaluation["bundle_id"], "train.json": train["bundle_id"]}
-    made |= {"candidate/": registry.bundle_sha256(artifacts / "candidate")}
+    made |= {"candidate/": verify(artifacts / "candidate")}
     made |= {} if leaks is None else {LEAKS: leaks["bundle_id"]}
     if len(set(made.values())) > 1:
         named = ", ".join(f"{name} of bundle {bundle[:12]}" for name, bundle in made.items())

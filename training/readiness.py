@@ -19,16 +19,15 @@ from features.books import books_at, without_usage
 from features.catalogue import Definitions
 from features.snapshots import Population, SnapshotParams, data_end, take_snapshots
 from models.baselines import FALLBACK_RULE
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.grade import THIN, TOO_FEW
 from training.heldout import words
 from training.labels import LabelParams, labelled, make_labels, outcomes_end
 from training.recipe import Run, TrainParams
 from training.splits import origins
-from warehouse.periods import month_starts
+from warehouse.periods import TARGET, TARGETS, month_starts
 
 READY, TOO_THIN, NOT_YET = "ready", "thin", "not yet"
-HEADLINE = TARGETS[0]
 AHEAD_DAYS = 5 * 366  # how far the dates of future snapshots are looked through
 
 FALLBACK = f"the rule: accounts ranked by {words(FALLBACK_RULE)}, marked as a rule, without probabilities or money"
@@ -146,7 +145,7 @@ def _outlooks(con: duckdb.DuckDBPyConnection, run: Run, snapshots: SnapshotParam
         if origin.as_of not in newest.values():
             continue
         known, scored = run.known_at(con, origin.as_of), full.on(origin.as_of)
-        if not np.nansum(known.outcome(HEADLINE, min(labels.horizons))):
+        if not np.nansum(known.outcome(TARGET, min(labels.horizons))):
             continue  # `train` judges nothing where nothing was known to have expanded
         for target in TARGETS:
             for h in origin.horizons:
@@ -204,7 +203,7 @@ def judge(
     outlooks: tuple[Outlook, ...], books: Books, labels: LabelParams, learn_needed: int, held_needed: int
 ) -> Readiness:
     """The verdict from the counts."""
-    told = {one.horizon: one for one in outlooks if one.target == HEADLINE}
+    told = {one.horizon: one for one in outlooks if one.target == TARGET}
     tests = [h for h, one in told.items() if one.split is not None]
     # as the evaluation picks it: the default horizon, else the longest below it, else the shortest
     headline = max((h for h in tests if h <= labels.default_horizon), default=min(tests, default=None))

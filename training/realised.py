@@ -23,11 +23,11 @@ from scipy.fft import irfft
 
 from features.build import features_at, open_vendor
 from features.catalogue import Definitions
-from training.contest import SCHEMA, Said, contest
+from training.contest import Said, contest
 from training.dataset import Dataset
 from training.document import result
 from training.evaluate import EvaluateParams, measure
-from training.heldout import CHAMPION, HeldOut, read_heldout
+from training.heldout import CHAMPION, SCHEMA, HeldOut, read_heldout
 from training.labels import ON_TOP, labelled, make_labels, outcomes_end
 from training.measured import Measured, written
 from training.promises import Promise, read_promise
@@ -36,11 +36,10 @@ from training.realised_headline import headline
 from warehouse import progress
 from warehouse.accounting import ingested_on
 from warehouse.params import section
-from warehouse.periods import LabelParams
+from warehouse.periods import TARGET, LabelParams
 from warehouse.store import Workspace, write_json, write_table
 
 SCHEMA_VERSION = 1
-TARGET = "expansion"
 ROWS, SAID = "realised.parquet", "realised.json"
 AS_PROMISED, FEWER, MORE = "as promised", "fewer than promised", "more than promised"
 GONE = "no longer in the warehouse"
@@ -74,7 +73,7 @@ def realised(
             say(f"{promise.name} ({number + 1} of {len(promises)})")
             came = _came(con, workspace, promise, definitions, labels, until)
             blocks += _rows(promise, came)
-            nights.append(_night(promise, came, labels, until))
+            nights.append(_night(promise, came, labels))
         table = pa.concat_tables(blocks) if blocks else SCHEMA.empty_table()
         write_table(table, workspace.artifacts / ROWS)
         of_night = {promise.as_of: promise for promise in promises}
@@ -132,7 +131,7 @@ def _rows(promise: Promise, came: Dataset) -> Iterator[pa.Table]:
         )
 
 
-def _night(promise: Promise, came: Dataset, labels: LabelParams, until: date) -> dict[str, Any]:
+def _night(promise: Promise, came: Dataset, labels: LabelParams) -> dict[str, Any]:
     """Of one release: who is in it, and at which horizon how many can be judged, the others by reason."""
     out: dict[str, Any] = {
         "release": promise.name,

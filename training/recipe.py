@@ -27,13 +27,16 @@ from warehouse.params import Section
 
 
 class TrainParams(Section):
+    """`min_positives`: accounts that expanded within the default horizon; with fewer the rule serves. `origins`: a
+    horizon is judged at so many, the older ones open quarters, if history has them. `teacher`: whether trees that a
+    teacher taught serve, nearer to the truth and twice as long (adr/0025); `phases`: whether it learns hidden phases,
+    too (adr/0052)."""
+
     seed: int = Field(default=11, ge=0)
-    min_positives: int = Field(default=30, ge=2)  # accounts that expanded within the default horizon; else the rule
-    origins: int = Field(
-        default=4, ge=1
-    )  # a horizon is judged at so many, the older open quarters, if history has them
-    teacher: bool = True  # whether trees that a teacher taught serve: nearer to the truth, twice as long (adr/0025)
-    phases: bool = True  # whether the teacher learns hidden phases, too (adr/0052)
+    min_positives: int = Field(default=30, ge=2)
+    origins: int = Field(default=4, ge=1)
+    teacher: bool = True
+    phases: bool = True
     booster: BoosterParams = BoosterParams()
     search: SearchParams = SearchParams()
     checks: tuple[Check, ...] = ()

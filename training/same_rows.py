@@ -21,15 +21,17 @@ from models.scorer import Scorer
 from training import metrics
 from training.bootstrap import LEVEL, Difference, Scored, bootstrap, difference
 from training.gate import GateParams, Rule
-from training.headline import CALLED, TARGET
+from training.headline import CALLED
 from training.probe import KEYS
 from training.ranking import Floats
 from training.rolling import within
+from training.slices import NOT_TOLD, SIZE, TENURE, banded
+from warehouse.periods import TARGET
 
 MONEY = f"revenue_captured_{CALLED}"
 FEW_LEVEL = 0.9  # of the interval of the log-loss where positives are few
 AGREE = 0.9  # share of the rows positive for either that must be so for both; corrections come late
-BANDS = {"tenure_days": (90, 180, 365), "employees": (10, 50, 250)}  # lower bounds of the second band and so on
+BANDS = {"tenure_days": TENURE, "employees": SIZE}
 OWN = ("probability", "expected_increment")
 Said = tuple[Floats, Floats]  # (n,) probability and (n,) score that ranks money
 
@@ -183,18 +185,12 @@ def _segments(rows: pa.Table, slices: pa.Table) -> Iterator[tuple[str, np.ndarra
     for column in slices.column_names:
         if column in KEYS:
             continue
-        values = found[column].to_pylist()
         if column in BANDS:
-            values = [None if value is None else _band(value, BANDS[column]) for value in values]
-        named = np.array(["not told" if value is None else str(value) for value in values])
+            named = banded(found[column].to_numpy(), BANDS[column])
+        else:
+            named = np.array([NOT_TOLD if value is None else str(value) for value in found[column].to_pylist()])
         for name in np.unique(named):
             yield f"{column} {name}", named == name
-
-
-def _band(value: float, bounds: tuple[int, ...]) -> str:
-    step = int(np.searchsorted(bounds, value, side="right"))
-    edges = [0, *bounds]
-    return f"{edges[step]} and more" if step == len(bounds) else f"{edges[step]} to {edges[step + 1]}"
 
 
 def _said(rows: pa.Table) -> Said:

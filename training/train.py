@@ -19,7 +19,7 @@ from features.catalogue import Definitions, fingerprint
 from models.hazard import EDGES
 from models.reasons import summary
 from models.shares import shares
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.errors import TooFewPositives
 from training.fit import Fitted, same_sums
 from training.judging import curve_of, judge_all
@@ -34,6 +34,7 @@ from warehouse.command import asked
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
 from warehouse.params import section
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, open_warehouse, read_table, write_json
 
 SUMMARISED = 5_000  # accounts of the newest snapshots whose reasons are summed up
@@ -50,8 +51,8 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
     artifacts = workspace.artifacts
     shutil.rmtree(artifacts / "candidate", ignore_errors=True)  # a run that stops must not leave the last one's behind
     refuse_untellable(labels, params)
-    population = json.loads((artifacts / "population.json").read_text())
-    accounting = json.loads((workspace.warehouse / "accounting.json").read_text())
+    population = json.loads((artifacts / "population.json").read_text(encoding="utf-8"))
+    accounting = json.loads((workspace.warehouse / "accounting.json").read_text(encoding="utf-8"))
     features = read_table(artifacts / "features.parquet")
     full = Dataset(features, read_table(artifacts / "labels.parquet"))
     positives = _require_positives(full, labels, params)

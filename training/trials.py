@@ -17,8 +17,9 @@ import numpy as np
 from models.calibration import BETA_FROM, Calibration, beyond_luck, fit_calibration, helps, losses
 from models.hazard import EDGES
 from models.increment import Amount
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.fit import Fitted, LogOdds
+from warehouse.periods import TARGETS
 
 SPAN = EDGES[1]  # days: the first interval, whose hazard is the probability by then
 TREES_FROM = 120  # accounts that expanded; with fewer only the logistic may serve

@@ -16,7 +16,8 @@ from warehouse.params import Section
 
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 HORIZONS = (90, 180, 270, 360)  # days: one to four quarters
-TARGETS = ("expansion", "high_value")  # moves that are labelled, learned and told
+TARGET = "expansion"  # the product's own target, which the grade and the headline speak of
+TARGETS = (TARGET, "high_value")  # moves that are labelled, learned and told
 
 
 class LabelParams(Section):

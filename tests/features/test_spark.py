@@ -31,8 +31,8 @@ from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS
 from tests.features.histories import AS_OFS, DEFINITIONS, History, account, event, invoice, spine_of, stay, warehouse
 from tests.features.nights import land
+from tests.models.made_features import fit_scorer
 from training.dataset import Dataset
-from training.fit import fit_scorer
 from training.labels import LabelParams, labels_stage
 from warehouse.engine import reads
 from warehouse.errors import ExpansionError, UsageError

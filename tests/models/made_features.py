@@ -15,7 +15,7 @@ from models.boosting import BoosterParams
 from models.hazard import NEVER
 from models.scorer import Scorer
 from training.dataset import Dataset
-from training.fit import fit_scorer
+from training.fit import assemble, fit_all
 from training.labels import LabelParams
 
 DEFINITIONS = Definitions(Tiers(), FeatureParams())
@@ -128,6 +128,13 @@ def caused(*causes: str, accounts: int = 300) -> Dataset:
     place = np.mean([np.asarray(rows[name]).argsort().argsort() / n for name in causes], axis=0)
     day = rng.exponential(900 * np.exp(-5 * (place - 0.5))).astype(int)
     return Dataset(rows, _labels(rows, day, np.full(n, 10_000), rng))
+
+
+def fit_scorer(
+    data: Dataset, definitions: Definitions, labels: LabelParams, params: BoosterParams, seed: int, card: dict[str, Any]
+) -> Scorer:
+    """The recipe without anything learned from earlier origins: the default learner, not calibrated."""
+    return assemble(fit_all(data, labels, params, seed), definitions, labels, card).beside(data.features)
 
 
 def fitted(seed: int = 0, n: int = 1_500) -> Scorer:

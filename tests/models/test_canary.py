@@ -202,9 +202,26 @@ def test_what_the_hash_can_tell_is_refused_before_any_process_is_started(
         canary.prove(bundle)
 
 
-def test_a_canary_that_hangs_is_ended_in_time_and_its_bundle_refused(
-    bundle: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_says_a_line_a_bundle_in_their_order(sealed: Path, bundle: Path) -> None:
+    model = bundle / "model.json"
+    model.write_bytes(model.read_bytes()[:-2])
+    seal(bundle)
+    command = [sys.executable, "-m", "models.canary", "--seconds", "30", str(sealed), str(bundle)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    good, damaged = (json.loads(line) for line in ended.stdout.splitlines())
+    assert good == {"bundle_id": Scorer.load(sealed).bundle_id, "refused": None}
+    assert damaged["bundle_id"] is None
+    assert str(bundle) in damaged["refused"]
+
+
+@pytest.mark.parametrize("asked", [["bundle"], ["--seconds", "30"]], ids=["no-seconds", "no-folder"])
+def test_the_command_says_how_it_is_called(asked: list[str]) -> None:
+    ended = subprocess.run([sys.executable, "-m", "models.canary", *asked], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert "--seconds SECONDS FOLDER [FOLDER ...]" in ended.stderr
+
+
+def test_a_canary_that_hangs_is_ended_in_time_and_its_bundle_refused(bundle: Path) -> None:
     [said] = canary.send([bundle], seconds=0.0)
     assert "did not end within 0 seconds" in said["refused"]
 

@@ -59,13 +59,13 @@ def _artifacts(folder: Path) -> Path:
     return folder
 
 
-def _register(workspace: Workspace, text: str = "{}") -> RegisteredVersion:
+def _register(workspace: Workspace, text: str = "{}", made: Path | None = None) -> RegisteredVersion:
+    """`made`: where the bundle and what goes with it are written first; null: in the workspace."""
+    made = made or workspace.root
     params = {"train": {"seed": 11, "booster": {"rounds": 100}}, "tiers": {"ladder": [{"name": "trial", "floor": 0}]}}
     trials = [{"number": n, "params": {"num_leaves": 7 + n}, "value": [0.31, 0.29, None][n]} for n in range(3)]
     record = RunRecord(NOW, "abc123", params, EVALUATION, 10, {"bundle_id": "b" * 64}, trials)
-    return registry.register(
-        workspace, _bundle(workspace.root / "new", text), _artifacts(workspace.root / "made"), record
-    )
+    return registry.register(workspace, _bundle(made / "new", text), _artifacts(made / "made"), record)
 
 
 def _ledger(workspace: Workspace) -> Any:
@@ -207,11 +207,15 @@ def test_importing_the_registry_does_not_import_mlflow() -> None:
 @pytest.mark.slow
 def test_three_processes_may_make_the_registry_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from models import registry; from warehouse.store import Workspace\n"
-        "registry.init(Workspace(Path(sys.argv[1]))); print(registry.aliases(Workspace(Path(sys.argv[1]))))"
+        "import sys; from pathlib import Path; from tests.models.test_registry import _register\n"
+        "from warehouse.store import Workspace\n"
+        "print(_register(Workspace(Path(sys.argv[1])), made=Path(sys.argv[2])).version)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "workspace")]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    started = [subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate(timeout=240)[0].strip() for process in started] == ["{}"] * 3
+    started = [
+        subprocess.Popen([*command, str(tmp_path / name)], env=env, stdout=subprocess.PIPE, text=True)
+        for name in ("one", "two", "three")
+    ]
+    assert sorted(process.communicate(timeout=240)[0].strip() for process in started) == ["1", "2", "3"]
     assert [process.returncode for process in started] == [0, 0, 0]

@@ -13,9 +13,8 @@ from features.revenue import Tiers
 from models.scorer import Scorer
 from serving import release
 from serving.batch import ScoreParams, score
-from tests.models.made_features import LABELS, QUICK, dataset
+from tests.models.made_features import LABELS, QUICK, dataset, fit_scorer
 from tests.serving.nightly import warehouse_of
-from training.fit import fit_scorer
 from warehouse.store import Workspace
 
 AS_OF = date(2025, 7, 1)
@@ -51,8 +50,8 @@ def histories() -> list[dict[str, Any]]:
     sent.append({**young, "account": {**young["account"], "created_at": SIGNED_UP}, "events": [], "account_users": []})
     sent[ACCOUNTS + 1]["revenue"] = [revenue("r-top", 9_000, "2025-06-20")]
     late = sent[ACCOUNTS + 2]["events"]
-    late += [event("late", "early", "opened", f"2025-06-2{day}", "2025-07-03") for day in range(8)]
-    late += [event("late", "after", "opened", f"2025-07-0{day}") for day in range(1, 4)]
+    late += [event("early", "opened", f"2025-06-2{day}", "2025-07-03") for day in range(8)]
+    late += [event("after", "opened", f"2025-07-0{day}") for day in range(1, 4)]
     return sent
 
 
@@ -62,20 +61,20 @@ def account(name: str, users: int, specialist: int, configuration: int) -> dict[
     names = [f"{name}-u{k}" for k in range(max(users, 1))]
     start, days = (61, 60) if users else (90, 30)
     events = [
-        event(name, user, "opened" if d % 2 else "viewed", AS_OF - timedelta(days=start - 1 - d))
+        event(user, "opened" if d % 2 else "viewed", AS_OF - timedelta(days=start - 1 - d))
         for k, user in enumerate(names)
         for d in range(k, days, 3)
     ]
     kinds = [(SPECIALIST[0], specialist), (CONFIGURATION[0], configuration)]
     for what, count in kinds:
-        events += [event(name, names[0], what, AS_OF - timedelta(days=2 + 3 * (n % 8))) for n in range(count)]
+        events += [event(names[0], what, AS_OF - timedelta(days=2 + 3 * (n % 8))) for n in range(count)]
     stays = [{"user_id": user, "valid_from": f"{AS_OF - timedelta(days=70)} 09:00:00"} for user in names]
     about = {"account_id": name, "created_at": CREATED.isoformat(sep=" "), "owner": "ana", "channel": "web",
              "country": "GB", "industry": "retail", "employees": 20}  # fmt: skip
     return {"account": about, "events": events, "revenue": [], "account_users": stays}
 
 
-def event(account: str, user: str, what: str, day: date | str, received: str | None = None) -> dict[str, Any]:
+def event(user: str, what: str, day: date | str, received: str | None = None) -> dict[str, Any]:
     event.number = getattr(event, "number", 0) + 1  # type: ignore[attr-defined]
     return {
         "event_id": f"e{event.number}",  # type: ignore[attr-defined]

@@ -242,7 +242,7 @@ def test_ids_never_become_metric_series(service: Service) -> None:
     assert "expansion_release_accounts 120.0" in text
 
 
-def test_a_score_that_is_no_number_is_refused_before_it_is_published(workspace: Path) -> None:
+def test_a_score_that_is_no_number_is_refused_before_it_is_published() -> None:
     from serving.batch import refuse_non_finite
 
     table = make_scores()

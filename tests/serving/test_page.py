@@ -66,7 +66,7 @@ def served(service: Service) -> Iterator[str]:
 
 
 @pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
+def page(browser: Browser, address: str) -> Iterator[Page]:  # noqa: ARG001 - the server outlives the page
     """A fresh page that must not complain: no console error, no CSP violation, no request to anywhere else. It closes
     before the server does, so that a late request is not refused."""
     context = browser.new_context(viewport={"width": 1360, "height": 900}, service_workers="block")

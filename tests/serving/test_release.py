@@ -176,7 +176,7 @@ def test_rollback_to_a_damaged_release_changes_nothing(workspace: Path) -> None:
     assert release.current(workspace / "releases") == new
 
 
-def test_a_link_that_leads_out_of_the_folder_is_no_release(workspace: Path, tmp_path: Path) -> None:
+def test_a_link_that_leads_out_of_the_folder_is_no_release(workspace: Path) -> None:
     publish(workspace)
     link = workspace / "releases" / "current"
     link.unlink()

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
@@ -18,10 +18,10 @@ from features.revenue import Tiers
 from serving import release, whatif
 from serving.bent import Bent, done_more, facts_of, invited, lately, names_of
 from serving.errors import HistoryMoved
-from serving.schemas import AccountAnswer, Problem, WhatIfAnswer
+from serving.schemas import AccountAnswer, ActionName, Problem, WhatIfAnswer
 from serving.terminal import what_if_lines
 from serving.upper_quarter import tonight
-from serving.whatif import LABEL, what_if
+from serving.whatif import ACTIONS, LABEL, what_if
 from tests.serving.asked import (
     AS_OF,
     BUSY,
@@ -50,6 +50,10 @@ MIDNIGHT = datetime(AS_OF.year, AS_OF.month, AS_OF.day)
 def vendor(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Never changed by a test."""
     return published(tmp_path_factory.mktemp("asked") / "workspace")
+
+
+def test_the_contract_names_the_actions_that_there_are() -> None:
+    assert tuple(action.name for action in ACTIONS) == get_args(ActionName)
 
 
 @pytest.fixture
@@ -238,12 +242,12 @@ def test_the_facts_as_they_are_give_the_published_score_whatever_came_in_since(
     row = next(r for r in read_table(live(vendor).folder / "scores.parquet").to_pylist() if r["account_id"] == ASKED)
     before = ask(vendor, ASKED)
     assert (before["probability"], before["expected_increment"]) == (row["probability_180"], row["increment_180"])
-    _deliver(harmed, event(ASKED, f"{ASKED}-u9", SPECIALIST[0], "2025-07-02"))
+    _deliver(harmed, event(f"{ASKED}-u9", SPECIALIST[0], "2025-07-02"))
     assert ask(harmed, ASKED) == before
 
 
 def test_where_the_warehouse_tells_earlier_days_otherwise_it_says_so_and_nothing_else(harmed: Workspace) -> None:
-    _deliver(harmed, event(ASKED, f"{ASKED}-u9", SPECIALIST[0], "2025-06-20"))
+    _deliver(harmed, event(f"{ASKED}-u9", SPECIALIST[0], "2025-06-20"))
     with pytest.raises(HistoryMoved, match="no longer gives what was published as of 2025-07-01"):
         ask(harmed, ASKED)
     (harmed.root / "keys.json").unlink(missing_ok=True)

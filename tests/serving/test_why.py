@@ -225,7 +225,7 @@ def test_a_release_that_kept_no_contributions_is_named(workspace: Path, bundles:
     assert (without.folder / "contributions.parquet").exists()
 
 
-def test_the_answer_keeps_its_contract_and_the_list_does_not_carry_it(service: Service, workspace: Path) -> None:
+def test_the_answer_keeps_its_contract_and_the_list_does_not_carry_it(service: Service) -> None:
     found = service.get("/v1/accounts/acct-00003")
     answer = AccountAnswer.model_validate(found.json())
     assert answer.why_changed_absent == "first_release"

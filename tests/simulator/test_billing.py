@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from simulator.accounts import DAY
-from simulator.billing import Billing, Row, revenue_table, run_rate_on
+from simulator.billing import Billing, Row, revenue_table
 from simulator.lives import BACK, CREDIT, SEATS, STEP, STOP, Change
 from simulator.market import MUSHROOM, Market
 from tests.simulator.one_state import Path, accounts_like, calendar
@@ -110,12 +110,19 @@ def growers(request: pytest.FixtureRequest) -> tuple[list[list[Change]], list[li
     return changes, [list(billing.invoices(0, each, request.param)) for each in changes]
 
 
+def _run_rate_on(changes: list[Change], day: int) -> float:
+    """The price at the end of a day less what is credited on it, money per 30 days."""
+    priced = [change for change in changes if change.second < (day + 1) * DAY]
+    rate = next((change.rate for change in reversed(priced) if change.cause != CREDIT), 0.0)
+    return rate - sum(change.rate for change in priced if change.cause == CREDIT and change.until > day)
+
+
 def test_on_every_day_the_rows_add_up_to_the_price(growers: tuple[list[list[Change]], list[list[Row]]]) -> None:
     for changes, rows in zip(*growers, strict=True):
         served = np.zeros(DAYS + 400)
         for row in rows:
             served[row.start : row.end] += row.amount / (row.end - row.start)
-        price = np.array([run_rate_on(changes, day) for day in range(DAYS)]) / 30
+        price = np.array([_run_rate_on(changes, day) for day in range(DAYS)]) / 30
         assert np.abs(served[:DAYS] - price).max() < 1e-9
 
 

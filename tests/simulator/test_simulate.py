@@ -94,7 +94,7 @@ def test_a_run_that_fails_midway_leaves_the_folder_it_was_to_replace(
     simulate(out, SILENT)
     before = fingerprints(out)
 
-    def fail(self: Spoiler, table: object) -> None:
+    def fail(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(Spoiler, "revenue", fail)  # by then the events are written

@@ -21,7 +21,7 @@ from warehouse.store import Workspace, write_table
 def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """mlflow.db of a new workspace: making one takes seconds, copying one does not."""
     root = tmp_path_factory.mktemp("ledger")
-    registry.init(Workspace(root))
+    registry.move_aliases(Workspace(root), {})
     return root / "mlflow.db"
 
 

@@ -1,4 +1,4 @@
-"""The metrics again, one row at a time and by other formulations: what the vectorised ones must agree with."""
+"""The figures again, one row at a time and by other formulations: what the stated ones must agree with."""
 
 from __future__ import annotations
 
@@ -68,17 +68,13 @@ def log_loss(label: Numbers, score: Numbers) -> float:
 
 def ece(label: Numbers, score: Numbers, bins: int = 15) -> float:
     """Each row lies in each bin by the share of its run of ties that the bin covers."""
-    n, gap = len(label), 0.0
-    for b in range(bins):
-        low, high = n * b / bins, n * (b + 1) / bins
-        inside = 0.0
-        for i in range(n):
-            first = sum(s > score[i] for s in score)
-            tied = sum(s == score[i] for s in score)
-            overlap = max(0.0, min(high, first + tied) - max(low, first)) / tied
-            inside += overlap * (score[i] - label[i])
-        gap += abs(inside)
-    return gap / n if n else math.nan
+    n, gaps = len(label), [0.0] * bins
+    for i in range(n):
+        above, tied = _stands(score, i)
+        for b in range(bins):
+            overlap = max(0.0, min(n * (b + 1) / bins, above + tied) - max(n * b / bins, above)) / tied
+            gaps[b] += overlap * (score[i] - label[i])
+    return sum(map(abs, gaps)) / n if n else math.nan
 
 
 def expected_over_actual(label: Numbers, score: Numbers) -> float:

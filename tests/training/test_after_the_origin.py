@@ -13,11 +13,12 @@ import pytest
 
 from tests.training.test_train import DEFINITIONS, LABELS, PARAMS, prepared
 from training import judging
-from training.dataset import TARGETS, Dataset
+from training.dataset import Dataset
 from training.errors import PlanBroken
 from training.recipe import Run
 from training.splits import Origin
 from warehouse.engine import connect
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, open_warehouse, read_table, write_table
 
 ORIGIN = Origin(date(2025, 1, 1), (90,))  # of data to July: five months teach, and four come after it

@@ -12,7 +12,8 @@ from sklearn.metrics import roc_auc_score
 from models.baselines import RULES
 from models.encoding import Encoding
 from tests.models.made_features import AS_OF, dataset, feature_rows
-from training.contest import ACCOUNTS, SCHEMA, contest, describe, plain_references, reference_probabilities, stating
+from training.contest import ACCOUNTS, contest, describe, plain_references, reference_probabilities, stating
+from training.heldout import SCHEMA
 
 
 def test_every_candidate_has_one_row_an_account_and_only_those_that_state_a_probability_have_one() -> None:

@@ -12,8 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset
-from training.fit import fit_scorer
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fit_scorer
 
 
 @pytest.mark.parametrize("empty", [False, True], ids=["F17-constant", "F17-null"])

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from features.catalogue import fingerprint
-from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fitted
+from tests.models.made_features import DEFINITIONS, LABELS, QUICK, dataset, fit_scorer, fitted
 from training.dataset import Dataset
 from training.errors import PlanBroken
-from training.fit import BOOKS, fit_all, fit_books_only, fit_scorer
+from training.fit import BOOKS, fit_all, fit_books_only
 
 
 def _relabelled(data: Dataset, name: str, values: object) -> Dataset:
@@ -25,7 +25,7 @@ def data() -> Dataset:
     return dataset(1_500)
 
 
-def test_the_scorer_ranks_those_who_expand_first_and_its_level_is_right(data: Dataset) -> None:
+def test_the_scorer_ranks_those_who_expand_first_and_its_level_is_right() -> None:
     later = dataset(3_000, seed=7)
     said = fitted().predict(fitted().encoding.matrix(later.features))["expansion_180"]
     at_risk = later.flag("expansion_at_risk")

@@ -88,7 +88,6 @@ def test_with_fewer_positives_than_the_gate_asks_for_there_is_no_grade_good_or_b
     assert found.why.startswith(
         "12 positives were held out at the newest of 4 dates; 30 are needed (gate.min_positives)"
     )
-    assert not found.has_skill
 
 
 def test_what_is_enough_is_what_the_gate_of_the_params_asks_for() -> None:
@@ -112,7 +111,6 @@ def test_what_is_enough_is_what_the_gate_of_the_params_asks_for() -> None:
 def test_no_skill_is_said_with_its_reason(evidence: Evidence, why: str) -> None:
     assert grade(evidence).word == "no skill"
     assert why in grade(evidence).why
-    assert not grade(evidence).has_skill
 
 
 def test_worse_on_one_figure_and_better_on_the_other_is_not_losing() -> None:

@@ -280,7 +280,7 @@ def test_a_recipe_that_looks_at_the_labels_it_is_judged_by_is_caught(workspace: 
     def learner(features: pa.Table, seed: int) -> tuple[np.ndarray, Recipe]:
         group = np.arange(len(features)) // 3
 
-        def scores(matrix: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
+        def scores(_: np.ndarray, label: np.ndarray, learn: np.ndarray) -> np.ndarray:
             mean: np.ndarray = (np.bincount(group, label) / np.bincount(group))[group]
             return np.asarray(mean[~learn])
 
@@ -300,7 +300,7 @@ def test_an_audit_that_could_not_see_a_leak_says_so(workspace: Workspace, monkey
 
 
 def test_figures_that_break_ties_by_the_order_of_accounts_are_caught(workspace: Workspace) -> None:
-    def by_order(label: np.ndarray, increment: np.ndarray, score: np.ndarray) -> dict[str, float]:
+    def by_order(label: np.ndarray, _: np.ndarray, score: np.ndarray) -> dict[str, float]:
         top = np.argsort(-score, kind="stable")[: len(score) // 10]
         return {"lift_10": float(label[top].mean() / label.mean())}
 

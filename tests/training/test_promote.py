@@ -252,7 +252,7 @@ def test_a_first_model_whose_probabilities_are_far_too_bold_serves_nobody(worksp
     assert registry.aliases(workspace) == {"challenger": 1}
 
 
-def test_a_total_that_few_positives_may_have_made_by_luck_is_let_through(workspace: Workspace, train: Train) -> None:
+def test_a_total_that_few_positives_may_have_made_by_luck_is_let_through(train: Train) -> None:
     few = heldout_rows(n=400, base=-4.0)
     rule = _rule(train(_told(3.5, few)).verdict.document(), "calibration")
     assert rule["passed"]
@@ -313,7 +313,7 @@ def test_without_a_challenger_there_is_nothing_to_promote(workspace: Workspace, 
         promote(workspace, GATE, NOW)
 
 
-def test_figures_of_another_bundle_are_not_registered(workspace: Workspace, train: Train) -> None:
+def test_figures_of_another_bundle_are_not_registered(workspace: Workspace) -> None:
     trained(workspace.root)
     evaluate(workspace, PARAMS)
     trained(workspace.root, heldout_rows(n=300))

@@ -13,7 +13,7 @@ import pytest
 
 from models import registry
 from models.errors import BundleRefused
-from models.manifest import seal
+from models.manifest import seal, verify
 from models.scorer import Scorer
 from tests.models.made_features import fitted
 from tests.training.judged import NOW, heldout_rows, trained
@@ -48,7 +48,7 @@ def put_in_place_of(workspace: Workspace, number: int, bundle: Path) -> None:
     kept = registry.run_folder(workspace, registry.version_of(workspace, number)) / "bundle"
     shutil.rmtree(kept)
     shutil.copytree(bundle, kept)
-    registry.set_tags(workspace, number, {"bundle_sha256": registry.bundle_sha256(bundle)})
+    registry.set_tags(workspace, number, {"bundle_sha256": verify(bundle)})
 
 
 @pytest.mark.usefixtures("never_parsed")
@@ -90,7 +90,7 @@ def test_a_candidate_whose_bundle_kills_who_parses_it_is_not_registered(
     workspace: Workspace, train: Train, hostile: Path
 ) -> None:
     train(heldout_rows(skill=0.0))
-    bundle_id = registry.bundle_sha256(hostile)
+    bundle_id = verify(hostile)
     trained(workspace.root, bundle_id=bundle_id)
     shutil.rmtree(workspace.artifacts / "candidate")
     shutil.copytree(hostile, workspace.artifacts / "candidate")

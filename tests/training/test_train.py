@@ -25,17 +25,19 @@ from models.scorer import Scorer
 from simulator.simulate import SimulateParams, simulate
 from training import judging
 from training.checks import Check
-from training.contest import ACCOUNTS, SCHEMA
-from training.dataset import TARGETS, Dataset
+from training.contest import ACCOUNTS
+from training.dataset import Dataset
 from training.errors import PlanBroken, TooFewPositives
 from training.evaluate import EvaluateParams, evaluate
 from training.fit import LEARNERS
+from training.heldout import SCHEMA
 from training.labels import LabelParams, labels_stage
 from training.phases import foretold
 from training.recipe import TrainParams
 from training.train import train
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
+from warehouse.periods import TARGETS
 from warehouse.store import Workspace, read_table, write_table
 
 DEFINITIONS = Definitions.from_params(read_params(Path(__file__).parents[2] / "params.yaml"))
@@ -83,12 +85,12 @@ def plans(workspace: Workspace) -> Iterator[list[tuple[date, int, date]]]:
 
 
 @pytest.fixture(scope="module")
-def said(workspace: Workspace, plans: object) -> dict[str, Any]:
+def said(workspace: Workspace, plans: object) -> dict[str, Any]:  # noqa: ARG001 - the run that writes it
     return dict(json.loads((workspace.artifacts / "train.json").read_text()))
 
 
 @pytest.fixture(scope="module")
-def heldout(workspace: Workspace, plans: object) -> pa.Table:
+def heldout(workspace: Workspace, plans: object) -> pa.Table:  # noqa: ARG001 - the run that writes it
     return read_table(workspace.artifacts / "heldout.parquet")
 
 
@@ -135,7 +137,8 @@ def test_fewer_accounts_teach_on_the_same_rows_and_the_last_point_is_the_champio
     assert curve[-1]["log_loss"] == pytest.approx(log_loss(label, said_of_them))
 
 
-def test_the_reasons_of_all_accounts_are_summed_up_by_family(workspace: Workspace, said: dict[str, Any]) -> None:
+@pytest.mark.usefixtures("plans")
+def test_the_reasons_of_all_accounts_are_summed_up_by_family(workspace: Workspace) -> None:
     summary = json.loads((workspace.artifacts / "reasons_summary.json").read_text())
     assert sum(family["share"] for family in summary["families"]) == pytest.approx(1)
     features = read_table(workspace.artifacts / "features.parquet")
@@ -281,7 +284,8 @@ def test_the_same_data_gives_the_same_bundle_and_the_same_held_out_rows(
     assert hashlib.sha256((workspace.artifacts / "heldout.parquet").read_bytes()).hexdigest() == bytes_before
 
 
-def test_the_bundle_made_scores_the_accounts_of_the_data(workspace: Workspace, plans: object) -> None:
+@pytest.mark.usefixtures("plans")
+def test_the_bundle_made_scores_the_accounts_of_the_data(workspace: Workspace) -> None:
     features = read_table(workspace.artifacts / "features.parquet")
     scorer = Scorer.load(workspace.artifacts / "candidate")
     scores = scorer.score(features.slice(0, 200))

@@ -140,7 +140,7 @@ def test_a_copied_workspace_is_read_found_equal_and_read_no_more_once_it_took_a_
 
 
 def test_without_links_a_day_is_carried_over_as_it_was_noted(
-    raw: Path, live: Workspace, reads: list[str], monkeypatch: pytest.MonkeyPatch
+    raw: Path, live: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_links(*_: object) -> None:
         raise OSError("no links here")

@@ -317,7 +317,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_a_database_without_types_gives_text_that_is_still_exact(shop: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("shop")
+def test_a_database_without_types_gives_text_that_is_still_exact(tmp_path: Path) -> None:
     table = taken(tmp_path, "SELECT id AS revenue_id, amount, booked AS booked_at FROM bills ORDER BY id")
     assert table.to_pylist() == [
         {"revenue_id": "1", "amount": "0.1", "booked_at": "2024-03-01T00:00:00Z"},
