@@ -33,8 +33,9 @@ def _seat_use(*windows: str) -> tuple[Feature, ...]:
     return tuple(
         Feature(
             f"seat_use_{ending}", f"{USUAL} * user_days_{w} / nullif(season_days_{w}, 0)", "share", said, "depth",
-            f"its seats are in use on more days, {said}", f"its seats are in use on fewer days, {said}",
-            noun=f"days on which its seats are in use, {said}",
+            f"its users are active on a larger share of days, {said}",
+            f"its users are active on a smaller share of days, {said}",
+            noun=f"share of days on which its users are active, {said}",
             none=f"nobody is said to have belonged to it, {said}",
         )
         for w in windows

@@ -1,4 +1,7 @@
-"""Whom an account is compared with: training snapshots of the same age band, their medians and what they contribute."""
+"""Whom an account is compared with: training snapshots of the same age band that were used in the last 28 days; their
+medians and what they contribute. Those that sleep, often two thirds, would make every account in use stand out by that
+alone, and all of them by the same two reasons.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pyarrow as pa
 from features.catalogue import CATALOGUE
 
 AGE_BANDS = (0, 30, 90, 180, 365)  # days since sign-up at which a band of peers begins
+LEAST = 20  # of a band in use; where fewer are, all of the band are peers
 PEER_ROWS = 500  # snapshots a band whose contributions make its mean; TreeSHAP of them all would rival training
 
 
@@ -18,7 +22,7 @@ PEER_ROWS = 500  # snapshots a band whose contributions make its mean; TreeSHAP 
 class Peers:
     """By age band. `medians`: of each numeric feature; null where all were null. `contributions`: mean contribution of
     each feature in log-odds, a list a feature in catalogue order. `log_odds`: mean log-odds. A band that nobody was in
-    at training has the medians and means of all."""
+    at training has the medians and means of the peers of all others."""
 
     medians: dict[str, list[float | None]] = field(default_factory=dict)
     contributions: list[list[float]] = field(default_factory=list)
@@ -30,6 +34,14 @@ class Peers:
 
     def to_json(self) -> dict[str, Any]:
         return {"medians": self.medians, "contributions": self.contributions, "log_odds": self.log_odds}
+
+
+def peers_of(table: pa.Table) -> np.ndarray:
+    """(n,) bool: the training snapshots that are peers."""
+    band = age_band(table)
+    used = np.asarray(table["events_28d"].to_numpy(zero_copy_only=False), dtype=np.float64) > 0
+    awake = np.bincount(band[used], minlength=len(AGE_BANDS)) >= LEAST
+    return np.asarray(used | ~awake[band])
 
 
 def medians(table: pa.Table) -> dict[str, list[float | None]]:

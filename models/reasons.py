@@ -2,8 +2,8 @@
 
 One declared quantity is explained: the log-odds of expanding in interval REASON_INTERVAL of `models.hazard`, before
 calibration, which moves level and spread of all accounts alike and changes no order.
-Contributions are exact TreeSHAP (and, of a linear part, its terms) against peers of the same age, so they sum to the
-account's log-odds less the mean log-odds of its peers.
+Contributions are exact TreeSHAP (and, of a linear part, its terms) against peers, accounts in use of the same age, so
+they sum to the account's log-odds less the mean log-odds of its peers.
 
 Correlated features share credit arbitrarily (Kumar et al. 2020), so families are ranked, and each speaks through the
 feature that contributed most to it. "Associated with", never "because".
@@ -88,7 +88,7 @@ def summary(contributions: np.ndarray) -> dict[str, Any]:
     features = np.abs(contributions).mean(axis=0) if len(contributions) else np.zeros(len(CATALOGUE))
     total = max(float(families.sum()), 1e-12)
     return {
-        "quantity": "log-odds of expanding in the explained interval, less the mean of peers of the same age",
+        "quantity": "log-odds of expanding in the explained interval, less the mean of peers in use of the same age",
         "rows": len(contributions),
         "families": [
             {"family": FAMILIES[f], "mean_abs": float(families[f]), "share": float(families[f] / total)}

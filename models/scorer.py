@@ -30,7 +30,7 @@ from models.golden import golden
 from models.hazard import Hazard, chance, incidence
 from models.increment import Amount
 from models.manifest import seal, verify
-from models.peers import Peers, age_band, band_means, medians, sample
+from models.peers import Peers, age_band, band_means, medians, peers_of, sample
 from models.reasons import Explanation, Part, tell
 from models.trees import to_text
 from warehouse.periods import TARGETS
@@ -63,7 +63,8 @@ class Scorer:
         return self.hazards["expansion"]
 
     def beside(self, training: pa.Table) -> Scorer:
-        """The same scorer with the snapshots it was trained on as the peers that its reasons compare with."""
+        """The same scorer with peers of the snapshots it was trained on, with whom its reasons compare."""
+        training = training.filter(pa.array(peers_of(training)))
         bands = age_band(training)
         rows = sample(bands)
         matrix = self.encoding.matrix(training.take(pa.array(rows)))

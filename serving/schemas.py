@@ -71,8 +71,8 @@ class Problem(Closed):
 
 class Reason(Closed):
     """One family of features, in the words of the feature that weighs most in it. `direction`: it raises or lowers the
-    log-odds of expanding beside those of peers. `value`, `peer`: of the feature, and the median of training snapshots
-    of the same age; null: not known, and for a category. `share`: of the summed sizes of all families, in [0, 1]."""
+    log-odds of expanding beside those of peers. `value`, `peer`: of the feature, and its median over the peers; null:
+    not known, and for a category. `share`: of the summed sizes of all families, in [0, 1]."""
 
     text: str
     feature: str

@@ -57,6 +57,27 @@ def test_peers_of_an_age_contribute_nothing_on_average(monkeypatch: pytest.Monke
         assert np.abs(explanation.centred[bands == band].mean(axis=0)).max() < 1e-9
 
 
+def test_those_that_sleep_are_no_peers_but_where_hardly_anybody_is_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "PEER_ROWS", 10_000)
+    training = dataset(900).features
+    bands = age_band(training)
+    events = np.where(np.arange(len(training)) % 3 == 0, 5.0, 0.0)  # two thirds sleep
+    quiet = int(np.argmin(np.bincount(bands)))
+    events[np.flatnonzero(bands == quiet)[: -peers.LEAST + 1]] = 0.0  # of this band one too few is in use
+    place = training.column_names.index("events_28d")
+    training = training.set_column(place, "events_28d", pa.array(events, training.schema.field(place).type))
+    scorer = fitted(n=900).beside(training)
+    explanation = scorer.explain(training)
+    assert explanation is not None
+    for band in range(len(AGE_BANDS)):
+        own = bands == band
+        compared = own if band == quiet else own & (events > 0)
+        assert np.abs(explanation.centred[compared].mean(axis=0)).max() < 1e-9
+        used = training["users_28d"].to_numpy()[compared].astype(float)
+        assert scorer.peers.medians["users_28d"][band] == np.median(used)
+    assert np.abs(explanation.centred[events == 0].mean(axis=0)).max() > 1e-3, "else the events say nothing here"
+
+
 def test_an_age_that_nobody_had_at_training_is_compared_with_everybody(scorer: Scorer) -> None:
     training = dataset(900).features
     old = training.filter(np.asarray(training["tenure_days"]) >= 90)

@@ -115,7 +115,7 @@ def test_peers_are_the_medians_of_the_same_age_or_of_all_where_nobody_was_of_tha
         ("new_user_rate_90d", 0.0112, 0.004,
          "grows faster for its size: 0.011 users a user and day (its peers: 0.004)"),
         ("seat_use_28d", 0.1632, 0.1634,
-         "its seats are in use on fewer days, last 28 days: 16.32 % (its peers: 16.34 %)"),
+         "its users are active on a smaller share of days, last 28 days: 16.32 % (its peers: 16.34 %)"),
         ("users_trend", float(np.log(2)), 0.0, "the number of users is growing: x 2 (its peers: x 1)"),
         ("users_trend", 0.0, 0.0, "number of users beside that of the 28 days before: x 1 (its peers: x 1)"),
         ("events_trend", -0.22, -0.7, "use is shrinking: x 0.8 (its peers: x 0.5)"),  # more slowly, yet shrinking
