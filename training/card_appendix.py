@@ -54,7 +54,8 @@ def appendix(evaluation: Document, pictures: Mapping[str, Sequence[str]]) -> str
         out.append(f"### {target.replace('_', ' ')}, {horizon} days")
         out += [*_figures(rows), *_of_ceiling(shares.get((target, horizon), []))]
         out += pictures.get(f"{target}_{horizon}", ())
-    return "\n\n".join([APPENDIX, "Read as *Every figure* and *Share of the ceiling* above.", *out]) if out else ""
+    reading = f"Read as *Every figure*{' and *Share of the ceiling*' if shares else ''} above."
+    return "\n\n".join([APPENDIX, reading, *out]) if out else ""
 
 
 def _reading() -> str:
