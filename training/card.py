@@ -11,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from training import card_tables as tables
+from training.bootstrap import OF_MONEY
+from training.card_appendix import appendix, whole
+from training.card_serving import Boosters, boosters_of, serving
 from training.grade import THIN
-from training.heldout import NO_BETTER_THAN_TRUE
+from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
+from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
 TOP_FEATURES = 15
+COUNTS_NEAR = (0.8, 1.25)  # positives expected over seen, within which no warning is due
+OF_TARGET = ("gains", "calibration", "deciles", "origins")  # pictures of one target and horizon, named by both
 PLACES = {  # the section in which a picture stands, by the end of its name; any other stands under the first table
     "calibration": "calibration",
     "deciles": "calibration",
@@ -27,52 +33,91 @@ PLACES = {  # the section in which a picture stands, by the end of its name; any
 
 
 def write_card(evaluation: Document, train: Document, plots: Sequence[str], path: Path) -> None:
-    """Writes the card beside the `plots` it shows (paths relative to its folder)."""
-    path.write_text(card(evaluation, train, plots), encoding="utf-8")
+    """Writes the card beside the `plots` it shows (paths relative to its folder) and the folder of the bundle."""
+    path.write_text(card(evaluation, train, plots, boosters_of(path.parent / "candidate")), encoding="utf-8")
 
 
-def card(evaluation: Document, train: Document, plots: Sequence[str]) -> str:
-    """The card in Markdown."""
-    shown: dict[str, list[str]] = {}
-    for plot in plots:
-        kind = next((kind for kind in PLACES if Path(plot).stem.endswith(kind)), "")
-        shown.setdefault(PLACES.get(kind, "first"), []).append(f"![{Path(plot).stem.replace('_', ' ')}]({plot})")
+def card(evaluation: Document, train: Document, plots: Sequence[str], boosters: Sequence[Boosters] = ()) -> str:
+    """The card in Markdown. `boosters`: those of the bundle."""
+    shown, others = _placed(plots, f"{TARGET}_{evaluation['headline_horizon']}")
 
     def pictured(text: str, place: str) -> str:
         return "\n\n".join(block for block in (text, *shown.get(place, ())) if block)
 
     blocks = [
         _opening(evaluation),
-        pictured(tables.first_table(evaluation), "first"),
+        pictured(tables.first_table(evaluation, train.get("learner")), "first"),
         pictured(tables.calibration(evaluation), "calibration"),
         pictured(tables.money(evaluation), "money"),
         tables.uplift(evaluation),
         tables.sliced(evaluation),
         pictured(tables.stability(evaluation), "stability"),
-        _what(evaluation, train),
+        whole(evaluation),
+        _what(evaluation, train, boosters),
         pictured(_data(evaluation, train), "data"),
-        *tables.results(evaluation),
-        *tables.ceiling(evaluation),
         pictured(_features(train), "features"),
         _limits(evaluation),
         _reproduce(evaluation, train),
+        appendix(evaluation, others),
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
+def _placed(plots: Sequence[str], headline: str) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The pictures of the body by section, and those of the appendix by target and horizon; `headline`: the target and
+    horizon whose pictures stand in the body."""
+    body: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
+    for plot in plots:
+        stem = Path(plot).stem
+        picture = f"![{stem.replace('_', ' ')}]({plot})"
+        place, _, kind = stem.rpartition("_")
+        if kind in OF_TARGET and place != headline:
+            others.setdefault(place, []).append(picture)
+        else:
+            section = next((section for end, section in PLACES.items() if stem.endswith(end)), "first")
+            body.setdefault(section, []).append(picture)
+    return body, others
+
+
 def _opening(evaluation: Document) -> str:
+    """The grade, what must be known before any figure is used, and the finding."""
     grade = evaluation["grade"]
     lines = [
         "# Model card: expansion propensity",
         f"**Grade: {grade['word']}.** {grade['why']}",
-        f"> {evaluation['headline']}",
+        *_warnings(evaluation),
     ]
     if evaluation.get("beyond_ceiling"):
         lines.append(f"**{NO_BETTER_THAN_TRUE}** See the share of the ceiling.")
-    return "\n\n".join(lines)
+    return "\n\n".join([*lines, f"> {evaluation['headline']}"])
 
 
-def _what(evaluation: Document, train: Document) -> str:
+def _warnings(evaluation: Document) -> list[str]:
+    """Where money or positives said by the model are off at the newest date of the headline beyond luck."""
+    rows = evaluation["results"]
+    own = next((r for r in rows if tables.is_headline(r, evaluation) and r["candidate"] == CHAMPION), None)
+    if own is None:
+        return []
+    money = _off("Money is", own[OF_MONEY], own.get(f"{OF_MONEY}_ci"), (1.0, 1.0))
+    counts = _off("Positives are", own["expected_over_actual"], own.get("expected_over_actual_ci"), COUNTS_NEAR)
+    out = [f"**{money}: use its order, not its sum.**"] if money else []
+    return [*out, *([f"**{counts}: use the order of the probabilities, not their level.**"] if counts else [])]
+
+
+def _off(what: str, ratio: float | None, around: Sequence[float | None] | None, near: tuple[float, float]) -> str:
+    """In words, that expected over seen is off; empty where its interval meets `near` or nothing is known."""
+    if ratio is None or around is None or around[0] is None or around[1] is None:
+        return ""
+    said = f"({around[0]:.2f} to {around[1]:.2f})"
+    if around[0] > near[1]:
+        return f"{what} stated {ratio:.2f} times too high at the newest date {said}"
+    if around[1] < near[0]:
+        return f"{what} stated too low at the newest date, at {ratio:.2f} of what came {said}"
+    return ""
+
+
+def _what(evaluation: Document, train: Document, boosters: Sequence[Boosters]) -> str:
     params = train.get("params", {})
     tiers, labels = params.get("tiers", {}), params.get("labels", {})
     held = labels.get("held_days", 30)
@@ -90,26 +135,14 @@ def _what(evaluation: Document, train: Document) -> str:
         steps = ["| tier | run-rate floor |", "|---|---:|", *(f"| {t['name']} | {t['floor']:,} |" for t in ladder)]
         lines.append("\n".join(steps))
     lines.append("It says who is *likely* to grow. It does not say whom a call would *make* grow.")
-    return "\n\n".join([*lines, *_serving(train)])
-
-
-def _serving(train: Document) -> list[str]:
-    """What serves, why, and how it was calibrated, from what train.json says of it."""
-    if "learner" not in train:
-        return []
-    curves = [
-        f"{target.replace('_', ' ')} with a = {told['a']:.2f}, b = {told['b']:.2f}, c = {told['c']:+.2f}"
-        for target, told in train.get("calibration", {}).items()
-    ]
-    calibrated = "; ".join(curves) or "not, as no calibration had helped at later dates beyond luck"
-    return [f"The learner `{train['learner']}` serves ({train['chosen']}). Calibrated: {calibrated}."]
+    return "\n\n".join([*lines, *serving(train, boosters)])
 
 
 def _data(evaluation: Document, train: Document) -> str:
     tested = sorted({(r["horizon"], r["as_of"], r["origin"]) for r in evaluation["by_origin"]})
     lines = [
         "## Data",
-        f"Fitted on everything known before {evaluation['trained_as_of']}. For the figures below the same recipe was "
+        f"Fitted on everything known before {evaluation['trained_as_of']}. For the card's figures the same recipe was "
         "fitted on labels complete before an earlier date, then scored the accounts of a date it had not seen:",
         "\n".join(
             ["| horizon | scored as of | labels complete before |", "|---:|---|---|"]

@@ -1,40 +1,42 @@
-"""The tables of the model card."""
+"""The tables of the model card, all of its headline: the target and horizon that the grade speaks of."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from training.bootstrap import OF_MONEY, PERCENTS
+from training.bootstrap import OF_MONEY
+from training.fit import LEARNERS
 from training.grade import THIN
-from training.heldout import CEILING, CHAMPION, NO_BETTER_THAN_TRUE, words
+from training.heldout import CEILING, CHAMPION, words
 from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
-CEILING_READING = (
-    "The *ceiling* states the true probability given all that can be seen before as_of, which only a simulator knows; "
-    "no honest score does better except by chance. A share is the figure over the ceiling's on the same accounts, the "
-    "model's with its paired 95 % interval. *KL* is how far the probabilities said lie from the true ones, 0 being the "
-    "truth itself. The ceiling ranks money by the true expected increment; losses do not count against the money "
-    "gained, so a share of revenue somewhat above 100 % is no fault."
-)
-
-SPOILED = (
-    "The tables were spoiled on purpose after the truth was taken. So this ceiling is that of the clean history; "
-    "held-out rows on which it is silent ({most:,} at most) stand at its mean, and doing better than it is no leak."
-)
+SHOWN_FIRST = ("pr_auc", "roc_auc", "lift_10", "revenue_captured_10", "revenue_captured_called")
+OF_STATED = ("log_loss", "brier_skill", "expected_over_actual", "ece", "calibration_intercept", "calibration_slope")
+OF_REGRET = ("pr_auc_mean", "pr_auc_worst", "revenue_captured_10_mean", "revenue_captured_10_worst")
+TWEEDIE = "tweedie"  # the model's order of accounts with money of its own
 
 
-def first_table(evaluation: Document) -> str:
-    """The headline's candidates side by side: what a buyer asks first, whether it beats what one already has."""
+def first_table(evaluation: Document, serving: str | None = None) -> str:
+    """The headline's candidates side by side: what a buyer asks first, whether it beats what one already has.
+    `serving`: the learner that serves; null: not told."""
     rows = [row for row in evaluation["results"] if is_headline(row, evaluation)]
     if not rows:
         return ""
-    ordered = sorted(rows, key=lambda row: -(row["pr_auc"] or 0.0))
+    learner = same_learner(rows, serving)
+    told = [row for row in distinct(rows, SHOWN_FIRST) if not (row["candidate"] == TWEEDIE and _same_order(row, rows))]
+    ordered = sorted(told, key=lambda row: -(row["pr_auc"] or 0.0))
     first, called = rows[0], evaluation["called"]
     head = ["ranked by", "PR-AUC", "the model's lead", "ROC-AUC", "lift at 10 %", "money in top 10 %"]
     leads = _leads(evaluation["comparisons"], evaluation)
-    lines = [table_of([*head, f"money in top {called}"], [_beside(row, leads) for row in ordered])]
+    cells = [_beside(row, leads) for row in ordered]
+    for row, shown in zip(ordered, cells, strict=True):
+        if row["candidate"] == CHAMPION and learner is not None:
+            shown[0] += f" ({words(learner)})"
+    lines = [table_of([*head, f"money in top {called}"], cells)]
+    if serving is not None and learner != serving:
+        lines.append(f"The learner that serves today: {words(serving)}.")
     lines.append(
         f"{first['positives']:,} of {first['n']:,} accounts made the move ({first['base_rate']:.2%}) within "
         f"{first['horizon']} days of {first['as_of']}. A random order has a PR-AUC of {first['base_rate']:.3f}, a "
@@ -42,6 +44,30 @@ def first_table(evaluation: Document) -> str:
         "less that of the row, on the same resamples."
     )
     return "\n\n".join(lines)
+
+
+def distinct(rows: Sequence[Document], figures: Sequence[str]) -> list[Document]:
+    """`rows` of one target and horizon without the model told again: a learner, or the model with other money, whose
+    `figures` are all the model's own."""
+    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    return [row for row in rows if row["candidate"] not in (*LEARNERS, TWEEDIE) or not _equal(row, own, figures)]
+
+
+def same_learner(rows: Sequence[Document], serving: str | None) -> str | None:
+    """The learner whose figures are the model's own: the one that serves, if it is among several; null: none is."""
+    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    found = [row["candidate"] for row in rows if row["candidate"] in LEARNERS and _equal(row, own, SHOWN_FIRST)]
+    # where so few accounts expanded that every learner is the ridge, the ridge is its name
+    return next((name for name in (serving, "logistic", *found) if name in found), None)
+
+
+def _equal(row: Document, own: Document | None, figures: Sequence[str]) -> bool:
+    """Whether all `figures` are those of `own`, the first of them defined."""
+    return own is not None and own[figures[0]] is not None and all(row[name] == own[name] for name in figures)
+
+
+def _same_order(row: Document, rows: Sequence[Document]) -> bool:
+    return _equal(row, next((one for one in rows if one["candidate"] == CHAMPION), None), ("pr_auc",))
 
 
 def _leads(comparisons: Sequence[Document], evaluation: Document) -> dict[tuple[str, str], Document]:
@@ -61,44 +87,12 @@ def _beside(row: Document, leads: Mapping[tuple[str, str], Document]) -> list[st
     return [named(row), *shown, with_interval(row, "revenue_captured_called", ".0%")]
 
 
-def results(evaluation: Document) -> list[str]:
-    """Every candidate at every target and horizon, newest origin."""
-    percents = "/".join(str(p) for p in PERCENTS)
-    reading = (
-        "Each figure with its 95 % interval (accounts resampled). *Lift* and *revenue* are read at the top "
-        f"{percents} % of accounts; revenue is the share of all money gained that those accounts hold, ranked by "
-        "expected increment. *Brier skill* 0 is no better than the base rate. *E/A*: positives expected over "
-        "positives seen. A dash is a figure that is not defined."
-    )
-    groups = grouped(evaluation["results"])
-    return [f"## Every target and horizon\n\n{reading}", *(_table(*place, rows) for place, rows in groups.items())]
-
-
-def _table(target: str, horizon: int, rows: Sequence[Document]) -> str:
-    first = rows[0]
-    lines = [
-        f"### {target.replace('_', ' ')}, {horizon} days",
-        f"{first['positives']:,} of {first['n']:,} accounts ({first['base_rate']:.2%}), as of {first['as_of']}.",
-    ]
-    if first["positives"] < THIN:
-        lines.append(f"> **Thin:** fewer than {THIN} positives. Read the intervals, not the figures.")
-    head = ["ranked by", "ROC-AUC", "PR-AUC", *(f"lift {p} %" for p in PERCENTS), *(f"revenue {p} %" for p in PERCENTS)]
-    return "\n\n".join([*lines, table_of([*head, "Brier skill", "ECE", "E/A"], [_cells(row) for row in rows])])
-
-
-def _cells(row: Document) -> list[str]:
-    shown = [with_interval(row, "roc_auc", ".3f"), with_interval(row, "pr_auc", ".3f")]
-    shown += [with_interval(row, f"lift_{p}", ".1f") for p in PERCENTS]
-    shown += [with_interval(row, f"revenue_captured_{p}", ".0%") for p in PERCENTS]
-    shown += [with_interval(row, "brier_skill", ".3f"), with_interval(row, "ece", ".4f")]
-    return [named(row), *shown, with_interval(row, "expected_over_actual", ".2f")]
-
-
 def calibration(evaluation: Document) -> str:
     """Whether probabilities mean what they say: of all candidates that state one, then by decile of the model's."""
     rows = [row for row in evaluation["results"] if is_headline(row, evaluation) and row["log_loss"] is not None]
     if not rows:
         return ""
+    rows = distinct(rows, OF_STATED)
     head = ["stated by", "log-loss", "Brier skill", "E/A", "ECE", "intercept", "slope"]
     cells = [
         [
@@ -153,16 +147,32 @@ def money(evaluation: Document) -> str:
         "of accounts of equal score, where the score leaves a choice. Intervals: accounts resampled.",
         table_of(head, rows),
     ]
-    own = [row for row in evaluation["results"] if is_headline(row, evaluation) and row["candidate"] == CHAMPION]
-    if own and own[0][OF_MONEY] is not None:
-        out.append(
-            "Money expected over money gained by the accounts that made the move: "
-            f"**{with_interval(own[0], OF_MONEY, '.2f')}**. Normalised Gini of "
-            f"the money {with_interval(own[0], 'gini', '.2f')}, rank correlation with it "
-            f"{with_interval(own[0], 'spearman', '.2f')}, gap by tenths "
-            f"{with_interval(own[0], 'decile_mape', '.0%')} of the money."
-        )
-    return "\n\n".join([*out, *_decision(evaluation)])
+    return "\n\n".join([*out, *_stated_money(evaluation), *_decision(evaluation)])
+
+
+def _stated_money(evaluation: Document) -> list[str]:
+    """Whether the money said is what came, and how it orders accounts, beside Tweedie's where that is the model with
+    other money."""
+    rows = [row for row in evaluation["results"] if is_headline(row, evaluation)]
+    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    if own is None or own[OF_MONEY] is None:
+        return []
+    out = [
+        "Money expected over money gained by the accounts that made the move: "
+        f"**{with_interval(own, OF_MONEY, '.2f')}**. Normalised Gini of "
+        f"the money {with_interval(own, 'gini', '.2f')}, rank correlation with it "
+        f"{with_interval(own, 'spearman', '.2f')}, gap by tenths "
+        f"{with_interval(own, 'decile_mape', '.0%')} of the money."
+    ]
+    other = [row for row in rows if row["candidate"] == TWEEDIE and _same_order(row, rows)]
+    if other:
+        called = f"money in top {evaluation['called']}"
+        head = ["money stated by", "money in top 10 %", called, "expected over gained", "Gini", "rank correlation"]
+        specs = {"revenue_captured_10": ".0%", "revenue_captured_called": ".0%", OF_MONEY: ".2f", "gini": ".2f"}
+        specs["spearman"] = ".2f"
+        cells = [[named(row), *(with_interval(row, f, spec) for f, spec in specs.items())] for row in (own, *other)]
+        out.append(table_of(head, cells))
+    return out
 
 
 def _decision(evaluation: Document) -> list[str]:
@@ -173,6 +183,7 @@ def _decision(evaluation: Document) -> list[str]:
         f"{words(name)} {value:+.4f}"
         + (f" (95 % interval {between(found['net_benefit_ci'][name], '+.4f')})" if name == CHAMPION else "")
         for name, value in found["net_benefit"].items()
+        if name not in LEARNERS or value != found["net_benefit"].get(CHAMPION)
     )
     return [
         f"Profit assumes that a contact costs {found['contact_cost']:g} {currency} and brings {found['uplift']:.0%} of "
@@ -250,9 +261,8 @@ def stability(evaluation: Document) -> str:
         for row in rows
     ]  # fmt: skip
     head = ["scored as of", "accounts", "moved", "base rate", "PR-AUC", "ROC-AUC", "lift at 10 %", "money in top 10 %"]
-    regrets = sorted(
-        (row for row in evaluation["regret"] if is_headline(row, evaluation)), key=lambda row: row["pr_auc_mean"] or 0.0
-    )
+    beside = distinct([row for row in evaluation["regret"] if is_headline(row, evaluation)], OF_REGRET)
+    regrets = sorted(beside, key=lambda row: row["pr_auc_mean"] or 0.0)
     behind = [
         [named(row), str(row["origins"]), number(row["pr_auc_mean"], ".3f"), number(row["pr_auc_worst"], ".3f"),
          number(row["revenue_captured_10_mean"], ".0%"), number(row["revenue_captured_10_worst"], ".0%")]
@@ -274,40 +284,16 @@ def _together(evaluation: Document) -> list[str]:
     """The champion less each candidate over all origins: what the grade is given by."""
     leads = _leads(evaluation["pooled_comparisons"], evaluation)
     specs = {"pr_auc": "+.3f", "roc_auc": "+.3f", "revenue_captured_10": "+.1%", "log_loss": "+.5f"}
+    apart = {name for (name, figure), row in leads.items() if figure in specs and any(row["ci"])}  # the rest: the model
     cells = [
         [words(name), *(_lead(leads, name, figure, spec) for figure, spec in specs.items())]
         for name in dict.fromkeys(name for name, _ in leads)
+        if name in apart
     ]
     if not cells:
         return []
     head = ["the model less", "PR-AUC", "ROC-AUC", "money in top 10 %", "log-loss (below 0 is better)"]
     return ["The model less each other, all dates together, on the same resamples:", table_of(head, cells)]
-
-
-def ceiling(evaluation: Document) -> list[str]:
-    """What share each candidate has of what the truth itself would have found; nothing without a ceiling."""
-    if not evaluation.get("share_of_ceiling"):
-        return []
-    out = ["## Share of the ceiling", CEILING_READING]
-    if beyond := "\n".join(f"- {finding['text']}" for finding in evaluation["beyond_ceiling"]):
-        out += [f"**{NO_BETTER_THAN_TRUE}**", beyond]
-    if silent := [row["without_truth"] for row in evaluation["results"] if "without_truth" in row]:
-        out.append(SPOILED.format(most=max(silent)))
-    head = ["ranked by", "ROC-AUC below the ceiling", "PR-AUC / ceiling", "lift at 5 % / ceiling"]
-    head += ["revenue in top 5 % / ceiling", "KL to truth, nats"]
-    for (target, horizon), rows in grouped(evaluation["share_of_ceiling"]).items():
-        table = table_of(head, [_shares(row) for row in rows])
-        out.append(f"**{target.replace('_', ' ')}, {horizon} days**\n\n{table}")
-    return out
-
-
-def _shares(row: Document) -> list[str]:
-    """Intervals for the model alone: a column of shares is read at a glance."""
-    champion = row["candidate"] == CHAMPION
-    shown = with_interval if champion else lambda found, figure, spec: number(found[figure], spec)
-    cells = [shown(row, "roc_auc_below", ".3f"), shown(row, "pr_auc_share", ".0%"), shown(row, "lift_5_share", ".0%")]
-    cells += [shown(row, "revenue_captured_5_share", ".0%"), number(row["kl_to_truth"], ".4f")]
-    return [named(row), *cells]
 
 
 def grouped(rows: Sequence[Document]) -> dict[tuple[str, int], list[Document]]:

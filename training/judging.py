@@ -18,7 +18,7 @@ from training.checks import Check, fit_check, outcome, tier_floors
 from training.contest import ACCOUNTS, Said, contest, describe, plain_references, stating
 from training.dataset import Dataset
 from training.heldout import SCHEMA
-from training.learning import Point, learning_curve
+from training.learning import Point, Taught, learning_curve
 from training.plan_check import check_plan
 from training.recipe import Run
 from training.splits import Origin, origin_for
@@ -77,13 +77,14 @@ def curve_of(
 
     known = run.known_at(con, day)
 
-    def taught(few: Dataset) -> np.ndarray:
+    def taught(few: Dataset) -> Taught:
         fitted, choice = run.fit(few, day, known)
         rows = fitted.encoding.matrix(test)
-        return run.scorer(fitted, choice, {}).predict(rows)[f"expansion_{h}"]
+        return run.scorer(fitted, choice, {}).predict(rows)[f"expansion_{h}"], choice.learner
 
     label, said = (own[name].to_numpy().astype(np.float64) for name in ("label", "probability"))
-    return learning_curve(known, label, said, taught)
+    learner = next(trial.learner for trial in run.trials if trial.day == day)
+    return learning_curve(known, label, (said, learner), taught, run.params.seed)
 
 
 def _judge(
@@ -101,7 +102,7 @@ def _judge(
     rows = fitted.encoding.matrix(everyone.features)
     scorer, odds = run.scorer(fitted, choice, {}), fitted.log_odds(rows)
     predicted = scorer.predict(rows, odds[choice.learner])
-    run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees))
+    run.trials.append(Trial.of(odds, fitted.amount.expected(rows, SPAN), day, fitted.trees, choice.learner))
     params = run.params
     bench = Bench(known, fitted, odds, scorer.amount, everyone, rows, labels, params.booster, params.seed, headline)
     for target in TARGETS:

@@ -10,13 +10,23 @@ import numpy as np
 from training import metrics
 from training.headline import CALLED, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, words
-from training.plot_style import CEILING_COLOUR, CHAMPION_COLOUR, INK, PALE, QUIET, new_figure, save, style_of
+from training.plot_style import (
+    CEILING_COLOUR,
+    CHAMPION_COLOUR,
+    INK,
+    PALE,
+    QUIET,
+    new_figure,
+    percent_axis,
+    save,
+    style_of,
+)
 from training.rolling import Rolled
 
-FIGURES = (  # figure, what its axis says, its value by chance (None: the base rate)
-    ("pr_auc", "PR-AUC (dashes: the base rate)", None),
+FIGURES = (  # figure, what its axis says, its value in random order (None: the base rate)
+    ("pr_auc", "PR-AUC", None),
     ("lift_10", "lift at 10 %", 1.0),
-    (f"revenue_captured_{CALLED}", f"money held by the top {CALLED} %", CALLED / 100),
+    (f"revenue_captured_{CALLED}", f"share of the money gained that the top {CALLED} % hold", CALLED / 100),
 )
 
 
@@ -33,15 +43,20 @@ def origins_picture(one: Rolled, path: Path) -> None:
         for number, name in enumerate(names):
             _line(axis, one, name, what, place + 0.06 * (number - (len(names) - 1) / 2))
         rates = [float(t.rows.label.mean()) if chance is None else chance for t in one.each]
-        axis.plot(place, rates, color=QUIET, lw=1, ls=(0, (2, 3)), zorder=1)
+        axis.plot(place, rates, color=QUIET, lw=1, ls=(0, (2, 3)), zorder=1, label="in random order")
         axis.set(xlim=(-0.4, len(days) - 0.6))
         axis.set_ylim(bottom=0)
         axis.set_xticks(place, [f"{d}\n{int(t.rows.label.sum()):,} moved" for d, t in zip(days, one.each, strict=True)])
         axis.set_title(label, loc="left", fontsize=10, color=INK)
-    axes[2].legend(loc="lower left", fontsize=8, frameon=False)
+    percent_axis(axes[2].yaxis)
+    lines = axes[0].get_legend_handles_labels()
+    figure.legend(*lines, loc="outside lower center", ncols=len(names) + 1, fontsize=8.5, frameon=False)
     rows = newest.rows
-    title = f"Stability: {rows.target.replace('_', ' ')} within {rows.horizon} days, origin by origin"
-    save(figure, title, "At each date the recipe knew only what had happened by then. Bars: 95 % intervals.", path)
+    title = f"Stability: {rows.target.replace('_', ' ')} within {rows.horizon} days, date by date"
+    detail = (
+        "At each date the recipe knew only what had happened by then. Bars: the model's 95 % intervals, each date's"
+    )
+    save(figure, title, f"{detail} accounts resampled. Points of one date stand side by side to be told apart.", path)
 
 
 def _line(axis: Any, one: Rolled, name: str, what: str, place: np.ndarray) -> None:
@@ -79,9 +94,10 @@ def deciles_picture(one: Rolled, path: Path) -> None:
         text = f"{part.observed:,}\n({part.expected:,.0f})"
         axis.annotate(text, (x, max(part.high, part.expected)), (0, 5), textcoords="offset points", ha="center",
                       fontsize=7.5, color=INK)  # fmt: skip
+    each = ", once a date" if one.pool.origins > 1 else ""
     axis.set_ylim(0, 1.16 * max(max(part.high, part.expected) for part in found))
     axis.set_xticks(place)
-    axis.set(xlabel="tenth of the accounts by probability, lowest first", ylabel="accounts that made the move")
+    axis.set(xlabel="tenth of the accounts by probability, lowest first", ylabel=f"accounts that made the move{each}")
     axis.legend(loc="upper left", fontsize=8.5, frameon=False)
     share = seen[-1] / max(seen.sum(), 1)
     axis.set_title(f"The highest tenth holds {share:.0%} of those that moved", loc="left", fontsize=10, color=INK)

@@ -13,15 +13,32 @@ from typing import Any
 import numpy as np
 
 from training import metrics
+from training.headline import LIFETIME
 from training.heldout import CEILING, CHAMPION, HeldOut, words
 from training.plot_capacity import capacity_picture, learning_picture, reasons_picture
 from training.plot_origins import deciles_picture, origins_picture
-from training.plot_style import CEILING_COLOUR, CHAMPION_COLOUR, INK, QUIET, new_figure, percent_axis, save, style_of
-from training.ranking import Floats, Indices, Ladder, Ranking
+from training.plot_style import (
+    CEILING_COLOUR,
+    CHAMPION_COLOUR,
+    INK,
+    OTHERS,
+    QUIET,
+    new_figure,
+    percent_axis,
+    save,
+    style_of,
+)
+from training.ranking import Floats, Indices
 from training.rolling import Rolled
 
 BINS = 10  # equal-mass bins of the calibration picture; fewer when there are few positives
-SHOWN = 5  # candidates beside champion and ceiling that the gains show: those with the most money in the top tenth
+BESIDE: dict[str, dict[str, Any]] = {  # whom the gains show beside the model, as far as they stand there, lowest first
+    CEILING: {"ls": (0, (6, 4))},
+    "logistic": {"ls": (0, (1.2, 2.4)), "lw": 2.2},
+    "activity_28d": {"ls": "-"},
+    LIFETIME: {"ls": (0, (7, 2, 1, 2))},
+    "pql": {"ls": (0, (3, 1.5)), "color": OTHERS[2]},  # its own colour is the ridge's
+}
 Document = Mapping[str, Any]
 
 
@@ -57,11 +74,16 @@ def draw(rolled: Sequence[Rolled], said: Document, train: Document, artifacts: P
     if any(row["lift"] is not None for row in said["capacity"]):
         capacity_picture(said, to("capacity"))
     if curve := train.get("learning_curve"):
-        learning_picture(curve, to("learning_curve"))
+        learning_picture(curve, said["headline_horizon"], _needed(train), to("learning_curve"))
     summary = artifacts / "reasons_summary.json"
     if summary.exists():
         reasons_picture(json.loads(summary.read_text(encoding="utf-8")), to("reasons"))
     return out
+
+
+def _needed(train: Document) -> int:
+    """Accounts that must expand before a model serves and not the rule; 0 where train.json does not say."""
+    return int(train.get("params", {}).get("train", {}).get("min_positives", 0))
 
 
 def calibration_parts(label: Floats, probability: Floats) -> list[Indices]:
@@ -76,33 +98,29 @@ def title_of(rows: HeldOut) -> str:
 def _gains(rows: HeldOut, path: Path) -> None:
     figure, axes = new_figure(2)
     gain = np.maximum(rows.increment, 0.0)
-    order = _by_money(rows, gain)
-    for axis, wanted, what in ((axes[0], rows.label, "accounts that made the move"), (axes[1], gain, "revenue gained")):
-        for name in order:
+    panels = ((rows.label, "accounts that moved", "likeliest"), (gain, "revenue gained", "most money expected"))
+    for axis, (wanted, what, first) in zip(axes, panels, strict=True):
+        for place, name in enumerate(drawn(rows)):
             scored = rows.candidates[name]
             x, y = metrics.gains(wanted, scored.score if axis is axes[0] else scored.money_score)
-            axis.plot(100 * x, 100 * y, **style_of(name), label=words(name))
+            # the model's is the widest line and lies lowest, so that one along it still shows
+            own = {"lw": 5, "alpha": 0.55} if name == CHAMPION else {"lw": 1.5, "alpha": 1.0} | BESIDE[name]
+            axis.plot(100 * x, 100 * y, **style_of(name) | own | {"zorder": 2 + place / 10}, label=words(name))
             if name == CHAMPION:
                 held = 100 * float(np.interp(0.1, x, y))
                 axis.plot([10], [held], "o", ms=6, color=CHAMPION_COLOUR, zorder=6)
-                axis.set_title(f"The first 10 % called hold {held:.0f} % of the {what}", loc="left", fontsize=10)
+                axis.set_title(f"The model's first 10 % hold {held:.0f} % of the {what}", loc="left", fontsize=10)
         axis.plot([0, 100], [0, 100], color=QUIET, lw=1, ls=(0, (2, 3)), zorder=1, label="in random order")
         axis.axvline(10, color=QUIET, lw=0.8, zorder=0)
-        axis.set(xlim=(0, 100), ylim=(0, 101.5), xlabel="accounts called, best first (%)", ylabel=f"{what} (%)")
+        axis.set(xlim=(0, 100), ylim=(0, 101.5), xlabel=f"accounts called, {first} first (%)", ylabel=f"{what} (%)")
     axes[1].legend(loc="lower right", fontsize=8, frameon=False)
-    counts = f"{int(rows.label.sum()):,} of {len(rows.label):,} accounts made it, as of {rows.as_of}"
-    save(figure, f"Gains: {title_of(rows)}", counts, path)
+    counts = f"{int(rows.label.sum()):,} of {len(rows.label):,} accounts made it, as of {rows.as_of}."
+    save(figure, f"Gains: {title_of(rows)}", f"{counts} A rule of thumb has one order for both.", path)
 
 
-def _by_money(rows: HeldOut, gain: Floats) -> list[str]:
-    """Champion and ceiling, then the best others by money in the top tenth, and the best by accounts; the base rate is
-    the diagonal anyway."""
-    others = [name for name in rows.candidates if name not in (CHAMPION, CEILING, "base_rate")]
-    held = {name: float(Ladder.of(Ranking.of(rows.candidates[name].money_score), gain).top(10)) for name in others}
-    ceiling = [CEILING] if CEILING in rows.candidates else []
-    ordered = sorted(others, key=lambda name: (-held[name], name))
-    finder = max(ordered, key=lambda name: rows.candidates[name].figures()["lift_10"], default=None)
-    return [CHAMPION, *ceiling, *(n for n in ordered if n in ordered[:SHOWN] or n == finder)]
+def drawn(rows: HeldOut) -> list[str]:
+    """Whom the gains show, in that order: the model, then `BESIDE` as far as they stand there."""
+    return [CHAMPION, *(name for name in BESIDE if name in rows.candidates)]
 
 
 def _calibration(rows: HeldOut, path: Path) -> None:
@@ -120,7 +138,7 @@ def _calibration(rows: HeldOut, path: Path) -> None:
     said, seen, bars = np.maximum(said, low), np.maximum(positives / n, low), np.maximum(bars, low)
     axis.plot([low, 1], [low, 1], color=QUIET, lw=1, ls=(0, (2, 3)), label="as said")
     axis.errorbar(said, seen, yerr=np.abs(bars.T - seen), fmt="o", ms=5, color=CHAMPION_COLOUR, elinewidth=1,
-                  label="seen, with 95 % interval")  # fmt: skip
+                  label="seen, with 95 % interval (at the lower edge: none)")  # fmt: skip
     if (ceiling := rows.candidates.get(CEILING)) is not None and ceiling.probability is not None:
         true = [ceiling.probability[part].mean() for part in parts]
         axis.plot(

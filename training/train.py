@@ -136,6 +136,7 @@ def _told(fitted: Fitted, choice: Choice, found: Found) -> dict[str, Any]:
         "gain": [{"feature": name, "share": round(share, 6)} for name, share in gain],
         "booster": found.params.model_dump(mode="json"),
         "search": found.trials,
+        "search_ended_by": found.ended_by,
     }
 
 

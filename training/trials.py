@@ -30,17 +30,18 @@ LEAST_POSITIVES = 30  # in a window; fewer say too little about a learner, a lev
 class Trial:
     """What the models of one origin said of its accounts: log-odds of the first interval, (n,), by learner and target;
     `expected`: money gained in it by an account that expands. `trees`: whether trees were learned, or the ridge alone.
-    """
+    `learner`: the one that was on trial there."""
 
     day: date
     log_odds: dict[str, dict[str, np.ndarray]]
     expected: np.ndarray
     trees: bool = True
+    learner: str = ""
 
     @classmethod
-    def of(cls, said: LogOdds, expected: np.ndarray, day: date, trees: bool) -> Trial:
+    def of(cls, said: LogOdds, expected: np.ndarray, day: date, trees: bool, learner: str) -> Trial:
         first = {learner: {target: odds[:, 0] for target, odds in of.items()} for learner, of in said.items()}
-        return cls(day, first, expected, trees)
+        return cls(day, first, expected, trees, learner)
 
 
 @dataclass(frozen=True)

@@ -66,10 +66,12 @@ class Fold:
 
 @dataclass(frozen=True)
 class Found:
-    """The settings to train with, and every trial: number, params and value (nats; null: it was given up)."""
+    """The settings to train with, and every trial: number, params and value (nats; null: it was given up). `ended_by`:
+    the part of the budget that was used up, "trials" or "seconds"; null: nothing was tried."""
 
     params: BoosterParams
     trials: list[dict[str, Any]]
+    ended_by: str | None = None
 
 
 def refuse_outside(shipped: BoosterParams) -> None:
@@ -123,7 +125,8 @@ def search(
         {"number": trial.number, "params": trial.params, "value": trial.value if trial.number in whole else None}
         for trial in study.trials
     ]
-    return Found(shipped.model_copy(update=study.best_params), told)
+    ended_by = "trials" if len(told) >= params.trials else "seconds"
+    return Found(shipped.model_copy(update=study.best_params), told, ended_by)
 
 
 def _losses(folds: Sequence[Fold], params: BoosterParams, seed: int) -> Iterator[float]:

@@ -261,8 +261,24 @@ def test_what_a_call_is_worth_is_told_with_an_interval(tmp_path: Path) -> None:
 def test_the_card_tells_baselines_calibration_money_slices_and_stability_in_that_order(judged: Any) -> None:
     workspace, _ = judged
     card = (workspace.artifacts / "model_card.md").read_text()
-    heads = ["Grade:", "ranked by", "## Calibration", "## Money and capacity", "## Slices", "## Stability", "## Data"]
-    places = [card.index(head) for head in [*heads, "## Limits"]]
+    heads = [
+        "Grade:",
+        "> Calling",
+        "ranked by",
+        "_180_gains.png",
+        "## Calibration",
+        "## Money and capacity",
+        "## Slices",
+    ]
+    heads += [
+        "## Stability",
+        "## What it predicts",
+        "## Data",
+        "## What it looks at",
+        "## Limits",
+        "## How to reproduce",
+    ]
+    places = [card.index(head) for head in heads]
     assert places == sorted(places)
     for kind in ("origins", "deciles"):
         assert f"(plots/expansion_180_{kind}.png)" in card

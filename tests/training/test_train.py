@@ -35,6 +35,7 @@ from training.labels import LabelParams, labels_stage
 from training.phases import foretold
 from training.recipe import TrainParams
 from training.train import train
+from training.trials import TREES_FROM
 from warehouse.ingest import IngestParams, ingest
 from warehouse.params import read_params
 from warehouse.periods import TARGETS
@@ -135,6 +136,12 @@ def test_fewer_accounts_teach_on_the_same_rows_and_the_last_point_is_the_champio
     label, said_of_them = (newest[name].to_numpy() for name in ("label", "probability"))
     assert curve[-1]["pr_auc"] == pytest.approx(average_precision_score(label, said_of_them))
     assert curve[-1]["log_loss"] == pytest.approx(log_loss(label, said_of_them))
+    for point in curve:
+        assert point["learner"] in LEARNERS
+        assert point["positives"] >= TREES_FROM or point["learner"] == "logistic"
+        for figure in ("pr_auc", "log_loss"):
+            low, high = point[f"{figure}_ci"]
+            assert low < point[figure] < high
 
 
 @pytest.mark.usefixtures("plans")
@@ -216,6 +223,7 @@ def test_the_learner_that_serves_is_named_with_its_reason(said: dict[str, Any], 
     assert said["learner"] == card["learner"] in LEARNERS
     assert said["chosen"] == card["chosen"] != ""
     assert said["search"] == []
+    assert said["search_ended_by"] is None
 
 
 def test_rules_only_rank_and_the_champion_states_probability_and_money(heldout: pa.Table) -> None:

@@ -87,4 +87,12 @@ def test_nothing_to_ask_about_keeps_what_is_shipped(data: Dataset) -> None:
     at = data.labels.column_names.index("expansion_day")
     calm = Dataset(data.features, data.labels.set_column(at, "expansion_day", pa.nulls(len(data), pa.int64())))
     found = search({AS_OF: calm}, calm, PARAMS, SHIPPED, 3)
-    assert (found.params, found.trials) == (SHIPPED, [])
+    assert (found.params, found.trials, found.ended_by) == (SHIPPED, [], None)
+
+
+def test_what_ended_a_search_is_told(data: Dataset) -> None:
+    by_trials, by_time = (PARAMS.model_copy(update=few) for few in ({"trials": 1}, {"seconds": 0.05}))
+    assert search({AS_OF: data}, data, by_trials, SHIPPED, 3).ended_by == "trials"
+    stopped = search({AS_OF: data}, data, by_time, SHIPPED, 3)
+    assert stopped.ended_by == "seconds"
+    assert len(stopped.trials) < PARAMS.trials
