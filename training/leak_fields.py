@@ -57,6 +57,9 @@ def filled_in_later(features: pa.Table, label: np.ndarray, bound: float, accepte
     if (fewest := _comparable(expands, quarter)) < FEWEST:
         why = f"{fewest} accounts that expand, or others, can be compared at one quarter of sign-up"
         return not_asked("filled_in_later", f"{why}, {FEWEST} of both kinds are needed")
+    if all(known.all() or not known.any() for known in told.values()):
+        sentence = f"{', '.join(told)}: each is known for all accounts or for none, which tells nothing of who expands."
+        return Probe("filled_in_later", True, 0.5, bound, sentence)
     known = {name: compared(told[name], expands, quarter) for name in told}
     # a difference that may be luck does not fail, however large
     values = {name: one.auc if one.errors > SURE else min(one.auc, bound) for name, one in known.items()}
