@@ -57,7 +57,7 @@ def single_feature(features: pa.Table, label: np.ndarray, bound: float, accepted
     encoding = Encoding.learn(features)
     matrix, half = encoding.matrix(features), halves(features["account_id"].to_pylist(), 0)
     alone = {name: _alone(matrix[:, i], label, half, name in encoding.levels) for i, name in enumerate(encoding.names)}
-    return _noted(
+    return noted(
         "single_feature", alone, bound, accepted, lambda name: f"{name} alone has ROC-AUC {alone[name]:.3f}; above"
     )
 
@@ -67,7 +67,7 @@ def gain_share(gain: Iterable[Mapping[str, object]], bound: float, accepted: Map
     shares = {str(one["feature"]): float(str(one["share"])) for one in gain}
     if not shares:
         return not_asked("gain_share", "the model has no split")
-    return _noted(
+    return noted(
         "gain_share", shares, bound, accepted, lambda name: f"{name} has {shares[name]:.3f} of all gain; above"
     )
 
@@ -92,7 +92,7 @@ def irreplaceable_feature(
         )
 
     least = {name: one.least for name, one in lost.items()}
-    return _noted("irreplaceable_feature", least, bound, accepted, said)
+    return noted("irreplaceable_feature", least, bound, accepted, said)
 
 
 def label_component(data: Dataset, label: np.ndarray, accepted: Mapping[str, str], seed: int) -> Probe:
@@ -124,7 +124,7 @@ def label_component(data: Dataset, label: np.ndarray, accepted: Mapping[str, str
             "their future: remove a part of the label; of a feature that is none, above"
         )
 
-    return _noted("label_component", {name: found for name, (found, _) in worst.items()}, SAME, accepted, said)
+    return noted("label_component", {name: found for name, (found, _) in worst.items()}, SAME, accepted, said)
 
 
 def account_overlap(folds: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Probe:
@@ -244,7 +244,7 @@ def _alone(column: np.ndarray, label: np.ndarray, half: np.ndarray, category: bo
     return ranked(label, rate).auc
 
 
-def _noted(
+def noted(
     name: str, values: Mapping[str, float], bound: float, accepted: Mapping[str, str], said: Callable[[str], str]
 ) -> Probe:
     """The largest value that no note accepts, against the bound; the notes that were needed are quoted."""

@@ -24,6 +24,7 @@ from training.dataset import Dataset
 from training.labels import LabelParams
 from training.leak_facts import Build, facts_of
 from training.leak_features import Sample, of_features, rebuilt
+from training.leak_fields import filled_in_later
 from training.leak_learner import Recipe, one_an_account, small_booster
 from training.probe import KEYS, Probe
 from training.tune import searched
@@ -42,8 +43,9 @@ Note = Annotated[str, Field(min_length=10)]  # who signs, and why
 
 class LeakParams(Section):
     """`accounts`: sampled for building features anew. `rows`: accounts whose labels are shuffled, `repeats` times.
-    `max_auc`, `max_gain_share`, `max_lost`: of one feature (what it tells alone, its share of the model, the share of
-    what is known that is lost without it), beyond which `accepted_features` must hold a signed note on it."""
+    `max_auc`, `max_gain_share`, `max_lost`, `max_known_auc`: of one feature (what it tells alone, its share of the
+    model, the share of what is known that is lost without it, what it tells alone that it is known at all), beyond
+    which `accepted_features` must hold a signed note on it."""
 
     accounts: int = Field(default=400, ge=20)
     rows: int = Field(default=5000, ge=100)
@@ -51,6 +53,7 @@ class LeakParams(Section):
     max_auc: float = Field(default=0.95, gt=0.5, le=1)
     max_gain_share: float = Field(default=0.5, gt=0, le=1)
     max_lost: float = Field(default=0.25, gt=0, le=1)
+    max_known_auc: float = Field(default=0.65, gt=0.5, le=1)
     accepted_features: dict[str, Note] = Field(default={})
     seed: int = 5
 
@@ -142,6 +145,7 @@ def of_labels(
         on_labels.single_feature(told.features, label, params.max_auc, params.accepted_features),
         on_labels.gain_share(gain, params.max_gain_share, params.accepted_features),
         on_labels.irreplaceable_feature(told.features, label, params.max_lost, params.accepted_features, params.seed),
+        filled_in_later(told.features, label, params.max_known_auc, params.accepted_features),
         on_labels.label_component(data, outcome, params.accepted_features, params.seed),
         on_labels.account_overlap(tried.folds),
         on_labels.held_out_labels(own, data.labels, labels.maturing_days, outside),

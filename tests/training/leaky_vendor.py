@@ -130,6 +130,19 @@ def told_by(workspace: Workspace, feature: str, value: Callable[[Dataset], np.nd
     write_table(changed, workspace.artifacts / "features.parquet")
 
 
+def filled_in(workspace: Workspace, field: str, expanding: float, others: float) -> None:
+    """Accounts delivered anew with `field` known for these shares of those that ever expand and of the others, and the
+    features of that."""
+    data, rng = dataset(workspace), np.random.default_rng(11)
+    moved = set(data.features["account_id"].filter(pa.array(data.outcome("expansion", 180) == 1)).to_pylist())
+    path = workspace.warehouse / "accounts" / "all.parquet"
+    told = read_table(path)
+    share = np.where(np.isin(told["account_id"].to_pylist(), list(moved)), expanding, others)
+    kept = pc.if_else(pa.array(rng.random(len(told)) < share), told[field], pa.scalar(None, told[field].type))
+    write_table(told.set_column(told.column_names.index(field), field, kept), path)
+    built_by(workspace, build_features)
+
+
 def _drawn(accounts: int, rng: np.random.Generator) -> dict[str, Rows]:
     """Raw rows: two in five accounts start to pay 40 to 120 a month at some day; they are the more active ones."""
     rows: dict[str, Rows] = {name: [] for name in TABLES}
