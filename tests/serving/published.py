@@ -17,7 +17,6 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import Definitions
-from features.journey import evidence
 from serving import release
 from serving.api import Surface, create_app
 from serving.batch import ScoreParams, _counts, rank
@@ -82,7 +81,7 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
         "tier": [TIERS[t] for t in tier],
         "next_tier": pa.array([TIERS[t + 1] if t + 1 < len(TIERS) else None for t in tier], pa.string()),
         "run_rate": np.round(draw.gamma(1, 40, n), 2),
-        "stage": [""] * n,  # below, by the rule
+        "stage": [("trial", "commitment", "uptake")[i % 3] for i in range(n)],
         "tenure_days": pa.array(draw.integers(1, 600, n), pa.int32()),
         "confidence": ["low" if i % 10 == 3 else "ok" for i in range(n)],
         "score": np.where(top, 0.0, chance * 900),
@@ -102,8 +101,6 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
         "specialist_life": np.where(np.arange(n) % 3 == 0, 0.0, 4.0),
         "configuration_life": np.zeros(n),
     }
-    looked = pa.table({**columns, "tier": tier}).to_pylist()
-    columns["stage"] = [evidence(row, DEFINITIONS.sql_fragments(), list(TIERS))["stage"] for row in looked]
     columns["reasons"] = [json.dumps(reasons)] * n
     return pa.table(columns)
 
