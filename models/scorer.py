@@ -121,7 +121,7 @@ class Scorer:
             "confidence": np.where((tenure < YOUNG_DAYS) | (seen == 0), "low", "ok"),
         }
         explanation = explanation or self.explain(features)
-        columns |= {name: features[name] for name in LOOKED_AT if name not in columns}  # of people who ask for evidence
+        columns |= {name: features[name] for name in LOOKED_AT if name not in columns}  # for the evidence of the stage
         columns |= self._predictions(features, tier, explanation)
         return pa.table(columns)
 
