@@ -99,3 +99,18 @@ def test_thresholds_are_those_of_the_params() -> None:
 def test_the_rule_looks_at_features_alone_and_knows_every_stage() -> None:
     assert set(LOOKED_AT) <= set(FEATURE_NAMES)
     assert [stage for stage in STAGES if f"'{stage}'" not in STAGE] == []
+
+
+def test_the_rule_reads_as_in_the_fingerprint_of_bundles_that_are_out() -> None:
+    """To the byte: with other line breaks every bundle would be refused for nothing."""
+    assert (
+        STAGE
+        == """CASE
+    WHEN closed THEN 'closed'
+    WHEN least(coalesce(days_since_last_event, tenure_days), coalesce(days_since_last_invoice, tenure_days))
+         > {dormant_days} AND run_rate <= 0 THEN 'dormant'
+    WHEN tier >= 2 THEN 'expansion'
+    WHEN users_28d >= {uptake_users} AND (specialist_life > 0 OR configuration_life > 0 OR tier >= 1) THEN 'uptake'
+    WHEN tier >= 1 OR specialist_life + configuration_life >= {commitment_steps} THEN 'commitment'
+    ELSE 'trial' END"""
+    )
