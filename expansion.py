@@ -323,7 +323,7 @@ def explain(
 ) -> None:
     """One account of the current release: probabilities by horizon, money, stage, every reason, and why it moved."""
     from serving import leads, release, whatif
-    from serving.terminal import change_lines, lead_lines, what_if_lines
+    from serving.terminal import change_lines, lead_lines, stage_lines, what_if_lines
     from warehouse.errors import UsageError
 
     live = release.open_current(workspace / "releases")
@@ -332,7 +332,7 @@ def explain(
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
     said = whatif.what_if(live, workspace / "warehouse", account) if what_if else None
     asked = {"what_if": said} if what_if else {}
-    _show(found | asked, as_json, lead_lines(found) + change_lines(found) + what_if_lines(said))
+    _show(found | asked, as_json, lead_lines(found) + stage_lines(found) + change_lines(found) + what_if_lines(said))
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime
@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from features import daily
 from features.catalogue import CATALOGUE, Definitions, cells_of
-from features.feature import table_query
+from features.feature import Feature, table_query
 from features.rollup import roll_up
 from features.snapshots import everyone, refuse_unopened
 from features.vendor import Vendor
@@ -31,10 +31,10 @@ from warehouse.store import Workspace, open_warehouse, read_table, write_table
 HISTORY = ("events", "revenue", "account_users")  # the tables of an account's history that features read
 
 
-def feature_stages(definitions: Definitions, layout: Layout) -> list[Stage]:
+def feature_stages(definitions: Definitions, layout: Layout, features: Sequence[Feature] = CATALOGUE) -> list[Stage]:
     """The whole plan, from the daily rows to the stage `features`."""
-    query = table_query(CATALOGUE, definitions.sql_fragments())
-    return [*stages(cells_of(CATALOGUE), layout), Stage("features", query)]
+    query = table_query(features, definitions.sql_fragments())
+    return [*stages(cells_of(features), layout), Stage("features", query)]
 
 
 def build_features(
@@ -44,6 +44,7 @@ def build_features(
     layout: Layout | None = None,
     say: Callable[[str], None] = lambda _: None,
     vendor: Vendor | None = None,
+    features: Sequence[Feature] = CATALOGUE,
 ) -> pa.Table:
     """What each account of the spine looked like at its date.
 
@@ -57,6 +58,7 @@ def build_features(
         vendor: what its accounts together tell, from a caller that knows more of them than `con` does, as of the one
             date of the spine; null: it is computed from `con`.
         say: is told the stage at work.
+        features: those wanted, with all that they are made of (features.feature.behind).
 
     Returns:
         account_id, as_of and one column a feature (float64; strings for categories), sorted by account and date.
@@ -78,7 +80,7 @@ def build_features(
     con.register("spine_rows", spine)
     con.execute("CREATE OR REPLACE TEMP TABLE spine AS SELECT account_id, as_of FROM spine_rows")
     con.unregister("spine_rows")
-    *before, last = feature_stages(definitions, layout)
+    *before, last = feature_stages(definitions, layout, features)
     run_stages(con, before, say)
     say(last.name)
     return con.sql(last.sql).to_arrow_table()
@@ -106,13 +108,14 @@ def features_at(
     spine: pa.Table,
     definitions: Definitions,
     say: Callable[[str], None] = lambda _: None,
+    features: Sequence[Feature] = CATALOGUE,
 ) -> pa.Table:
     """`build_features` over a workspace; `con` sees the tables of its warehouse."""
     if spine.num_rows == 0:
-        return build_features(con, spine, definitions)
+        return build_features(con, spine, definitions, features=features)
     days = pc.min_max(spine["as_of"]).as_py()
     layout = open_history(con, workspace, definitions, days["min"], days["max"])
-    return build_features(con, spine, definitions, layout, say)
+    return build_features(con, spine, definitions, layout, say, features=features)
 
 
 def features_of(

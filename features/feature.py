@@ -78,6 +78,16 @@ def refuse_impossible(features: Sequence[Feature]) -> None:
             )
 
 
+def behind(features: Sequence[Feature], name: str, fragments: Mapping[str, str]) -> tuple[Feature, ...]:
+    """The feature `name` and those it is made of, in order of their declaration."""
+    names = [feature.name for feature in features]
+    wanted = {name}
+    for feature in reversed(features):  # what a feature refers to is declared before it
+        if feature.name in wanted:
+            wanted.update(_referred(feature.sql.format_map(fragments), names))
+    return tuple(feature for feature in features if feature.name in wanted)
+
+
 def table_query(features: Sequence[Feature], fragments: Mapping[str, str]) -> str:
     """SQL of the feature table over the stage `cells`: account_id, as_of and every feature in order, sorted by both.
     Features are laid over each other in as few layers as their references need."""

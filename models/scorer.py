@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import Definitions, fingerprint
+from features.journey import LOOKED_AT
 from models.baselines import FALLBACK_RULE, rule_score
 from models.calibration import Calibration
 from models.encoding import Encoding
@@ -120,6 +121,7 @@ class Scorer:
             "confidence": np.where((tenure < YOUNG_DAYS) | (seen == 0), "low", "ok"),
         }
         explanation = explanation or self.explain(features)
+        columns |= {name: features[name] for name in LOOKED_AT if name not in columns}  # for the evidence of the stage
         columns |= self._predictions(features, tier, explanation)
         return pa.table(columns)
 

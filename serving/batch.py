@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pydantic import Field, field_validator
 
 from features.build import build_features, open_history, open_vendor
 from features.snapshots import everyone
+from features.stage_since import stage_since
 from features.upkeep import update
 from features.vendor import vendor_at
 from serving import release
@@ -36,12 +38,13 @@ ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
 
 class ScoreParams(Section):
     """`capacity`: accounts the team can contact in a week; `lots`: share of them that a lot decides (serving/plan.py):
-    so many are contacted by lot, and as many left alone. `bands`: floor of the probability at the default horizon;
-    `rule_bands`: floor of the share of accounts ranked below, used when the release is made by a rule. What reaches no
-    floor is D."""
+    so many are contacted by lot, and as many left alone. `stalled_days`: who stands in one stage for longer has stalled
+    (serving/standing.py). `bands`: floor of the probability at the default horizon; `rule_bands`: floor of the share of
+    accounts ranked below, used when the release is made by a rule. What reaches no floor is D."""
 
     capacity: int = Field(default=60, ge=1)
     lots: float = Field(default=0.1, ge=0, le=0.5)
+    stalled_days: int = Field(default=120, ge=1)
     bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})
     rule_bands: dict[str, float] = Field(default={"A": 0.98, "B": 0.95, "C": 0.80})
 
@@ -109,7 +112,9 @@ def score(
         if kept is not None:
             explained = Explained(kept, scorer.card["currency"], tonight.explained)
         watched = Watched(tonight.rows, score_column(scorer.card))
-        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained, watched)
+        # A vendor that needs a cluster is too large to be looked at again here: the nights from now on date its stages.
+        replay = partial(stage_since, workspace, scorer.definitions, as_of) if master is None else None
+        return release.write(workspace.releases, ranked, bundle, document, force, vendor, explained, watched, replay)
 
 
 def floors(card: dict[str, Any], params: ScoreParams) -> dict[str, float]:
@@ -173,6 +178,7 @@ def _describe(
         "stages": _counts(ranked, "stage"),
         "band_floors": floors(card, params),
         "capacity": params.capacity,
+        "stalled_days": params.stalled_days,
         "data_fingerprint": accounting["fingerprint"],
         "accounting": accounting,
     }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from serving.database import DATABASE, open_database
+from serving.standing import Replay, stage_since
 from serving.why import Why
 
 WATCHED = ("band", "tier", "stage")  # a move in one of these dates the account anew; a rank alone moves every night
@@ -22,17 +26,35 @@ SCHEMA = pa.schema(
 )
 
 
+def rows_before(folder: Path | None) -> dict[str, Any] | None:
+    """By account_id what `compare` asks of the earlier release in `folder`; null: there is none. stage_since is null in
+    one of a version that kept none."""
+    if folder is None:
+        return None
+    with closing(open_database(folder / DATABASE)) as con:
+        kept = {row["name"] for row in con.execute("PRAGMA table_info(scores)")}
+        since = "stage_since" if "stage_since" in kept else "NULL AS stage_since"
+        query = f"SELECT account_id, band, tier, stage, rank, changed_on, {since} FROM scores"
+        return {row["account_id"]: row for row in con.execute(query)}
+
+
 def compare(
-    scores: pa.Table, before: dict[str, Any] | None, as_of: date, why: dict[str, Why]
+    scores: pa.Table,
+    before: dict[str, Any] | None,
+    as_of: date,
+    why: dict[str, Why],
+    replay: Replay | None = None,
 ) -> tuple[pa.Table, dict[str, tuple[Any, ...]]]:
     """Tonight's `scores` against `before`, account_id -> row of the earlier release (None: there is none).
 
     Returns the accounts that moved (new accounts have null old values; without an earlier release the table is empty),
-    and for every account its changed_on, previous band, tier, stage and rank, and the answer of `why` (or the word for
-    its absence). changed_on is the as_of of the first release that shows the account's present band, tier and stage.
+    and for every account its changed_on, stage_since, previous band, tier, stage and rank, and the answer of `why` (or
+    the word for its absence). changed_on is the as_of of the first release that shows the account's present band, tier
+    and stage; stage_since and `replay`: see serving.standing.stage_since.
     """
     moved: list[dict[str, Any]] = []
     history: dict[str, tuple[Any, ...]] = {}
+    since = stage_since(scores, before, as_of, replay)
     columns = ("account_id", *WATCHED, "rank")
     for account, *now_watched, rank in zip(*(scores[name].to_pylist() for name in columns), strict=True):
         old = None if before is None else before.get(account)
@@ -40,7 +62,7 @@ def compare(
         old_rank = None if old is None else old["rank"]
         same = old is not None and was == now_watched
         changed_on = old["changed_on"] if same and old is not None else as_of.isoformat()
-        history[account] = (changed_on, *was, old_rank, why[account].said, why[account].absent)
+        history[account] = (changed_on, since[account], *was, old_rank, why[account].said, why[account].absent)
         if before is not None and not (same and rank == old_rank):
             pairs = {f"old_{n}": v for n, v in zip(WATCHED, was, strict=True)}
             pairs |= {f"new_{n}": v for n, v in zip(WATCHED, now_watched, strict=True)}

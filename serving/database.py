@@ -16,7 +16,10 @@ import pyarrow as pa
 DATABASE = "scores.sqlite"
 NO_VALUE = "-1e300"  # below every amount of money and every probability
 WHY_COLUMNS = ("why_changed", "why_changed_absent")  # the answer as JSON, or the word why there is none
-CHANGE_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank", *WHY_COLUMNS)
+CHANGE_COLUMNS = (
+    *("changed_on", "stage_since", "previous_band", "previous_tier", "previous_stage", "previous_rank"),
+    *WHY_COLUMNS,
+)
 CHUNK = 10_000
 
 

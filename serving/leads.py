@@ -13,18 +13,22 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from features.journey import LOOKED_AT
 from serving.database import WHY_COLUMNS, sort_key
 from serving.errors import ApiError
 from serving.release import Release
-from serving.schemas import LeadQuery
+from serving.schemas import LeadQuery, Scored
+from serving.standing import stage_evidence, stalled
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 EXPORT_PAGE = 1_000  # rows fetched at a time for CSV
 FACET_LIMIT = 200  # names offered in a filter
 EQUAL_FILTERS = ("band", "tier", "stage", "owner", "channel", "country")
+# Columns of the scores that an answer does not carry under their names: the evidence of the stage tells some.
+ASIDE = frozenset(("sort_value", *WHY_COLUMNS, *LOOKED_AT)) - Scored.model_fields.keys()
 CSV_COLUMNS = (
     "rank", "account_id", "band", "probability", "expected_increment", "score", "tier", "next_tier", "run_rate",
-    "stage", "confidence", "owner", "channel", "country", "industry", "as_of",
+    "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of",
 )  # fmt: skip
 
 
@@ -62,18 +66,21 @@ def account(release: Release, account_id: str, horizon: int | None = None) -> di
         return None
     why, absent = (row[name] for name in WHY_COLUMNS)
     about = {"why_changed": None if why is None else json.loads(why), "why_changed_absent": absent}
+    tiers = [tier["name"] for tier in release.card["tiers"]]
+    about["stage_evidence"] = stage_evidence(row, release.scorer.definitions, tiers)
     return lead(release, row, horizon_of(release, horizon)) | about
 
 
 def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
     """One row of the scores as the API says it; `horizon` picks the headline probability and increment."""
-    return {**scored(row, release.card, horizon), "accounts": release.run["accounts"]}
+    said = {"stage_since": None, **scored(row, release.card, horizon), "accounts": release.run["accounts"]}
+    days = release.run.get("stalled_days")
+    return said | {"stalled": stalled(said["stage"], said["stage_since"], said["as_of"], days)}
 
 
 def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     """A row with the Scorer's columns (a mapping), its numbers by horizon gathered in `horizons`, reasons parsed."""
-    aside = ("sort_value", *WHY_COLUMNS)
-    names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in aside]  # noqa: SIM118
+    names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in ASIDE]  # noqa: SIM118
     horizons = [
         {
             "days": days,

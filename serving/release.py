@@ -32,12 +32,13 @@ from features.peers import NO_PEERS
 from features.season import NO_SEASON
 from features.vendor import Vendor
 from serving import drift
-from serving.changes import compare
+from serving.changes import compare, rows_before
 from serving.database import DATABASE, open_database, write_database
 from serving.drift import DISTRIBUTIONS, Watched
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
 from serving.manifest import check_manifest, file_sha256, write_manifest
+from serving.standing import Replay
 from serving.why import Earlier, Explained, columns_kept, explain_change
 from warehouse.store import read_table, write_json, write_table
 
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from models.scorer import Scorer
 
 CURRENT, PREVIOUS = "current", "previous"
-TOLD = ("capacity", "band_floors", "grade", "headline")  # of run.json, shown beside the scores
+TOLD = ("capacity", "band_floors", "grade", "headline", "stalled_days")  # of run.json, shown beside the scores
 BUILDING = ".building-"
 TRIED = 14  # releases verified at most to find one to compare with: after a rule's year, its nights fit no model's
 PEERS, SEASON = "peers.parquet", "season.parquet"
@@ -88,13 +89,15 @@ def write(
     vendor: Vendor | None = None,
     explained: Explained | None = None,
     watched: Watched | None = None,
+    replay: Replay | None = None,
 ) -> Path:
     """Publishes `scores` (one row an account, in rank order, one as_of) with the `bundle` folder that made them, and
     with what the `vendor` of them all tells, beside which single histories are set when they are scored by request.
 
     `run` becomes run.json; it needs `as_of` (YYYY-MM-DD) and `bundle_id`, and for `watched` also `method`, `capacity`.
-    `explained` is null for a rule. `watched` null: how tonight is distributed is neither kept nor compared. Returns the
-    folder that is current now. If an intact release of the same content is there already, it stays as it is.
+    `explained` is null for a rule. `watched` null: how tonight is distributed is neither kept nor compared. `replay`:
+    see serving.standing.stage_since. Returns the folder that is current now. If an intact release of the same content
+    is there already, it stays as it is.
 
     Raises:
         ReleaseRefused: the live release has a later as_of and `force` is not set, or the bundle holds a link.
@@ -115,7 +118,7 @@ def write(
         failpoint("scores_written")
         name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
         if not _intact(releases / name):
-            _finish(work, name, scores, run, explained, watched)
+            _finish(work, name, scores, run, explained, watched, replay)
             _move_in(work, releases / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -236,7 +239,13 @@ def sweep(releases: Path) -> None:
 
 
 def _finish(
-    work: Path, name: str, scores: pa.Table, run: dict[str, Any], explained: Explained | None, watched: Watched | None
+    work: Path,
+    name: str,
+    scores: pa.Table,
+    run: dict[str, Any],
+    explained: Explained | None,
+    watched: Watched | None,
+    replay: Replay | None,
 ) -> None:
     """Everything after the scores: changes, database, drift, run, and the manifest last; synced and verified."""
     as_of = date.fromisoformat(run["as_of"])
@@ -244,7 +253,7 @@ def _finish(
     if explained is not None:
         write_table(explained.contributions, work / "contributions.parquet")
     why = explain_change(scores, explained, _as_explained(earlier, run["bundle_id"]))
-    moved, history = compare(scores, _rows_by_account(earlier), as_of, why)
+    moved, history = compare(scores, rows_before(earlier), as_of, why, replay)
     write_table(moved, work / "changes.parquet")
     failpoint("changes_written")
     write_database(scores, history, work / DATABASE)
@@ -343,17 +352,6 @@ def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.B
                 compared = json.loads((releases / name / "run.json").read_text(encoding="utf-8"))["drift"] or {}
                 return drift.Before(name, document, ranked, frozenset(compared.get("drifted", ())))
     return None
-
-
-def _rows_by_account(folder: Path | None) -> dict[str, Any] | None:
-    if folder is None:
-        return None
-    con = open_database(folder / DATABASE)
-    try:
-        query = "SELECT account_id, band, tier, stage, rank, changed_on FROM scores"
-        return {row["account_id"]: row for row in con.execute(query)}
-    finally:
-        con.close()
 
 
 def _as_explained(folder: Path | None, bundle_id: str) -> Earlier | None:

@@ -119,7 +119,9 @@ class Scored(Closed):
 
 
 class Lead(Scored):
-    """One account of the release: rank 1 of `accounts` is called first; percentile is the share ranked below, in %."""
+    """One account of the release: rank 1 of `accounts` is called first; percentile is the share ranked below, in %.
+    `stage_since`: the day from which it has stood in its stage, as far as is known. `stalled`: in trial, commitment or
+    uptake for more than score.stalled_days. Both null where the release does not know since when."""
 
     rank: int
     accounts: int
@@ -128,6 +130,8 @@ class Lead(Scored):
     country: str | None
     industry: str | None
     changed_on: date
+    stage_since: date | None
+    stalled: bool | None
     previous_band: Band | None
     previous_tier: str | None
     previous_stage: str | None
@@ -210,11 +214,21 @@ class WhyChanged(Closed):
     changes: list[Change]
 
 
-class AccountAnswer(Lead):
-    """`why_changed_absent` says why there is no `why_changed`: nothing to compare with, a rule, which has no log-odds,
-    or the top tier, where nothing is left to expand to; `not_kept` means that the earlier release was written by a
-    version that kept none, or for other features."""
+class StageEvidence(Closed):
+    """Why the account stands in `stage`: what the rule looked at, by feature (`tier` by name), and in words."""
 
+    stage: Stage
+    facts: dict[str, float | str | bool | None]
+    text: str
+
+
+class AccountAnswer(Lead):
+    """`stage_evidence` is null in a release of a version that kept no such values. `why_changed_absent` says why there
+    is no `why_changed`: nothing to compare with, a rule, which has no log-odds, or the top tier, where nothing is left
+    to expand to; `not_kept` means that the earlier release was written by a version that kept none, or for other
+    features."""
+
+    stage_evidence: StageEvidence | None
     why_changed: WhyChanged | None
     why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
     release: str

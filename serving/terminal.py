@@ -23,6 +23,15 @@ def lead_lines(item: dict[str, Any]) -> list[str]:
     return [f"{item['rank']:>4}. {item['account_id']}  {place}", f"      {chances}{extra}", *reasons]
 
 
+def stage_lines(item: dict[str, Any]) -> list[str]:
+    """Since when an account, of `leads.account` stands in its stage, and why; empty where neither is known."""
+    since, why = item["stage_since"], item["stage_evidence"]
+    if since is None and why is None:
+        return []
+    said = f"stage {item['stage']}" + ("" if since is None else f" since {since}")
+    return [f"      {said}{', stalled' if item['stalled'] else ''}" + ("" if why is None else f": {why['text']}")]
+
+
 def change_lines(item: dict[str, Any]) -> list[str]:
     """Why the score of an account moved since the release, one line per term; empty where there is no reason."""
     why, was = item["why_changed"], item["previous_tier"]

@@ -10,7 +10,7 @@ import pytest
 
 from features.build import build_features
 from features.catalogue import Definitions, fingerprint
-from features.journey import STAGES
+from features.journey import STAGES, evidence
 from features.revenue import Tiers
 from tests.features.histories import DAY, DEFINITIONS, History, Row, account, at, event, invoice, spine, warehouse
 from warehouse.errors import ContractBroken, ParamsError
@@ -174,6 +174,8 @@ def test_stage_of_an_account_that(stage: str, case: dict[str, Any]) -> None:
     owner = account(created_at=MIDNIGHT - case.get("age", 400) * DAY, closed_at=case.get("closed_at"))
     [row] = features_at(History([owner], case.get("events", ()), case.get("revenue", ())), AS_OF)
     assert row["stage"] == stage
+    tiers = [tier.name for tier in DEFINITIONS.tiers.ladder]
+    assert evidence(row | {"closed": stage == "closed"}, DEFINITIONS.sql_fragments(), tiers)["stage"] == stage
 
 
 def test_the_table_above_meets_every_stage() -> None:

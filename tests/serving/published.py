@@ -16,6 +16,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
+from features.catalogue import Definitions
 from serving import release
 from serving.api import Surface, create_app
 from serving.batch import ScoreParams, _counts, rank
@@ -29,6 +30,7 @@ HORIZONS = (90, 180, 270, 360)
 HOSTILE = "<script>alert(1)</script>&\"'"
 FORMULA = '=HYPERLINK("http://evil","x")'
 TIERS = ("trial", "starter", "team", "business")
+DEFINITIONS = Definitions.from_params({})
 
 
 def card(method: str = "model") -> dict[str, Any]:
@@ -46,7 +48,7 @@ def card(method: str = "model") -> dict[str, Any]:
 
 def load_fake(bundle: Path) -> Any:
     said = json.loads((bundle / "card.json").read_text(encoding="utf-8"))
-    return SimpleNamespace(card=said["card"], bundle_id=said["bundle_id"], definitions=None)
+    return SimpleNamespace(card=said["card"], bundle_id=said["bundle_id"], definitions=DEFINITIONS)
 
 
 def make_bundle(folder: Path, method: str = "model", letter: str = "a") -> Path:
@@ -92,6 +94,13 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
         columns[f"high_value_{h}"] = pa.array(grown / 5, mask=top | rule)
         columns[f"churn_{h}"] = pa.array(grown / 3, mask=np.full(n, rule))
         columns[f"increment_{h}"] = pa.array(grown * 900, mask=top | rule)
+    columns |= {
+        "days_since_last_event": np.ones(n),
+        "days_since_last_invoice": pa.nulls(n, pa.float64()),
+        "users_28d": np.where(np.arange(n) % 3 == 2, 9.0, 1.0),
+        "specialist_life": np.where(np.arange(n) % 3 == 0, 0.0, 4.0),
+        "configuration_life": np.zeros(n),
+    }
     columns["reasons"] = [json.dumps(reasons)] * n
     return pa.table(columns)
 
