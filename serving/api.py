@@ -130,9 +130,10 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
     if query.format == "csv":
         leads.horizon_of(release, query.horizon)  # refused before the first byte is out
         leads.refuse_unknown_tier(release, query.tier)
+        slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
-            leads.export_csv(release, query), media_type="text/csv; charset=utf-8", headers=headers
+            leads.export_csv(release, query, slots), media_type="text/csv; charset=utf-8", headers=headers
         )
     page = leads.find(release, query)
     horizon = leads.horizon_of(release, query.horizon)

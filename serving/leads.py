@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -27,7 +27,8 @@ EQUAL_FILTERS = ("band", "tier", "stage", "owner", "channel", "country")
 # Columns of the scores that an answer does not carry under their names: the evidence of the stage tells some.
 ASIDE = frozenset(("sort_value", *WHY_COLUMNS, *LOOKED_AT)) - Scored.model_fields.keys()
 CSV_COLUMNS = (
-    "rank", "account_id", "band", "probability", "expected_increment", "score", "tier", "next_tier", "run_rate",
+    "rank", "account_id", "band", "probability", "expected_increment", "amount_low", "amount_high", "score", "tier",
+    "next_tier", "run_rate",
     "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of",
 )  # fmt: skip
 
@@ -102,13 +103,16 @@ def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     }
 
 
-def export_csv(release: Release, query: LeadQuery) -> Iterator[str]:
-    """Every lead that `query` matches, from the first, as CSV text in pieces. Text cells cannot start a formula."""
+def export_csv(release: Release, query: LeadQuery, slots: Mapping[str, str]) -> Iterator[str]:
+    """Every lead that `query` matches, from the first, as CSV text in pieces. Text cells cannot start a formula.
+
+    slots: of this week's plan, by account; those that a lot leaves alone (`held_out`) are not to be called.
+    """
     horizon = horizon_of(release, query.horizon)
-    yield _csv_line([*CSV_COLUMNS, "horizon", "currency", "reason_1", "reason_2", "reason_3"])
+    yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3"])
     after: tuple[float, str] | None = None
     while rows := _fetch(release, query, horizon, after, EXPORT_PAGE):
-        yield "".join(_csv_line(_csv_cells(lead(release, row, horizon))) for row in rows)
+        yield "".join(_csv_line(_csv_cells(lead(release, row, horizon), slots)) for row in rows)
         after = (rows[-1]["sort_value"], rows[-1]["account_id"])
 
 
@@ -237,10 +241,11 @@ def _seal(name: str, body: bytes) -> bytes:
     return hmac.new(name.encode(), body, hashlib.sha256).digest()[:16]
 
 
-def _csv_cells(item: dict[str, Any]) -> list[Any]:
+def _csv_cells(item: dict[str, Any], slots: Mapping[str, str]) -> list[Any]:
     sides = {"up": "for", "down": "against"}
     reasons = [f"{sides[reason['direction']]}: {reason['text']}" for reason in item["reasons"][:3]]
-    cells = [item[name] for name in CSV_COLUMNS] + [item["horizon"], item["currency"]]
+    cells = [item[name] for name in CSV_COLUMNS] + [slots.get(item["account_id"], "")]
+    cells += [item["horizon"], item["currency"]]
     return [*cells, *reasons, *[""] * (3 - len(reasons))]
 
 

@@ -139,6 +139,7 @@ def test_csv_holds_every_match_and_no_formula(service: Service) -> None:
     assert HOSTILE in accounts
     assert rows[0]["reason_1"] == "for: more active users in the last 28 days: 11 users (its peers: 4)"
     assert rows[0]["reason_3"].startswith("against: longer since")
+    assert {row["slot"] for row in rows} == {""}
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,7 @@ from serving import release
 from serving.errors import PlanDamaged
 from serving.plan import calls, plan_week, slots_of, week_of
 from serving.release import Release
+from serving.terminal import plan_lines
 from tests import builders as raw
 from tests.serving.published import AS_OF, open_service, publish
 from warehouse.engine import connect
@@ -54,6 +56,23 @@ def test_as_many_are_called_as_ever_and_pairs_of_those_one_would_call_are_drawn(
     assert {row["contact_probability"] for row in said["rows"]} == {1 - 4 / 44}
     assert plan_week(live, workspace, CAPACITY, 0.1) == {**said, "already_drawn": True}
     assert plan_week(live, workspace, 10, 0.5) == {**said, "already_drawn": True}, "a week is drawn once"
+
+
+def test_the_download_says_whom_the_lot_leaves_alone_and_a_later_capacity_is_told_to_come_too_late(
+    live: Release, workspace: Path
+) -> None:
+    """Who works from a file must not call them, or nobody can ever tell what calling brings."""
+    said = plan_week(live, workspace, CAPACITY, 0.1)
+    answer = open_service(workspace).get("/v1/leads", params={"format": "csv"})
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    slots = {row["account_id"].removeprefix("'"): row["slot"] for row in rows}
+    assert {account: slot for account, slot in slots.items() if slot} == {
+        row["account_id"]: row["kind"] for row in said["rows"] if row["kind"] != "contacted"
+    }
+    again = plan_week(live, workspace, 10, 0.1)
+    late = "You asked for 10 calls: a week is drawn once, and this one was drawn for 40."
+    assert late in plan_lines(again, workspace / "plans", 10)
+    assert late not in plan_lines(again, workspace / "plans", CAPACITY) + plan_lines(again, workspace / "plans")
 
 
 def test_without_lots_and_where_everybody_is_called_nobody_is_left_alone(live: Release, workspace: Path) -> None:
