@@ -21,6 +21,7 @@ COPIED = ("trained_as_of", "data_fingerprint", "fingerprint", "bundle_id", "curr
 WITHOUT_INTERVAL = ("kl_to_truth",)  # no chance of outcomes is in a divergence
 AMOUNTS = (OF_MONEY, GAP)  # figures of the money stated
 DEFINITIONS = {  # for who makes the figures again from predictions.parquet
+    "pr_auc": "average precision (no interpolation), its mean over all orders of accounts of equal score",
     "results": "each entry is of the rows whose as_of is its own: the newest origin of its target and horizon",
     "lift_k": "share of the positives that the top k % hold, over k %; of the account at the edge, and of equal scores "
     "there, the part counts that lies within",

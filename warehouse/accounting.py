@@ -22,7 +22,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "null_key": ("has no value in a key", "have no value in a key"),
     "required_null": ("has no value", "have no value"),
     "wrong_timestamp": ("is not a timestamp", "are not timestamps"),
-    "wrong_number": ("is not a finite number", "are not finite numbers"),
+    "wrong_number": (
+        "is not a finite number such as 12.50, below 10^14 in size",
+        "are not finite numbers such as 12.50, below 10^14 in size",
+    ),
     "wrong_integer": ("is not an integer", "are not integers"),
     "wrong_flag": ("is not true or false", "are not true or false"),
     "naive_timestamp": ("has no time zone", "have no time zone"),
@@ -37,7 +40,7 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no_rate": ("has no exchange rate of its day", "have no exchange rate of their day"),
     "foreign_currency": ("is not in ingest.currency", "are not in ingest.currency"),
     "mixed_currency": ("is in a second currency", "are in a second currency"),
-    "malformed": ("is not a readable line", "are not readable lines"),
+    "malformed": ("is not a readable line of UTF-8", "are not readable lines of UTF-8"),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -277,3 +278,12 @@ def test_the_stage_module_ends_with_exit_code_3(tmp_path: Path, capsys: pytest.C
     params.write_text("ingest: {}\n")
     assert main(["--raw", str(raw), "--workspace", str(tmp_path / "w"), "--params", str(params)]) == 3
     assert 'events.csv: column "occurred_at": 1 of 1 rows is not a timestamp' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_a_file_split_by_another_sign_is_told_so(sign: str, tmp_path: Path, live: Workspace) -> None:
+    raw = write_raw(tmp_path / "raw", **good())
+    accounts = raw / "accounts.csv"
+    accounts.write_text(accounts.read_text().replace(",", sign))
+    with pytest.raises(ContractBroken, match=re.escape(f"split by {sign!r}: export the file with commas")):
+        ingest(raw, live, IngestParams(), NOW)

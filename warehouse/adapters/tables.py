@@ -91,5 +91,13 @@ def require(place: str, table: RawTable, columns: Collection[str]) -> None:
         [
             f"{place}: required column{'s' if len(missing) > 1 else ''} {', '.join(parts)} missing "
             f"(rule missing_column). Expected: {', '.join(table.required)}. Found: {', '.join(columns)}."
+            f"{_split_otherwise(columns)}"
         ]
     )
+
+
+def _split_otherwise(columns: Collection[str]) -> str:
+    """What to do where the header came out as one column because another sign than a comma splits it."""
+    header = "".join(columns) if len(columns) == 1 else ""
+    sign = next((sign for sign in (";", "\t", "|") if sign in header), None)
+    return f" The header seems to be split by {sign!r}: export the file with commas." if sign else ""
