@@ -435,6 +435,8 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "champion_is_live": champion is not None and verify(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
+    if gap := live.run.get("missing_days"):
+        said["missing_days"] = gap
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
     drift = live.run.get("drift")
     lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from datetime import date
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,9 @@ from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.scratch import scratch
 from warehouse.store import Workspace
+from warehouse.volume import days_of
 
+LATELY = 28  # days before as_of in which a day without events is told
 Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
 
 
@@ -55,23 +57,37 @@ def publish(
     settings = section(document, "score", ScoreParams)
     with open_vendor(workspace) as con:
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
+        told = days_of(con)
     day = as_of or min(today, end)
+    missing = [] if told is None else [one for one in told.missing if day - timedelta(days=LATELY) <= one < day]
     refuse_step_back(workspace.releases, day, force)  # before the work, not after it
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")
         about |= {"commit": commit, "realised": _realised(workspace), "data_end": end.isoformat()}
+        about["missing_days"] = [one.isoformat() for one in missing]
         live = score(workspace, bundle, day, about, settings, force, master)
         said = json.loads((live / "run.json").read_text(encoding="utf-8"))
         drift = said.get("drift")  # absent in a release of a version that watched none, found there again
         say(f"as of {day}; {'; '.join(drift_lines(drift))}")
     if end < day:
         progress.note(_silence(end, day))
+    if missing:
+        progress.note(_gap(missing))
     verdict = None if drift is None else drift["verdict"]
     if verdict == "alarm":
         progress.note(f"drift alarm, published all the same: {drift['why']}")
-    told = {name: said[name] for name in ("as_of", "accounts", "method")}
-    return {"release": live.name, **told, "data_end": end.isoformat(), "drift": verdict}
+    counts = {name: said[name] for name in ("as_of", "accounts", "method")}
+    return {"release": live.name, **counts, "data_end": end.isoformat(), "drift": verdict}
+
+
+def _gap(missing: Sequence[date]) -> str:
+    """Said of days within LATELY on which tracking must have failed."""
+    named = ", ".join(map(str, missing[-5:]))
+    return (
+        f"no events, or next to none, of {len(missing)} of the last {LATELY} days ({named}): published all the same; "
+        "deliver them, a later night takes them in."
+    )
 
 
 def data_end_of(releases: Path) -> date | None:

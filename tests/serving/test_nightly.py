@@ -20,11 +20,13 @@ from serving import recompute, release, schemas
 from serving.batch import ScoreParams, score
 from serving.errors import NothingToScore, ReleaseRefused
 from serving.night import publish
+from tests import builders as raw
 from tests.pipeline.vendor import run
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
 from tests.warehouse.spoilt_files import flip
 from warehouse.delivery import stamps
+from warehouse.ingest import IngestParams, ingest
 from warehouse.params import ParamsError, section
 from warehouse.store import Workspace, read_table, write_json, write_table
 
@@ -128,6 +130,29 @@ def test_money_that_ingest_did_not_write_reaches_no_list_and_no_measure_and_rot_
     flip(paid, len(whole) // 2)
     os.utime(paid, ns=(was.st_atime_ns, was.st_mtime_ns))
     assert ends("doctor") == (3, True)
+
+
+@pytest.mark.parametrize("lost", [(), (date(2025, 6, 28), date(2025, 6, 29)), (date(2025, 5, 20),)])
+def test_days_without_events_are_told_by_the_night_the_page_and_doctor(
+    workspace: Path, lost: tuple[date, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A feed that failed for two days in the last 28 reads like accounts that fell quiet; May is past telling."""
+    days = [date(2025, 4, 1) + timedelta(days=n) for n in range(91)]
+    events = [
+        raw.event("a1", f"{day}T{10 + n}:00:00Z", user_id="u1") for day in days if day not in lost for n in range(10)
+    ]
+    accounts = [raw.account("a1", "2025-03-01T00:00:00Z")]
+    vendor = Workspace(workspace)
+    ingest(raw.write_raw(workspace / "raw", accounts, events, [raw.invoice("a1", "2025-04-02T00:00:00Z")]), vendor,
+           IngestParams(), NOW)  # fmt: skip
+    publish(vendor, {}, date(2025, 7, 1), lambda: None, "abc", date(2025, 7, 1))
+    folder = release.current(vendor.releases)
+    assert folder is not None
+    told = [str(day) for day in lost if day.month == 6]
+    assert json.loads((folder / "run.json").read_text())["missing_days"] == told
+    assert (f"of {len(told)} of the last 28 days (2025-06-28, 2025-06-29)" in capsys.readouterr().err) == bool(told)
+    assert ("Events are missing." in open_at_night(vendor).get("/").text) == bool(told)
+    assert ("2025-06-29" in run("doctor", "--workspace", workspace).stdout) == bool(told)
 
 
 def test_a_row_too_few_or_another_value_is_unlike_and_a_null_is_like_a_null_alone() -> None:
