@@ -500,7 +500,7 @@ def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict
     section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
-    said = train_and_register(space, document, code_commit(), _now(), raw)
+    said = train_and_register(space, document, code_commit(), _now, raw)
     if said["promoted"] or not (space.root / KEPT).exists():
         keep_params(space.root, document)
     return said

@@ -84,7 +84,7 @@ def run_real(name: str, data: Path, folder: Path) -> dict[str, Any]:
 def _trained(raw: Path, workspace: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC)
     ingest_stage(raw, workspace, section(document, "ingest", IngestParams), now)
-    train_and_register(workspace, document, "benchmark", now, raw)
+    train_and_register(workspace, document, "benchmark", lambda: now, raw)
     return dict(json.loads((workspace.artifacts / "evaluation.json").read_text(encoding="utf-8")))
 
 

@@ -41,7 +41,7 @@ def judged(world: str, accounts: int, root: Path) -> dict[str, Any]:
     document["ingest"] = document["ingest"] | LOOSER.get(world, {})
     now = datetime.now(UTC)
     ingest_stage(raw, workspace, section(document, "ingest", IngestParams), now)
-    train_and_register(workspace, document, "benchmark", now, raw)
+    train_and_register(workspace, document, "benchmark", lambda: now, raw)
     evaluation = json.loads((workspace.artifacts / "evaluation.json").read_text(encoding="utf-8"))
     rows = {row["candidate"]: row for row in _here(evaluation["results"])}
     shares = {row["candidate"]: row for row in _here(evaluation["share_of_ceiling"])}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -25,10 +25,13 @@ from warehouse.store import Workspace
 
 
 def train_and_register(
-    workspace: Workspace, document: dict[str, Any], git_sha: str, now: datetime, raw: Path | None = None
+    workspace: Workspace, document: dict[str, Any], git_sha: str, clock: Callable[[], datetime], raw: Path | None = None
 ) -> dict[str, Any]:
-    """From the ingested warehouse to a registered challenger. `raw`: the folder that was ingested, in which evaluation,
-    and no stage before it, looks for a simulator's truth.
+    """From the ingested warehouse to a registered challenger.
+
+    Args:
+        clock: asked once it is trained, which takes minutes: when it was registered.
+        raw: the folder that was ingested, in which evaluation, and no stage before it, looks for a simulator's truth.
 
     Returns:
         headline and grade of the evaluation, and what `register` says.
@@ -43,7 +46,7 @@ def train_and_register(
     audit(workspace, definitions, labels, auditing)
     evaluation = evaluate(workspace, judging, truth_in(raw), read_slots(workspace, definitions, labels), needed)
     judged = {name: evaluation[name] for name in ("headline", "grade")}
-    return judged | register(workspace, document, git_sha, now)
+    return judged | register(workspace, document, git_sha, clock())
 
 
 def refuse_wrong(document: dict[str, Any]) -> None:
