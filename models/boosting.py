@@ -12,6 +12,7 @@ from scipy.special import logit
 
 from warehouse.params import Section
 
+# Of the trees alone: a ridge averaged with them may give one of these a small weight below zero.
 MONOTONE = ("users_28d", "breadth_28d", "specialist_28d", "limit_hits_28d")
 FIXED: dict[str, Any] = {
     "min_data_per_group": 100,
