@@ -65,12 +65,13 @@ def test_an_older_delivery_changes_neither_the_list_nor_the_measures(vendor: Ven
     """Yesterday's folder again, or one without its last days: what was live stays, the warehouse too."""
     assert score(vendor, "--raw", vendor.raw).returncode == 0
     before, measures = live_bytes(vendor.workspace), done("incentives", "--workspace", vendor.workspace)
-    cut = datetime(2025, 12, 20)
-    for table, clock in (("events", "received_at"), ("revenue", "booked_at"), ("accounts", "created_at")):
-        rows = pq.read_table(vendor.raw / f"{table}.parquet")
-        pq.write_table(
-            rows.filter(pc.less(rows[clock], pa.scalar(cut, rows[clock].type))), vendor.raw / f"{table}.parquet"
-        )
+    cut = datetime(2025, 9, 20)  # the data end 2025-10-01
+    clocks = {"events": "received_at", "revenue": "booked_at", "accounts": "created_at", "account_users": "valid_from"}
+    for path in sorted(vendor.raw.rglob("*.parquet")):
+        clock = clocks.get(path.relative_to(vendor.raw).parts[0].removesuffix(".parquet"))
+        if clock is not None:
+            rows = pq.read_table(path)
+            pq.write_table(rows.filter(pc.less(rows[clock], pa.scalar(cut, rows[clock].type))), path)
     finished = score(vendor, "--raw", vendor.raw)
     assert finished.returncode == 3
     assert "an older folder, or one that lacks its last days" in finished.stderr
