@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import expansion
@@ -138,3 +141,24 @@ def test_a_full_disk_is_no_fault_of_the_files(tmp_path: Path) -> None:
     )  # fmt: skip
     assert finished.returncode == 5, finished.stderr
     assert json.loads(finished.stdout)["error"]["message"].startswith("there is no room left to write")
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        OSError(ENOSPC, "No space left on device"),
+        sqlite3.OperationalError("database or disk is full"),
+        duckdb.IOException("IO Error: Could not write: No space left on device"),
+    ],
+    ids=["the system", "SQLite", "DuckDB"],
+)
+def test_a_full_disk_ends_with_5_whichever_library_meets_it(
+    ended: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, full: Exception
+) -> None:
+    def raising(*_: Any, **__: Any) -> Any:
+        raise full
+
+    monkeypatch.setattr("serving.night.publish", raising)
+    code, _, err = ended("score", "--workspace", tmp_path)
+    assert code == 5
+    assert "there is no room left to write" in err
