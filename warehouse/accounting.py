@@ -40,7 +40,10 @@ PHRASES: dict[str, tuple[str, str]] = {
     "no_rate": ("has no exchange rate of its day", "have no exchange rate of their day"),
     "foreign_currency": ("is not in ingest.currency", "are not in ingest.currency"),
     "mixed_currency": ("is in a second currency", "are in a second currency"),
-    "malformed": ("is not a readable line of UTF-8", "are not readable lines of UTF-8"),
+    "malformed": (
+        "is not a readable line of UTF-8, 16 MiB at most",
+        "are not readable lines of UTF-8, 16 MiB each at most",
+    ),
 }
 
 

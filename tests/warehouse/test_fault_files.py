@@ -58,7 +58,7 @@ GIANTS: dict[str, tuple[str, Callable[[], str], int, str]] = {
         "events.csv",
         lambda: f"{HEAD}{LINE * 20}a1,{'x' * 50_000_000},2024-02-01\n",
         3,
-        "1 of 21 rows is not a readable line (rule malformed, first at line 22)",
+        "1 of 21 rows is not a readable line of UTF-8, 16 MiB at most (rule malformed, first at line 22)",
     ),
     "50-MB-header": ("events.csv", lambda: f"{'x' * 50_000_000}\n", 3, "the first line is longer than 1,000,000 bytes"),
     "50-MB-object": (
