@@ -95,6 +95,28 @@ def test_a_link_with_the_key_signs_in_and_shows_leads_with_reasons(page: Page, a
     assert service.reader not in cookie["value"]
 
 
+def test_on_a_phone_a_lead_is_a_card_with_its_money_and_why(page: Page, address: str, service: Service) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    for part in (".money", ".why"):
+        box = page.locator(f"table.leads tbody tr {part}").first.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390
+
+
+def test_a_filter_without_a_control_survives_apply(page: Page, address: str, service: Service) -> None:
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    page.goto(f"{address}/?horizon=90")
+    page.click("text=Apply")
+    page.wait_for_load_state()
+    assert "horizon=90" in page.url
+    assert "in 90 days" in page.locator("table.leads thead").inner_text()
+
+
 def test_filters_live_in_the_url_and_pages_follow(page: Page, address: str, service: Service) -> None:
     page.goto(f"{address}/#key={service.reader}")
     page.wait_for_selector("table.leads")
