@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from warehouse.accounting import Accounting
     from warehouse.store import Workspace
 
@@ -446,19 +448,16 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
 
 def _blocked(space: Workspace) -> list[str]:
     """What the next night, or the service, would stumble over though what is live is whole: a sentence each."""
-    from serving.batch import ScoreParams
     from serving.keys import list_keys
-    from training.pipeline import refuse_wrong
     from warehouse.errors import ExpansionError
-    from warehouse.params import section, workspace_params
-
-    def params() -> None:
-        document = workspace_params(space.root, None)
-        refuse_wrong(document)
-        section(document, "score", ScoreParams)
+    from warehouse.params import workspace_params
 
     found = []
-    for check in (params, lambda: list_keys(space.root / "keys.json")):
+    checks: tuple[Callable[[], object], ...] = (
+        lambda: _refuse_wrong(workspace_params(space.root, None)),
+        lambda: list_keys(space.root / "keys.json"),
+    )
+    for check in checks:
         try:
             check()
         except ExpansionError as error:
@@ -492,18 +491,26 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
 
 def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
     from models.registry import code_commit
-    from serving.batch import ScoreParams
-    from training.pipeline import refuse_wrong, train_and_register
-    from warehouse.params import KEPT, keep_params, section
+    from training.pipeline import train_and_register
+    from warehouse.params import KEPT, keep_params
 
-    refuse_wrong(document)
-    section(document, "score", ScoreParams)  # a typo that the night would stumble over is said before the training
+    _refuse_wrong(document)  # also what the night would stumble over is said before the training
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
     said = train_and_register(space, document, code_commit(), _now, raw)
     if said["promoted"] or not (space.root / KEPT).exists():
         keep_params(space.root, document)
     return said
+
+
+def _refuse_wrong(document: dict[str, Any]) -> None:
+    """Raises ParamsError for what training, or a night, would stumble over in the params."""
+    from serving.batch import ScoreParams
+    from training.pipeline import refuse_wrong
+    from warehouse.params import section
+
+    refuse_wrong(document)
+    section(document, "score", ScoreParams)
 
 
 def _ingest(

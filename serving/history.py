@@ -17,6 +17,7 @@ from serving.errors import ReleaseRefused
 from serving.leads import horizon_of
 from serving.manifest import MANIFEST, check_file
 from serving.release import Release
+from warehouse.store import file_stamp
 
 ASIDE = ("as_of", "method", "rank", "percentile", "band", "tier", "next_tier", "stage", "run_rate", "score")
 REMEMBERED = 512  # releases of whom a process knows that their scores are intact, or why not
@@ -62,23 +63,14 @@ def _bundle_of(folder: Path) -> str:
     Raises:
         ReleaseRefused: they are not.
     """
-    bundle, refused = _checked(folder, tuple(_stamp(folder / name) for name in (MANIFEST, DATABASE)))
+    bundle, refused = _checked(folder, tuple(file_stamp(folder / name) for name in (MANIFEST, DATABASE)))
     if refused is not None:
         raise ReleaseRefused(refused)
     return bundle
 
 
-def _stamp(path: Path) -> tuple[int, int] | None:
-    """Size and time of a file that is never written again: with another stamp it is another file."""
-    try:
-        told = path.stat()
-    except OSError:
-        return None
-    return told.st_size, told.st_mtime_ns
-
-
 @lru_cache(maxsize=REMEMBERED)
-def _checked(folder: Path, _stamps: tuple[tuple[int, int] | None, ...]) -> tuple[str, str | None]:
+def _checked(folder: Path, _stamps: tuple[tuple[int, int, int] | None, ...]) -> tuple[str, str | None]:
     """The bundle of a release, and why its scores are refused; null if they are intact."""
     try:
         return str(check_file(folder, DATABASE)["bundle_id"]), None

@@ -29,7 +29,7 @@ from warehouse.engine import name
 from warehouse.errors import DataError, UsageError
 from warehouse.manifest import FILE as MANIFEST
 from warehouse.params import section
-from warehouse.store import Workspace
+from warehouse.store import Workspace, file_stamp
 
 GROUPS = ("owner", "channel", "country", "industry", "cohort")  # cohort: the quarter of sign-up
 BEFORE_ANY_FOLD = date(1900, 1, 1)
@@ -55,28 +55,20 @@ def incentives(
     """
     if by not in (None, *GROUPS):
         raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
+    manifest = workspace.warehouse / MANIFEST
     for _ in range(ATTEMPTS):
-        before = _stamp(workspace)
+        before = file_stamp(manifest)
         try:
             with open_vendor(workspace) as con:
                 open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
                 rows = _by_quarter(con, as_of, by)
         except (duckdb.IOException, DataError, UsageError):
-            if _stamp(workspace) == before:
+            if file_stamp(manifest) == before:
                 raise
             continue  # a file went with the old warehouse
-        if _stamp(workspace) == before:
+        if file_stamp(manifest) == before:
             return rows
     raise DataError(f"{workspace.warehouse} was replaced while it was read. Ask again once `expansion ingest` is done.")
-
-
-def _stamp(workspace: Workspace) -> tuple[int, int] | None:
-    """Tells one warehouse from the next; null while there is none."""
-    try:
-        status = (workspace.warehouse / MANIFEST).stat()
-    except FileNotFoundError:
-        return None
-    return status.st_ino, status.st_mtime_ns
 
 
 def day_told(workspace: Workspace, document: dict[str, Any]) -> date:

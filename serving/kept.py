@@ -7,14 +7,16 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
 
 from serving.errors import ReleaseRefused
 from serving.manifest import MANIFEST
 from serving.release import BUILDING, current, previous, verify
+from warehouse.store import file_stamp
 
+REMEMBERED = 2_048  # releases of whom a process knows what they were compared with
 NIGHTS, MONTHS = 14, 24  # told night by night; and by the first night of each month
 
 
@@ -83,7 +85,9 @@ def _finished(releases: Path) -> list[Path]:
     was compared with, as the other was taken back by then; else the one that was finished last."""
     found = [path.parent for path in releases.glob(f"????-??-??-*/{MANIFEST}")]
     nights = Counter(map(_night, found))
-    seen = {_compared_with(folder) for folder in found} if max(nights.values(), default=0) > 1 else set()
+    seen: set[str | None] = set()
+    if max(nights.values(), default=0) > 1:
+        seen = {_compared_with(path, file_stamp(path)) for path in (folder / "run.json" for folder in found)}
     if (live := current(releases)) is not None:
         seen.add(live.name)
 
@@ -93,10 +97,12 @@ def _finished(releases: Path) -> list[Path]:
     return sorted(found, key=order)
 
 
-def _compared_with(folder: Path) -> str | None:
-    """The earlier release that was live when `folder` was made; null for the first, and where it cannot be read."""
+@lru_cache(maxsize=REMEMBERED)
+def _compared_with(run: Path, _stamp: tuple[int, int, int] | None) -> str | None:
+    """The earlier release that was live when that of `run` (its run.json) was made; null for the first, and where it
+    cannot be read."""
     try:
-        return dict(json.loads((folder / "run.json").read_text(encoding="utf-8"))).get("compared_with")
+        return dict(json.loads(run.read_text(encoding="utf-8"))).get("compared_with")
     except (OSError, ValueError, TypeError):  # damaged: whoever takes it verifies it and says so
         return None
 

@@ -125,6 +125,16 @@ def table_files(warehouse: Path, table: str) -> list[Path]:
     return files
 
 
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """Inode, size and time of a file that is never written again: with another stamp it is another file. Null where
+    there is none."""
+    try:
+        told = path.stat()
+    except OSError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns
+
+
 def link(path: Path, into: Path) -> None:
     """The same immutable file under a second name; where the file system knows no links a copy, of the same time."""
     into.parent.mkdir(parents=True, exist_ok=True)
