@@ -8,10 +8,11 @@ from collections.abc import Sequence
 
 from benchmarks.bars import LANDMARKS, NOT_MEASURED, PLAIN, Bar, Run, bars, mean, of_world, over, over_seen, ratio
 from benchmarks.results_bars import Document, bars_block, spread, table, wholesaler
-from benchmarks.results_real import LEARNERS, bold, real, real_first, same_figures
+from benchmarks.results_real import real, real_first, same_figures
 from models.baselines import RULES
+from training.fit import LEARNERS
 from training.grade import THIN
-from training.heldout import CEILING, CHAMPION, words
+from training.heldout import CEILING, CHAMPION, marked, words
 
 COLUMNS = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10")
 DIRECT = (
@@ -261,7 +262,7 @@ def _baselines(document: Document) -> list[str]:
             spread(plain, lambda runs, g=group, n=name: ratio(runs, g, n, CEILING, "pr_auc"), ".0%")
             for group in ("all", *LANDMARKS)
         ]
-        rows.append([bold(name), *figures, *by_age])
+        rows.append([marked(name), *figures, *by_age])
     head = ["ranked by", "ROC-AUC", "PR-AUC", "lift at 10 %", "money in top 10 %", "PR-AUC / ceiling"]
     head += [f"{landmark}, / ceiling" for landmark in LANDMARKS]
     moved = sum(run["groups"]["all"]["positives"] for run in plain)
@@ -284,7 +285,7 @@ def _same_as_learner(document: Document) -> str:
     for world in dict.fromkeys(run["world"] for run in document["runs"]):
         own = [group["candidates"] for run in of_world(document, world) for group in run["groups"].values()]
         learner = next(
-            (name for name in LEARNERS if own and all(same_figures(one, name, figures) for one in own)), None
+            (name for name in reversed(LEARNERS) if own and all(same_figures(one, name, figures) for one in own)), None
         )
         if learner:
             said.append(f" On `{world}` its figures are those of {words(learner)}.")

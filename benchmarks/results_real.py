@@ -8,10 +8,9 @@ from typing import Any
 
 from benchmarks.results_bars import Document, around, table
 from models.baselines import RULES
+from training.fit import LEARNERS
 from training.grade import NO_SKILL
-from training.heldout import CEILING, CHAMPION, words
-
-LEARNERS = ("logistic", "average", "hazard", "distilled")  # of which the model is one at each date
+from training.heldout import CHAMPION, marked, words
 
 
 def real_first(document: Document) -> list[str]:
@@ -70,7 +69,9 @@ def _dates(one: Document) -> str:
     dates = one["grade"].get("origins", 1)
     graded = f"The grade looks at {dates} dates together" if dates > 1 else "The grade looks at that date"
     own = {row["candidate"]: row for row in rows if row["target"] == "expansion"}
-    learner = next((n for n in LEARNERS if own and same_figures(own, n, ("roc_auc", "pr_auc", "brier_skill"))), None)
+    learner = next(
+        (n for n in reversed(LEARNERS) if own and same_figures(own, n, ("roc_auc", "pr_auc", "brier_skill"))), None
+    )
     served = f" The model of expansion on that day: *{words(learner)}*." if learner else ""
     return f"Headline and table are of the newest date held out: {'; '.join(days)}. {graded}.{served}"
 
@@ -90,7 +91,7 @@ def _outcome(row: Document) -> str:
 
 def _table(one: Document) -> str:
     rows = [
-        [_outcome(row), bold(row["candidate"]),
+        [_outcome(row), marked(row["candidate"]),
          f"{row['positives']:,} of {row['n']:,}", around(row, "roc_auc", ".3f"), around(row, "pr_auc", ".3f"),
          around(row, "lift_10", ".1f"), around(row, "revenue_captured_10", ".0%")]
         for row in kept(one)
@@ -101,7 +102,3 @@ def _table(one: Document) -> str:
 
 def same_figures(candidates: Mapping[str, Mapping[str, Any]], name: str, figures: Sequence[str]) -> bool:
     return name in candidates and all(candidates[name][f] == candidates[CHAMPION][f] for f in figures)
-
-
-def bold(name: str) -> str:
-    return f"**{words(name)}**" if name == CHAMPION else f"*{words(name)}*" if name == CEILING else words(name)

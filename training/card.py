@@ -15,7 +15,7 @@ from training.bootstrap import OF_MONEY
 from training.card_appendix import appendix, whole
 from training.card_serving import Boosters, boosters_of, serving
 from training.grade import THIN
-from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
+from training.heldout import NO_BETTER_THAN_TRUE
 from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
@@ -96,7 +96,7 @@ def _opening(evaluation: Document) -> str:
 def _warnings(evaluation: Document) -> list[str]:
     """Where money or positives said by the model are off at the newest date of the headline beyond luck."""
     rows = evaluation["results"]
-    own = next((r for r in rows if tables.is_headline(r, evaluation) and r["candidate"] == CHAMPION), None)
+    own = tables.champion_row([row for row in rows if tables.is_headline(row, evaluation)])
     if own is None:
         return []
     money = _off("Money is", own[OF_MONEY], own.get(f"{OF_MONEY}_ci"), (1.0, 1.0))

@@ -8,7 +8,7 @@ from typing import Any
 from training.bootstrap import OF_MONEY
 from training.fit import LEARNERS
 from training.grade import THIN
-from training.heldout import CEILING, CHAMPION, words
+from training.heldout import CHAMPION, marked, words
 from warehouse.periods import TARGET
 
 Document = Mapping[str, Any]
@@ -49,16 +49,21 @@ def first_table(evaluation: Document, serving: str | None = None) -> str:
 def distinct(rows: Sequence[Document], figures: Sequence[str]) -> list[Document]:
     """`rows` of one target and horizon without the model told again: a learner, or the model with other money, whose
     `figures` are all the model's own."""
-    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    own = champion_row(rows)
     return [row for row in rows if row["candidate"] not in (*LEARNERS, TWEEDIE) or not _equal(row, own, figures)]
 
 
 def same_learner(rows: Sequence[Document], serving: str | None) -> str | None:
     """The learner whose figures are the model's own: the one that serves, if it is among several; null: none is."""
-    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    own = champion_row(rows)
     found = [row["candidate"] for row in rows if row["candidate"] in LEARNERS and _equal(row, own, SHOWN_FIRST)]
     # where so few accounts expanded that every learner is the ridge, the ridge is its name
     return next((name for name in (serving, "logistic", *found) if name in found), None)
+
+
+def champion_row(rows: Sequence[Document]) -> Document | None:
+    """The model's among rows of one target and horizon."""
+    return next((row for row in rows if row["candidate"] == CHAMPION), None)
 
 
 def _equal(row: Document, own: Document | None, figures: Sequence[str]) -> bool:
@@ -67,7 +72,7 @@ def _equal(row: Document, own: Document | None, figures: Sequence[str]) -> bool:
 
 
 def _same_order(row: Document, rows: Sequence[Document]) -> bool:
-    return _equal(row, next((one for one in rows if one["candidate"] == CHAMPION), None), ("pr_auc",))
+    return _equal(row, champion_row(rows), ("pr_auc",))
 
 
 def _leads(comparisons: Sequence[Document], evaluation: Document) -> dict[tuple[str, str], Document]:
@@ -154,7 +159,7 @@ def _stated_money(evaluation: Document) -> list[str]:
     """Whether the money said is what came, and how it orders accounts, beside Tweedie's where that is the model with
     other money."""
     rows = [row for row in evaluation["results"] if is_headline(row, evaluation)]
-    own = next((row for row in rows if row["candidate"] == CHAMPION), None)
+    own = champion_row(rows)
     if own is None or own[OF_MONEY] is None:
         return []
     out = [
@@ -314,8 +319,7 @@ def table_of(head: Sequence[str], rows: Sequence[Sequence[str]], words_first: in
 
 
 def named(row: Document) -> str:
-    name = words(row["candidate"])
-    return f"**{name}**" if row["candidate"] == CHAMPION else f"*{name}*" if row["candidate"] == CEILING else name
+    return marked(row["candidate"])
 
 
 def with_interval(row: Document, figure: str, spec: str) -> str:

@@ -77,6 +77,12 @@ def words(candidate: str) -> str:
     return WORDS.get(candidate, candidate.replace("_", " "))
 
 
+def marked(candidate: str) -> str:
+    """`words` in Markdown: the model in bold, the ceiling in italics."""
+    name = words(candidate)
+    return f"**{name}**" if candidate == CHAMPION else f"*{name}*" if candidate == CEILING else name
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """The held-out rows of one target, horizon (days) and as_of, the same for every candidate, by account.
