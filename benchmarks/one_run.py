@@ -91,9 +91,11 @@ def _trained(raw: Path, workspace: Workspace, document: dict[str, Any]) -> dict[
 def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
     path = workspace.artifacts / "heldout.parquet"
     pool = _pool(path, raw, document)
+    train = json.loads((workspace.artifacts / "train.json").read_text(encoding="utf-8"))
     return {
         "grade": evaluation["grade"],
         "headline": evaluation["headline"],
+        "learners": [one["learner"] for one in train["origins"] if HORIZON in one["horizons"]],
         "dates": sorted(str(day) for day in np.unique(pool.day)),
         "groups": _groups(pool, workspace),
         "origins": _here(evaluation["by_origin"], (CHAMPION, CEILING, "activity_28d", "spend_lifetime")),
@@ -102,6 +104,7 @@ def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], documen
         "gains": {name: _gains(scored) for name, scored in pool.rows.candidates.items()},
         "shape": _shape(workspace),
         "amounts": _amounts(read_table(path)),
+        "money": _money(pool, workspace),
     }
 
 
@@ -136,19 +139,19 @@ def _pool(heldout: Path, raw: Path, document: dict[str, Any]) -> Pool:
 
 
 def _groups(pool: Pool, workspace: Workspace) -> dict[str, Any]:
-    age = _ages(workspace, pool)
+    age = _feature(workspace, pool, "tenure_days")
     masks = {"all": np.ones(len(age), bool)}
     masks |= {name: (age >= low) & (age < high) for name, (low, high) in LANDMARKS.items()}
     return {name: _group(pool, inside) for name, inside in masks.items()}
 
 
-def _ages(workspace: Workspace, pool: Pool) -> np.ndarray:
-    """Days since sign-up of each row of the pool, (n,)."""
-    features = read_table(workspace.artifacts / "features.parquet").select(["account_id", "as_of", "tenure_days"])
+def _feature(workspace: Workspace, pool: Pool, name: str) -> np.ndarray:
+    """The feature of each row of the pool, (n,)."""
+    features = read_table(workspace.artifacts / "features.parquet").select(["account_id", "as_of", name])
     day = pa.array(pool.day.astype("datetime64[D]"))
     rows = pa.table({"account_id": pa.array(pool.rows.account_id, pa.string()), "as_of": day, "place": range(len(day))})
     found = rows.join(features, ["account_id", "as_of"]).sort_by("place")
-    return np.asarray(found["tenure_days"].to_numpy(), dtype=np.float64)
+    return np.asarray(found[name].to_numpy(), dtype=np.float64)
 
 
 def _group(pool: Pool, inside: np.ndarray) -> dict[str, Any]:
@@ -215,6 +218,23 @@ def _shape(workspace: Workspace) -> dict[str, int]:
     ]
     crowded = (np.nan_to_num(expansion) + np.nan_to_num(churn)).max(axis=1) > 1 + 1e-9
     return {"rows": len(newest), "falls": int((falls[0] | falls[1]).sum()), "crowded": int(crowded.sum())}
+
+
+def _money(pool: Pool, workspace: Workspace) -> list[dict[str, Any]]:
+    """Date by date and tier by tier: the money that the model expected of who expands, and what they gained."""
+    tier, own = _feature(workspace, pool, "tier"), pool.rows.candidates[CHAMPION]
+    if own.expected is None:
+        return []
+    gained, out = own.label * np.maximum(own.increment, 0.0), []
+    for day in np.unique(pool.day):
+        for step in np.unique(tier[pool.day == day]):
+            inside = (pool.day == day) & (tier == step)
+            sums = {"expected": own.expected[inside].sum(), "gained": gained[inside].sum()}
+            counts = {"n": int(inside.sum()), "positives": int(own.label[inside].sum())}
+            out.append(
+                {"as_of": str(day), "tier": int(step), **counts, **{k: round(float(v), 2) for k, v in sums.items()}}
+            )
+    return out
 
 
 def _amounts(heldout: pa.Table) -> dict[str, int] | None:

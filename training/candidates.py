@@ -9,7 +9,7 @@ from functools import cached_property, partial
 import numpy as np
 
 from models.boosting import BoosterParams
-from models.direct import fit_direct
+from models.direct import Weigh, censored, fit_direct, matured
 from models.hazard import chance, incidence
 from models.increment import Amount, fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
@@ -88,16 +88,17 @@ class Bench:
         return self.fitted.predict_closing(self.rows)
 
     def _challengers(self, horizon: int, champion: Said) -> dict[str, Said]:
-        """The learner blind to usage, the direct classifier, and Tweedie's money under the champion's probability."""
+        """The learner blind to usage, the direct classifiers, and Tweedie's money under the champion's probability."""
         each: tuple[Callable[[int], dict[str, Said]], ...]
-        each = (self._books_only, self._direct, partial(self._tweedie, champion))
+        direct = (partial(self._direct, "direct", censored), partial(self._direct, "matured", matured))
+        each = (self._books_only, *direct, partial(self._tweedie, champion))
         return {name: said for told in side_by_side(lambda one: one(horizon), each) for name, said in told.items()}
 
     def _books_only(self, horizon: int) -> dict[str, Said]:
         books = fit_books_only(self.known, self.fitted, self.rows, self.labels, self.params, self.seed)
         return {"books_only": stating(books[f"expansion_{horizon}"])}
 
-    def _direct(self, horizon: int) -> dict[str, Said]:
+    def _direct(self, name: str, weigh: Weigh, horizon: int) -> dict[str, Said]:
         at_risk = self.known.flag("expansion_at_risk")
         encoding, horizons = self.fitted.encoding, tuple(h for h in self.labels.horizons if h <= horizon)
         fitted = fit_direct(
@@ -109,9 +110,10 @@ class Bench:
             self.seed,
             list(encoding.names),
             encoding.category_columns,
+            weigh,
         )
         said = fitted.by_horizon(self.rows, horizons)[horizon]
-        return {"direct": stating(said, said * self.amount.expected(self.rows, horizon))}
+        return {name: stating(said, said * self.amount.expected(self.rows, horizon))}
 
     def _tweedie(self, champion: Said, horizon: int) -> dict[str, Said]:
         """Nothing where no gain was ever seen."""

@@ -59,6 +59,7 @@ WORDS = {  # candidate -> what a reader calls it
     "average": "average of trees and logistic",
     "hazard": "boosted hazards",
     "direct": "direct classifier",
+    "matured": "classifier of whole windows",
     "tweedie": "the model, money by Tweedie",
     "bg_nbd": "BG/NBD times mean spend",
     "tier_prior": "rate of the tier",

@@ -78,6 +78,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         fitted, choice = run.fit(full, until)
         scorer = run.scorer(fitted, choice, card).beside(full.features)
         say(f"the bundle: {choice.learner}; {choice.why}")
+    served = {trial.day: trial.learner for trial in run.trials}
     said = {
         **card,
         "fingerprint": fingerprint(definitions),
@@ -90,7 +91,10 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
             "out": population["out"],
             "labels": _labelled(full, definitions, labels),
         },
-        "origins": [{"as_of": origin.as_of.isoformat(), "horizons": list(origin.horizons)} for origin in plan],
+        "origins": [
+            {"as_of": one.as_of.isoformat(), "horizons": list(one.horizons), "learner": served.get(one.as_of)}
+            for one in plan
+        ],
         "positives": positives,
         **_told(fitted, choice, found),
         "learning_curve": curve,

@@ -46,17 +46,25 @@ class Trial:
 
 @dataclass(frozen=True)
 class Window:
-    """A trial whose outcomes are known: `label[target]` (n,) 0/1 or NaN, `gained` (n,) money."""
+    """A trial whose outcomes are known: `label[target]` (n,) 0/1 or NaN, `gained` (n,) money, `account` (n,) ids."""
 
     trial: Trial
     label: dict[str, np.ndarray]
     gained: np.ndarray
+    account: np.ndarray
 
     def told(self, learner: str, target: str) -> tuple[np.ndarray, np.ndarray]:
         """Log-odds and labels of the accounts whose outcome is known, where the event was thought possible at all."""
-        log_odds, label = self.trial.log_odds[learner][target], self.label[target]
-        known = ~np.isnan(label) & np.isfinite(log_odds)
-        return log_odds[known], label[known]
+        known = self._known(learner, target)
+        return self.trial.log_odds[learner][target][known], self.label[target][known]
+
+    def losses(self, learner: str) -> tuple[np.ndarray, np.ndarray]:
+        """Log-loss on expansion, and the account, of each row that `told` holds."""
+        return losses(*self.told(learner, "expansion")), self.account[self._known(learner, "expansion")]
+
+    def _known(self, learner: str, target: str) -> np.ndarray:
+        known: np.ndarray = ~np.isnan(self.label[target]) & np.isfinite(self.trial.log_odds[learner][target])
+        return known
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,9 @@ def matured(trials: Sequence[Trial], known: Dataset, until: date, maturing_days:
         labels = {target: there.outcome(target, SPAN) for target in TARGETS}
         gained = there.money(f"increment_{SPAN}") if f"increment_{SPAN}" in there.labels.column_names else None
         if np.nansum(labels["expansion"]) >= LEAST_POSITIVES:
-            windows.append(Window(trial, labels, np.full(len(there), np.nan) if gained is None else gained))
+            nothing = np.full(len(there), np.nan)
+            accounts = np.asarray(there.features["account_id"].to_numpy(zero_copy_only=False))
+            windows.append(Window(trial, labels, nothing if gained is None else gained, accounts))
     return windows
 
 
@@ -100,17 +110,16 @@ def choose(windows: Sequence[Window], fitted: Fitted, expanded: int) -> Choice:
 
 def _best(windows: Sequence[Window], learners: list[str]) -> tuple[str, str]:
     """The one of `learners` of the least log-loss on expansion in the newest two windows in which the first of them had
-    its say; the first unless another is better beyond luck."""
+    its say; the first unless another is better beyond luck, an account that is in both windows counted once."""
     default = learners[0]
     recent = [window for window in windows if default in window.trial.log_odds][-2:]
     if not recent:
         return default, "no earlier origin to choose by"
-    told = {
-        learner: np.concatenate([losses(*window.told(learner, "expansion")) for window in recent])
-        for learner in learners
-    }
+    rows = {learner: [window.losses(learner) for window in recent] for learner in learners}
+    told = {learner: np.concatenate([loss for loss, _ in each]) for learner, each in rows.items()}
     best = min(learners, key=lambda learner: told[learner].mean())
-    if not beyond_luck(told[default] - told[best]):
+    accounts = np.unique(np.concatenate([account for _, account in rows[default]]), return_inverse=True)[1]
+    if not beyond_luck(np.bincount(accounts, weights=told[default] - told[best])):
         best = default
     figures = ", ".join(f"{learner} {told[learner].mean():.5f}" for learner in learners)
     return best, f"log-loss at earlier origins: {figures}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.boosting import BoosterParams
-from models.direct import censored, fit_direct
+from models.direct import censored, fit_direct, matured
 from models.hazard import NEVER
 
 QUICK = BoosterParams(rounds=30, min_data_in_leaf=50, feature_fraction=1.0)
@@ -35,6 +35,15 @@ def test_a_snapshot_tells_by_its_event_or_by_having_been_watched_to_the_end() ->
     assert (weight > 0).tolist() == [True, False, True, True]
     # four snapshots, all observed for more than ten days: the first counts once
     assert weight[0] == 1.0
+
+
+def test_of_whole_windows_alone_the_rate_is_right_and_whoever_was_cut_off_says_nothing() -> None:
+    event, observed = _histories(60_000)
+    label, weight = matured(event, observed, 180)
+    assert np.average(label, weights=weight) == pytest.approx(1 - np.exp(-0.002 * 180), rel=0.03)
+    label, weight = matured(np.array([10, NEVER, NEVER, 200]), np.array([20, 179, 180, 300]), 180)
+    assert label[weight > 0].tolist() == [0, 0]
+    assert weight.tolist() == [0, 0, 1, 1]
 
 
 def test_longer_horizons_are_never_less_likely() -> None:

@@ -58,7 +58,7 @@ def test_every_learner_ranks_money_by_its_own_chance_of_expanding_times_the_amou
     bench = Bench(known, fitted, fitted.log_odds(rows), amount, test, rows, LABELS, QUICK, 1, headline=180)
     expansion = bench.others("expansion", 180, stating(np.zeros(len(test))))
     high_value = bench.others("high_value", 180, stating(np.zeros(len(test))))
-    for name in ("average", "logistic", "direct"):
+    for name in ("average", "logistic", "direct", "matured"):
         said = expansion[name]
         assert said.money == pytest.approx(said.score * amount.expected(rows, 180))
         assert np.argmax(said.money) != np.argmax(said.score)

@@ -182,7 +182,7 @@ def test_every_candidate_of_a_contest_scores_the_same_accounts_at_every_date(hel
         assert {row["label"] for row in rows} <= {0, 1}
     assert {*LEARNERS[1:], "base_rate", "tier_prior", "position"} <= {r["candidate"] for r in groups["expansion", 90]}
     headline = {r["candidate"] for r in groups["expansion", 180]}
-    assert {"books_only", "direct", "tweedie"} <= headline  # fitted where the grade asks for them
+    assert {"books_only", "direct", "matured", "tweedie"} <= headline  # fitted where the grade asks for them
     assert "expansion_score" in {row["candidate"] for row in groups["moved_up", 180]}
 
 
@@ -218,10 +218,16 @@ def test_every_held_out_account_is_described_once(heldout: pa.Table, workspace: 
     assert {(row["account_id"], row["as_of"]) for row in heldout.to_pylist()} <= set(rows)
 
 
-def test_the_learner_that_serves_is_named_with_its_reason(said: dict[str, Any], workspace: Workspace) -> None:
+def test_the_learner_that_serves_is_named_with_its_reason(
+    said: dict[str, Any], heldout: pa.Table, workspace: Workspace
+) -> None:
     card = Scorer.load(workspace.artifacts / "candidate").card
     assert said["learner"] == card["learner"] in LEARNERS
     assert said["chosen"] == card["chosen"] != ""
+    on_trial = {one["as_of"]: one["learner"] for one in said["origins"] if one["learner"]}
+    assert set(on_trial.values()) <= set(LEARNERS)
+    judged = heldout.filter(pc.field("target") == "expansion")["as_of"].unique().to_pylist()
+    assert set(on_trial) == {day.isoformat() for day in judged}
     assert said["search"] == []
     assert said["search_ended_by"] is None
 

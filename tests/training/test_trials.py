@@ -32,7 +32,9 @@ def window(seed: int, level: float = 0.0, best: str = "average", n: int = 6_000)
         learner: {t: true if learner == best else noisy for t in ("expansion", "high_value")} for learner in LEARNERS
     }
     label = (rng.random(n) < expit(true + level)).astype(float)
-    return Window(Trial(DAY, said, np.full(n, 100.0)), {"expansion": label, "high_value": label}, np.full(n, 130.0))
+    accounts = np.array([f"{seed}-{i}" for i in range(n)])
+    labels = {"expansion": label, "high_value": label}
+    return Window(Trial(DAY, said, np.full(n, 100.0)), labels, np.full(n, 130.0), accounts)
 
 
 def test_a_level_that_is_off_again_and_again_is_brought_into_line(fitted: Fitted) -> None:
@@ -72,6 +74,20 @@ def test_the_learner_that_did_better_before_serves(fitted: Fitted, best: str) ->
     choice = choose([window(1, best=best), window(2, best=best)], fitted, 500)
     assert choice.learner == best
     assert best in choice.why
+
+
+def test_an_account_of_both_windows_is_one_witness(fitted: Fitted) -> None:
+    """What speaks for a learner by 1.6 standard errors is no more when the same accounts say it twice; of two sets of
+    accounts it is 1.6 times the root of two."""
+    once, n = window(1), 6_000
+    nobody = {target: np.zeros(n) for target in ("expansion", "high_value")}
+    gain = 0.1 * (np.resize([1.0, -1.0], n) + 1.6 / np.sqrt(n))
+    odds = once.trial.log_odds | {"logistic": {target: np.log(np.exp(np.log(2) - gain) - 1) for target in nobody}}
+    odds |= {learner: nobody for learner in LEARNERS if learner != "logistic"}  # log-odds 0: a loss of log 2 each
+    once = replace(once, trial=replace(once.trial, log_odds=odds), label=nobody)
+    others = replace(once, account=np.char.add("other ", once.account))
+    assert choose([once, others], fitted, 500).learner == "logistic"
+    assert choose([once, once], fitted, 500).learner == "average"
 
 
 def test_few_expansions_are_left_to_the_ridge_and_without_an_earlier_origin_the_default_serves(fitted: Fitted) -> None:
