@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from training.bootstrap import OF_MONEY
 from training.grade import UNSHOWN
 from training.heldout import CHAMPION, NO_BETTER_THAN_TRUE
 from warehouse.params import Section
@@ -29,17 +30,20 @@ NOT_JUDGED: Document = {"roc_auc": None, "positives": 0}
 class GateParams(Section):
     """The numbers of the rules. Alone: positives that must be held out, the largest share of gain one feature may
     have, the ROC-AUC that is too good to be honest, and the ranges that the 95 % intervals of expected over actual
-    positives and of the calibration slope must reach into. Beside a champion: below `few_positives` the log-loss must
-    win in its 90 % interval, else in its 95 % one; the share of the money held may not be more than `max_money_loss`
-    lower beyond doubt; a segment with `segment_positives` may have at most `max_segment_loss` more log-loss than under
-    the champion. `unlike`: a challenger that shares too few rows or labels with the champion to be compared, such as
-    after a change of the ladder, may take its place by the rules it passes alone."""
+    positives, of money expected over gained and of the calibration slope must reach into. Beside a champion: below
+    `few_positives` the log-loss must win in its 90 % interval, else in its 95 % one; the share of the money held may
+    not be more than `max_money_loss` lower beyond doubt; a segment with `segment_positives` may have at most
+    `max_segment_loss` more log-loss than under the champion. `unlike`: a challenger that shares too few rows or labels
+    with the champion to be compared, such as after a change of the ladder, may take its place by the rules it passes
+    alone."""
 
     min_positives: int = Field(default=30, ge=1)
     max_gain_share: float = Field(default=0.6, gt=0, le=1)
     suspicious_auc: float = Field(default=0.99, gt=0.5, le=1)
     calibration_low: float = Field(default=0.5, gt=0)
     calibration_high: float = Field(default=2.0, gt=0)
+    money_low: float = Field(default=0.5, gt=0)
+    money_high: float = Field(default=2.0, gt=0)
     slope_low: float = Field(default=0.5, gt=0)
     slope_high: float = Field(default=2.0, gt=0)
     few_positives: int = Field(default=200, ge=1)
@@ -147,12 +151,14 @@ def leak_audit(leaks: Document | None) -> Rule:
 
 
 def calibrated(evaluation: Document, params: GateParams) -> list[Rule]:
-    """Total and spread of the probabilities, of all origins together, not beyond doubt out of their ranges: few
-    positives make wide intervals, and no model is refused for luck."""
+    """Totals of the probabilities and of the money, and the spread of the probabilities, of all origins together, not
+    beyond doubt out of their ranges: few positives make wide intervals, and no model is refused for luck."""
     row = headline_row(evaluation, "pooled") or {}
-    total, spread = (params.calibration_low, params.calibration_high), (params.slope_low, params.slope_high)
+    total, money = (params.calibration_low, params.calibration_high), (params.money_low, params.money_high)
+    spread = (params.slope_low, params.slope_high)
     return [
         _reaching("calibration", "Expected over actual positives", row, "expected_over_actual", total),
+        _reaching("calibration_money", "Money expected over gained", row, OF_MONEY, money),
         _reaching("calibration_slope", "The calibration slope", row, "calibration_slope", spread),
     ]
 

@@ -137,7 +137,8 @@ def test_a_challenger_judged_on_other_data_takes_nobodys_place_unless_the_params
     verdict = promote(workspace, UNLIKE, NOW)
     assert verdict.passed
     assert not verdict.compared
-    alone = {"skill", "positives", "one_feature", "too_good", "leak_audit", "calibration", "calibration_slope"}
+    alone = {"skill", "positives", "one_feature", "too_good", "leak_audit"}
+    alone |= {"calibration", "calibration_money", "calibration_slope"}
     assert {rule.name for rule in verdict.rules} == {*alone, "comparison"}
     assert registry.aliases(workspace) == {"champion": 2, "previous": 1}
     line = lines(workspace)[-1]
@@ -240,6 +241,16 @@ def test_a_first_model_that_promises_three_times_too_many_serves_nobody(workspac
     assert "95 % interval 2." in rule["text"]
     assert registry.aliases(workspace) == {"challenger": 1}
     assert train(heldout_rows(**rare)).promoted
+
+
+def test_a_first_model_that_promises_money_four_times_too_high_serves_nobody(train: Train) -> None:
+    rows = heldout_rows()
+    place = rows.column_names.index("expected_increment")
+    dear = rows.set_column(place, "expected_increment", pc.multiply(rows["expected_increment"], 4.0))
+    refused = train(dear)
+    assert refused.promoted is False
+    assert [rule.name for rule in refused.verdict.rules if not rule.passed] == ["calibration_money"]
+    assert train(rows).promoted
 
 
 def test_a_first_model_whose_probabilities_are_far_too_bold_serves_nobody(workspace: Workspace, train: Train) -> None:
