@@ -45,7 +45,6 @@ LOOSER = {"faulty": {"max_ratio": {"mixed_currency": 0.05, "wrong_sign": 0.05}}}
 LANDMARKS = {"week 4": (14, 56), "week 13": (56, 126), "week 26": (126, 252)}  # age in days, [from, to)
 DEPTHS = (0, 1, 2, 3, 5, 7.5, 10, 15, 20, 30, 40, 60, 80, 100)  # % of the accounts, of the gains curves
 KEPT = ("roc_auc", "pr_auc", "lift_5", "lift_10", "revenue_captured_5", "revenue_captured_10", "log_loss")
-AMOUNTS = ("amount_low", "amount_high")  # columns of heldout.parquet, where the train stage writes them
 DIGITS = 6
 
 
@@ -103,7 +102,7 @@ def _judged(raw: Path, workspace: Workspace, evaluation: dict[str, Any], documen
         "deciles": [row for row in evaluation["deciles"] if (row["target"], row["horizon"]) == (TARGET, HORIZON)],
         "gains": {name: _gains(scored) for name, scored in pool.rows.candidates.items()},
         "shape": _shape(workspace),
-        "amounts": _amounts(read_table(path)),
+        "amounts": next((row for row in evaluation["money_range"] if row["horizon"] == HORIZON), None),
         "money": _money(pool, workspace),
     }
 
@@ -235,15 +234,3 @@ def _money(pool: Pool, workspace: Workspace) -> list[dict[str, Any]]:
                 {"as_of": str(day), "tier": int(step), **counts, **{k: round(float(v), 2) for k, v in sums.items()}}
             )
     return out
-
-
-def _amounts(heldout: pa.Table) -> dict[str, int] | None:
-    """Accounts that expanded, and those of them whose increment lay within the 80 % range told; None where the train
-    stage writes no range beside the held-out rows."""
-    if not set(AMOUNTS) <= set(heldout.column_names):
-        return None
-    own = pc.and_(pc.equal(heldout["target"], TARGET), pc.equal(heldout["horizon"], HORIZON))
-    own = pc.and_(own, pc.and_(pc.equal(heldout["candidate"], CHAMPION), pc.equal(heldout["label"], 1)))
-    rows = heldout.filter(own).select([*AMOUNTS, "increment"]).drop_null()
-    low, high, seen = (rows[name].to_numpy() for name in (*AMOUNTS, "increment"))
-    return {"expanded": len(rows), "inside": int(((seen >= low) & (seen <= high)).sum())}

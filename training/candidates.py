@@ -44,10 +44,7 @@ class Bench:
 
     def others(self, target: str, horizon: int, champion: Said) -> dict[str, Said]:
         """Every candidate but the champion and the rules of thumb."""
-        outcome = self.known.outcome(target, horizon)
-        names = self.fitted.encoding.names
-        plain = reference_probabilities(self.fitted.matrix, outcome, self.rows, names)
-        out = {name: stating(probability) for name, probability in plain.items()}
+        out = self._rates(target, horizon)
         if out:
             placed = self._placed[target]
             out["position"] = stating(incidence(placed, np.zeros_like(placed), (horizon,))[0][horizon])
@@ -60,6 +57,16 @@ class Bench:
         if target == "expansion" and horizon == self.headline:
             out |= self._challengers(horizon, champion)
         return out
+
+    def _rates(self, target: str, horizon: int) -> dict[str, Said]:
+        """`reference_probabilities`. Where no label of `horizon` has both outcomes yet, as in a short history, those of
+        the longest shorter one that has, as if what it taught went on: 1 - (1 - P(h))^(horizon / h)."""
+        for h in sorted((h for h in self.labels.horizons if h <= horizon), reverse=True):
+            told = self.known.outcome(target, h)
+            found = reference_probabilities(self.fitted.matrix, told, self.rows, self.fitted.encoding.names)
+            if found:
+                return {name: stating(1 - (1 - p) ** (horizon / h)) for name, p in found.items()}
+        return {}
 
     def _said(self, learner: str, target: str, horizon: int) -> np.ndarray:
         """(n,) P(target by horizon)."""

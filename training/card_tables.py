@@ -169,6 +169,12 @@ def _stated_money(evaluation: Document) -> list[str]:
         f"{with_interval(own, 'spearman', '.2f')}, gap by tenths "
         f"{with_interval(own, 'decile_mape', '.0%')} of the money."
     ]
+    out += [
+        f"The 80 % range of the money held {with_interval(row, 'share', '.0%')} of the {row['expanded']:,} gains of "
+        "accounts that made the move, all origins together."
+        for row in evaluation["money_range"]
+        if row["horizon"] == own["horizon"] and own["target"] == row["target"]
+    ]
     other = [row for row in rows if row["candidate"] == TWEEDIE and _same_order(row, rows)]
     if other:
         called = f"money in top {evaluation['called']}"
@@ -235,10 +241,11 @@ def sliced(evaluation: Document) -> str:
     rows = [
         [row["axis"], row["slice"], f"{row['n']:,}", f"{row['positives']:,}", with_interval(row, "pr_auc", ".3f"),
          with_interval(row, "roc_auc", ".3f"), with_interval(row, "lift_10", ".1f"),
-         with_interval(row, "expected_over_actual", ".2f"), "*thin*" if row["thin"] else row["verdict"]]
+         with_interval(row, "expected_over_actual", ".2f"), with_interval(row, "ece", ".4f"),
+         "*thin*" if row["thin"] else row["verdict"]]
         for row in evaluation["slices"]
     ]  # fmt: skip
-    head = ["by", "slice", "rows", "moved", "PR-AUC", "ROC-AUC", "lift at 10 %", "E/A", "verdict"]
+    head = ["by", "slice", "rows", "moved", "PR-AUC", "ROC-AUC", "lift at 10 %", "E/A", "ECE", "verdict"]
     return "\n\n".join(
         [
             "## Slices",

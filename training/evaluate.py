@@ -29,6 +29,7 @@ from training.heldout import CEILING, CHAMPION, SCHEMA, HeldOut, read_heldout, r
 from training.labels import LabelParams
 from training.measured import Measured
 from training.money_order import MoneyOrder
+from training.money_range import money_range
 from training.rolling import Rolled, by_target, pooled
 from training.slices import ACCOUNTS, read_facts, slices
 from training.slots import Slots, read_slots
@@ -86,7 +87,8 @@ def evaluate(
     headlines = [headline_of(heldout, target, train) for target in sorted({rows.target for rows in heldout})]
     rolled = [_rolled(parts, params, parts[-1] in headlines) for parts in groups]
     said = document(rolled, train, params.bootstrap, params.seed, params.called, needed)
-    said |= _at_headline(judged_first(rolled, train), artifacts, params)
+    said |= _at_headline(judged_first(rolled, train), artifacts, [str(tier["name"]) for tier in ladder], params)
+    said["money_range"] = money_range(artifacts / "heldout.parquet", params.bootstrap, params.seed)
     said["uplift"] = _uplift(slots, judged_first(rolled, train), params, said["currency"])
     said |= ceiling_document([one.newest for one in rolled], [one.pooled for one in rolled])
     write_table(predictions(heldout), artifacts / "predictions.parquet")
@@ -127,7 +129,7 @@ def _rolled(parts: Sequence[HeldOut], params: EvaluateParams, headline: bool) ->
     return Rolled([*older, newest], pool, together)
 
 
-def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) -> dict[str, Any]:
+def _at_headline(first: Rolled | None, artifacts: Path, tiers: Sequence[str], params: EvaluateParams) -> dict[str, Any]:
     """Slices, capacity view and decision of the target and horizon that speaks for the model."""
     if first is None:
         return {"slices": [], "capacity": [], "decision": None}
@@ -138,7 +140,7 @@ def _at_headline(first: Rolled | None, artifacts: Path, params: EvaluateParams) 
     economics = Economics(params.contact_cost, params.margin, params.uplift)
     facts, drawing = read_facts(artifacts / ACCOUNTS, first.pool), (params.bootstrap, params.seed)
     return {
-        "slices": slices(first.pool, facts, rule, *drawing),
+        "slices": slices(first.pool, facts, tiers, rule, *drawing),
         "capacity": capacity_view(rows, named, counts, economics, *drawing),
         "decision": decision(rows, economics, *drawing),
     }

@@ -15,17 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from training.bootstrap import Difference, Scored, bootstrap, difference, interval
+from features.journey import STAGES
+from training.bootstrap import Difference, Scored, bootstrap, difference, interval, reflected
 from training.errors import HeldOutBroken
 from training.grade import THIN
 from training.heldout import CHAMPION
-from training.measured import pair, written
+from training.measured import GAPS, pair, written
 from training.rolling import Pool, within
 from warehouse.store import read_table
 
 ACCOUNTS = "heldout_accounts.parquet"
 KEYS = ("account_id", "as_of")
-FACTS = ("tenure_days", "country", "employees", "channel", "active", "new")
+FACTS = ("tenure_days", "tier", "stage", "country", "employees", "channel", "active", "new")
 TENURE = ((0, "under 90 days"), (90, "90 to 179 days"), (180, "180 to 359 days"), (360, "360 days and more"))
 SIZE = ((0, "1 to 9 people"), (10, "10 to 49 people"), (50, "50 to 249 people"), (250, "250 people and more"))
 NOT_TOLD = "not told"
@@ -63,23 +64,31 @@ def read_facts(path: Path, pool: Pool) -> dict[str, npt.NDArray[Any]] | None:
 
 
 def slices(
-    pool: Pool, facts: dict[str, npt.NDArray[Any]] | None, rival: str | None, replicates: int, seed: int
+    pool: Pool,
+    facts: dict[str, npt.NDArray[Any]] | None,
+    tiers: Sequence[str],
+    rival: str | None,
+    replicates: int,
+    seed: int,
 ) -> list[dict[str, Any]]:
-    """One row a slice, by axis: n, positives, base_rate and `thin`; roc_auc, pr_auc, lift_10 and expected_over_actual;
-    their intervals and a `verdict`, null if thin. `rival`: the rule of thumb to be better than."""
+    """One row a slice, by axis: n, positives, base_rate and `thin`; roc_auc, pr_auc, lift_10, expected_over_actual and
+    ece; their intervals and a `verdict`, null if thin. `tiers`: names of the ladder's, lowest first. `rival`: the rule
+    of thumb to be better than."""
     out = []
-    for axis, value in _axes(pool, facts):
-        for name in _in_order(axis, value):
+    for axis, value in _axes(pool, facts, tiers):
+        for name in _in_order(axis, value, tiers):
             inside = value == name
             out.append({"axis": axis, "slice": str(name), **_judged(pool, inside, rival, replicates, seed)})
     return out
 
 
-def _axes(pool: Pool, facts: dict[str, npt.NDArray[Any]] | None) -> Iterator[tuple[str, Words]]:
+def _axes(pool: Pool, facts: dict[str, npt.NDArray[Any]] | None, tiers: Sequence[str]) -> Iterator[tuple[str, Words]]:
     yield "origin", pool.day.astype("datetime64[D]").astype(str).astype(object)
     if facts is None:
         return
     yield "tenure", banded(facts["tenure_days"], TENURE)
+    yield "tier", np.array([tiers[step] for step in facts["tier"].astype(int)], dtype=object)
+    yield "stage", facts["stage"]
     yield "region", _frequent(facts["country"])
     yield "size", banded(facts["employees"], SIZE)
     yield "channel", _frequent(facts["channel"])
@@ -104,9 +113,9 @@ def _frequent(value: npt.NDArray[Any]) -> Words:
     return np.array([one if one in kept else "others" for one in told], dtype=object)
 
 
-def _in_order(axis: str, value: Words) -> list[str]:
+def _in_order(axis: str, value: Words, tiers: Sequence[str]) -> list[str]:
     names = sorted(set(value))
-    bands = {"tenure": TENURE, "size": SIZE}.get(axis)
+    bands = {"tenure": TENURE, "size": SIZE, "tier": enumerate(tiers), "stage": enumerate(STAGES)}.get(axis)
     if bands is None:
         return names
     order = [name for _, name in bands] + [NOT_TOLD]
@@ -128,9 +137,10 @@ def _judged(pool: Pool, inside: npt.NDArray[np.bool_], rival: str | None, replic
         "positives": positives,
         "base_rate": written(positives / len(own.label)),
     }
-    for figure in ("roc_auc", "pr_auc", "lift_10", "expected_over_actual"):
+    for figure in ("roc_auc", "pr_auc", "lift_10", "expected_over_actual", "ece"):
         out[figure] = written(figures[figure])
-        out[f"{figure}_ci"] = pair(interval(drawn[figure], figures[figure])) if drawn else None
+        around = reflected if figure in GAPS else interval
+        out[f"{figure}_ci"] = pair(around(drawn[figure], figures[figure])) if drawn else None
     lead = None
     if rival is not None and drawn:
         gap = figures["pr_auc"] - judged[rival].figures()["pr_auc"]

@@ -44,6 +44,8 @@ def candidate_rows(
             "money_score": pa.array(score if money is None else money, pa.float64()),
             "probability": pa.array(score) if probability else pa.nulls(n, pa.float64()),
             "expected_increment": pa.nulls(n, pa.float64()) if money is None else pa.array(money, pa.float64()),
+            "amount_low": pa.nulls(n, pa.float64()),
+            "amount_high": pa.nulls(n, pa.float64()),
             "label": pa.array(label.astype(np.int8)),
             "increment": pa.array(increment, pa.float64()),
         }
@@ -122,7 +124,11 @@ def train_document(**changes: Any) -> dict[str, Any]:
         "params": {
             "train": {"seed": 11},
             "labels": {"held_days": 30},
-            "tiers": {"currency": "USD", "high_value": "team"},
+            "tiers": {
+                "currency": "USD",
+                "ladder": [{"name": "trial", "floor": 0}, {"name": "team", "floor": 150}],
+                "high_value": "team",
+            },
         },
         "seconds": {"fit": 2.5},
         **changes,

@@ -63,3 +63,18 @@ def test_every_learner_ranks_money_by_its_own_chance_of_expanding_times_the_amou
         assert said.money == pytest.approx(said.score * amount.expected(rows, 180))
         assert np.argmax(said.money) != np.argmax(said.score)
     assert high_value["logistic"].money == pytest.approx(expansion["logistic"].money)
+
+
+def test_where_no_label_of_a_horizon_is_complete_the_rates_of_a_shorter_one_go_on() -> None:
+    """In a vendor's first year nothing is known of long horizons yet, and still every baseline stands there."""
+    known, test = by_age(900, seed=1), by_age(400, seed=2)
+    place = known.labels.column_names.index("observed_days")
+    short = Dataset(known.features, known.labels.set_column(place, "observed_days", pa.array([150] * len(known))))
+    assert np.isnan(short.outcome("expansion", 180)).all()
+    fitted = fit_all(short, LABELS, QUICK, 1, trees=False)
+    rows = fitted.encoding.matrix(test.features)
+    bench = Bench(short, fitted, fitted.log_odds(rows), fitted.amount, test, rows, LABELS, QUICK, 1, headline=90)
+    said = bench.others("expansion", 180, stating(np.zeros(len(test))))
+    by_then = short.outcome("expansion", 90).mean()
+    assert said["base_rate"].score == pytest.approx(1 - (1 - by_then) ** 2)
+    assert {"tier_prior", "position"} <= set(said)

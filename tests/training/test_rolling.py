@@ -41,8 +41,8 @@ def facts(rows: pa.Table) -> pa.Table:
     n, rng = len(keys), np.random.default_rng(3)
     columns = {
         "tenure_days": rng.integers(7, 500, n).astype(float),
-        "tier": np.zeros(n, int),
-        "stage": ["trial"] * n,
+        "tier": rng.integers(0, 2, n),
+        "stage": rng.choice(["dormant", "uptake"], n),
         "channel": rng.choice(["ads", "partner"], n),
         "country": rng.choice([f"country {i}" for i in range(12)], n),
         "industry": pa.nulls(n, pa.string()),
@@ -133,7 +133,10 @@ def test_slices_divide_the_rows_and_a_thin_one_gets_no_verdict(judged: Any) -> N
     axes: dict[str, list[dict[str, Any]]] = {}
     for row in said["slices"]:
         axes.setdefault(row["axis"], []).append(row)
-    assert list(axes) == ["origin", "tenure", "region", "size", "channel", "activity", "acquaintance"]
+    named = ["origin", "tenure", "tier", "stage", "region", "size", "channel", "activity", "acquaintance"]
+    assert list(axes) == named
+    assert [row["slice"] for row in axes["tier"]] == ["trial", "team"]
+    assert [row["slice"] for row in axes["stage"]] == ["uptake", "dormant"]
     for rows in axes.values():
         assert sum(row["n"] for row in rows) == 1600
     assert len(axes["region"]) == 8  # twelve countries: seven by name, five as others
@@ -141,7 +144,7 @@ def test_slices_divide_the_rows_and_a_thin_one_gets_no_verdict(judged: Any) -> N
     for row in said["slices"]:
         assert row["thin"] == (row["positives"] < 30)
         assert (row["verdict"] is None) == row["thin"]
-        for figure in ("pr_auc", "roc_auc", "lift_10", "expected_over_actual"):
+        for figure in ("pr_auc", "roc_auc", "lift_10", "expected_over_actual", "ece"):
             assert (row[f"{figure}_ci"] is None) == row["thin"]
             assert row["thin"] or row[f"{figure}_ci"][0] <= row[figure] <= row[f"{figure}_ci"][1]
     assert {row["thin"] for row in said["slices"]} == {True, False}
