@@ -39,6 +39,11 @@ def run(world: str = "plain", seed: int = 7, share: float = 1.0, **changes: Any)
         "deciles": [{"decile": tenth, "expected": 2.0 * tenth, "observed": 1.0 * tenth} for tenth in range(1, 11)],
         "shape": {"rows": 1000, "falls": 0, "crowded": 0},
         "amounts": {"expanded": 100, "inside": 80},
+        "learners": [None, "logistic", "average"],
+        "money": [
+            {"as_of": "2025-06-01", "tier": tier, "n": 500, "positives": 25, "expected": 300.0 * tier, "gained": 200.0}
+            for tier in (0, 1)
+        ],
         **changes,
     }
 
@@ -251,10 +256,12 @@ def test_beside_the_picture_stand_the_lowest_tenths_and_the_dates() -> None:
     assert "by date: 2025-06-01 1.25 (1.00 to 1.50)." in text
 
 
-def test_a_world_is_said_to_be_served_by_a_learner_only_if_all_figures_are_its() -> None:
-    same, other = run("tiny"), run("drift")
-    for group in same["groups"].values():
-        group["candidates"] = group["candidates"] | {"logistic": group["candidates"]["champion"]}
-    text = page({"runs": [run(), same, other], "real": []})
-    assert "On `tiny` its figures are those of ridge logistic." in text
-    assert "On `drift` its figures" not in text
+def test_the_page_says_which_learner_was_the_model_at_how_many_dates() -> None:
+    text = page({"runs": [run(), run("tiny", learners=["logistic", "logistic", None])], "real": []})
+    assert "`plain` ridge logistic 1, average of trees and logistic 1; `tiny` ridge logistic 2." in text
+
+
+def test_money_is_told_by_tier_and_date_with_the_moves_behind_it() -> None:
+    text = page({"runs": [run(), run(seed=8)], "real": []})
+    assert "| 1 | 1.50 (50) | 1.50 (50) |" in text
+    assert "| 0 | 0.00 (50) | 0.00 (50) |" in text
