@@ -14,12 +14,13 @@ from training.grade import THIN
 from training.heldout import CEILING, CHAMPION, marked, words
 
 COLUMNS = ("roc_auc", "pr_auc", "lift_10", "revenue_captured_10")
-DIRECT = (
-    "The direct classifier weighs each row by the inverse of the share still observed, as if every account had the "
-    "same chance of that; its age tells that it has not, so the classifier says many times too much. It is shown as a "
-    "method that fails on such data. The classifier of whole windows, one LightGBM classifier on the rows that were "
-    "observed for all 180 days, is what one would build first: it has no such fault, and fewer and older rows."
-)
+NOTES = {
+    "direct": " The direct classifier weighs each row by the inverse of the share still observed, as if every account "
+    "had the same chance of that; its age tells that it has not, so the classifier says many times too much. It is "
+    "shown as a method that fails on such data, and is no measure of what trees can do.",
+    "matured": " The classifier of whole windows, one LightGBM classifier on the rows that were observed for all 180 "
+    "days, is what one would build first: it has no such fault, and fewer and older rows.",
+}
 UNKNOWN = "unknown"  # commit of a run that kept none
 LOW_TENTHS = 7  # of the accounts by probability, in which hardly any move
 PICTURES = (
@@ -273,26 +274,25 @@ def _baselines(document: Document) -> list[str]:
         f"the move ({moved / n:.2%}).",
         table(head, rows),
         "*The model* is, date by date, the learner that earlier dates chose ([architecture.md](architecture.md), "
-        f'"Strict evaluation"). By world, and at how many dates of all seeds: {_learners(document)}.',
-        *([DIRECT] if {"direct", "matured"} <= set(names) else []),
+        f'"Strict evaluation"){_learners(document)}.' + "".join(NOTES[name] for name in NOTES if name in names),
     ]
 
 
 def _learners(document: Document) -> str:
-    """Which learner was the model at how many dates, world by world."""
+    """Which learner was the model at how many dates, world by world; empty for runs that do not keep it."""
     said = []
     for world in dict.fromkeys(run["world"] for run in document["runs"]):
-        count = Counter(name for run in of_world(document, world) for name in run["learners"] if name)
+        count = Counter(name for run in of_world(document, world) for name in run.get("learners", ()) if name)
         told = ", ".join(f"{words(name)} {times}" for name, times in count.most_common())
         said += [f"`{world}` {told}"] if told else []
-    return "; ".join(said)
+    return f"; by world, and at how many dates of all seeds: {'; '.join(said)}" if said else ""
 
 
 def _pictures(document: Document) -> str:
     plain = of_world(document, PLAIN)
     if not plain:
         return ""
-    beside = {"calibration": f"\n\n{_calibration(plain)}\n\n{_money(plain)}"}
+    beside = {"calibration": f"\n\n{_calibration(plain)}\n\n{_money(plain)}".rstrip()}
     return "\n\n".join(f"![{text}](results/{name}.png){beside.get(name, '')}" for name, text in PICTURES)
 
 
@@ -311,8 +311,10 @@ def _calibration(plain: Sequence[Run]) -> str:
 
 
 def _money(plain: Sequence[Run]) -> str:
-    """Money expected over gained, of the accounts that moved, by tier and date."""
-    rows = [row for run in plain for row in run["money"]]
+    """Money expected over gained, of the accounts that moved, by tier and date; empty for runs that do not keep it."""
+    rows = [row for run in plain for row in run.get("money", ())]
+    if not rows:
+        return ""
     dates = sorted({row["as_of"] for row in rows})
 
     def cell(*some: Document) -> str:
