@@ -118,41 +118,41 @@ FEATURES: tuple[Feature, ...] = (
         noun="specialist functions tried since sign-up",
     ),
     _days_since(
-        "days_since_last_event", "last_events_life", "longer since the last use", "used more lately",
+        "days_since_last_event", "last_events_life", "longer since the last use", "used more recently",
         "no use at all so far", "time since the last use",
     ),
     _days_since(
-        "days_since_first_event", "first_events_life", "in use for longer", "in use for less long",
+        "days_since_first_event", "first_events_life", "in use for longer", "in use for a shorter time",
         "no use at all so far", "time since the first use",
     ),
     _days_since(
         "days_since_first_specialist", "first_specialist_life", "committed to specialist functions longer ago",
-        "committed to specialist functions more lately", "no specialist function used so far",
+        "committed to specialist functions more recently", "no specialist function used so far",
         "time since the first specialist function",
     ),
     _days_since(
         "days_since_last_specialist", "last_specialist_life", "longer since a specialist function was used",
-        "specialist functions used more lately", "no specialist function used so far",
+        "specialist functions used more recently", "no specialist function used so far",
         "time since a specialist function was used",
     ),
     _days_since(
         "days_since_first_configuration", "first_configuration_life", "first configured longer ago",
-        "first configured more lately", "nothing configured so far", "time since it was first configured",
+        "first configured more recently", "nothing configured so far", "time since it was first configured",
     ),
     _days_since(
-        "days_since_last_configuration", "last_configuration_life", "configured longer ago", "configured more lately",
+        "days_since_last_configuration", "last_configuration_life", "configured longer ago", "configured more recently",
         "nothing configured so far", "time since it was configured",
     ),
     _days_since(
-        "days_since_last_intent", "last_intent_life", "longer since a sign of buying", "a sign of buying more lately",
+        "days_since_last_intent", "last_intent_life", "longer since a sign of buying", "a sign of buying more recently",
         "no sign of buying so far", "time since a sign of buying",
     ),
     _days_since(
         "days_since_first_limit", "first_limits_life", "met its first limit longer ago",
-        "met its first limit more lately", "no limit met so far", "time since it met its first limit",
+        "met its first limit more recently", "no limit met so far", "time since it met its first limit",
     ),
     _days_since(
-        "days_since_last_limit", "last_limits_life", "longer since it met a limit", "met a limit more lately",
+        "days_since_last_limit", "last_limits_life", "longer since it met a limit", "met a limit more recently",
         "no limit met so far", "time since it met a limit",
     ),
     Feature(
@@ -163,7 +163,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "days_since_last_new_user", "date_diff('day', last_new_user_90, as_of)", "days", "last 90 days", "recency",
-        "longer since a new user joined", "a new user joined more lately",
+        "longer since a new user joined", "a new user joined more recently",
         noun="time since a new user joined", none="no new user in the last 90 days",
     ),
     Feature(

@@ -125,12 +125,12 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "days_since_last_invoice", "date_diff('day', last_invoice_life, as_of)", "days", "since sign-up", "recency",
-        "longer since the last invoice", "invoiced more lately",
+        "longer since the last invoice", "invoiced more recently",
         noun="time since the last invoice", none="never invoiced so far",
     ),
     Feature(
         "days_since_first_invoice", "date_diff('day', first_invoice_life, as_of)", "days", "since sign-up",
-        "recency", "paying for longer", "paying for less long",
+        "recency", "paying for longer", "paying for a shorter time",
         noun="time since the first invoice", none="never invoiced so far",
     ),
     Feature(
@@ -174,7 +174,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "overdue", "days_since_last_invoice / nullif(invoice_gap, 0)", "gaps", "since sign-up", "recency",
-        "silent for longer than its usual gap", "invoiced more lately than its usual gap", pivot=1,
+        "silent for longer than its usual gap", "invoiced more recently than its usual gap", pivot=1,
         noun="time since the last invoice, in its usual gaps",
         none="fewer than two invoices so far",
     ),
