@@ -23,7 +23,10 @@ class Dataset:
     def __post_init__(self) -> None:
         for key in ("account_id", "as_of"):
             if not self.features[key].equals(self.labels[key]):
-                raise PlanBroken(f"features and labels disagree in {key}; both must be sorted by account_id and as_of.")
+                raise PlanBroken(
+                    f"features ({len(self.features):,} rows) and labels ({len(self.labels):,}) disagree in {key}; row "
+                    "by row both must be the same account and date. Run the stages features and labels again."
+                )
 
     def __len__(self) -> int:
         return int(self.features.num_rows)

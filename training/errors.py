@@ -25,7 +25,10 @@ class TooFewPositives(DataError):
 
 
 class HeldOutBroken(DataError):
-    pass
+    """`rule`: which file, where, what is wrong and what is allowed. The remedy is always the same."""
+
+    def __init__(self, rule: str) -> None:
+        super().__init__(f"{rule} Run the train stage of this version again.")
 
 
 class TruthBroken(DataError):

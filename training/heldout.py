@@ -114,10 +114,10 @@ def read_train(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise HeldOutBroken(f"{path} cannot be read ({error}). Run the train stage first.") from error
+        raise HeldOutBroken(f"{path} cannot be read ({error}).") from error
     missing = [key for key in TRAIN_KEYS if key not in document]
     if missing:
-        raise HeldOutBroken(f"{path} lacks {', '.join(missing)}. Run the train stage of this version again.")
+        raise HeldOutBroken(f"{path} lacks {', '.join(missing)}.")
     return dict(document)
 
 
@@ -146,7 +146,7 @@ def read_heldout(path: Path) -> list[HeldOut]:
 
 def _column(table: pa.Table, name: str, path: Path) -> npt.NDArray[Any]:
     if name not in table.column_names:
-        raise HeldOutBroken(f"{path}: column {name} is missing. Run the train stage of this version again.")
+        raise HeldOutBroken(f"{path}: column {name} is missing.")
     kind = SCHEMA.field(name).type
     try:
         column = table[name].cast(kind)
@@ -173,9 +173,7 @@ def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
     if CHAMPION not in named:
         raise HeldOutBroken(f'{place}: no candidate "{CHAMPION}" among {", ".join(named)}.')
     if CEILING in named:
-        raise HeldOutBroken(
-            f'{place}: "{CEILING}" is a candidate; evaluation alone adds it. Run the train stage again.'
-        )
+        raise HeldOutBroken(f'{place}: "{CEILING}" is a candidate; evaluation alone adds it.')
     own = {name: values[named[CHAMPION]] for name, values in rows.items()}
     for name, part in named.items():
         for key in ("account_id", "label", "increment"):
@@ -184,11 +182,13 @@ def _group(rows: dict[str, npt.NDArray[Any]], path: Path) -> HeldOut:
     if len(found := np.unique(rows["origin"])) > 1:
         raise HeldOutBroken(f"{place}: {len(found)} values of origin; one is allowed.")
     if own["origin"][0] > own["as_of"][0]:
-        raise HeldOutBroken(f"{place}: trained on labels up to {own['origin'][0]}, after the test.")
-    if not np.isin(own["label"], (0, 1)).all():
-        raise HeldOutBroken(f"{place}: label holds values other than 0 and 1.")
-    if len(np.unique(own["account_id#"])) != len(own["label"]):
-        raise HeldOutBroken(f"{place}: an account stands there twice.")
+        raise HeldOutBroken(
+            f"{place}: origin {own['origin'][0]} is later than as_of; a model learns only from labels complete by then."
+        )
+    if odd := int((~np.isin(own["label"], (0, 1))).sum()):
+        raise HeldOutBroken(f"{place}: {odd:,} labels of {len(own['label']):,} are neither 0 nor 1.")
+    if again := len(own["label"]) - len(np.unique(own["account_id#"])):
+        raise HeldOutBroken(f"{place}: {again:,} rows more than accounts; each account may have one.")
     label, increment = own["label"].astype(np.float64), own["increment"].astype(np.float64)
     return HeldOut(
         target=target,

@@ -45,7 +45,7 @@ def read_facts(path: Path, pool: Pool) -> dict[str, npt.NDArray[Any]] | None:
         return None
     table = read_table(path)
     if missing := [name for name in (*KEYS, *FACTS) if name not in table.column_names]:
-        raise HeldOutBroken(f"{path}: column {missing[0]} is missing. Run the train stage of this version again.")
+        raise HeldOutBroken(f"{path}: column {missing[0]} is missing.")
     table = table.set_column(table.column_names.index("as_of"), "as_of", table["as_of"].cast(pa.date32()))
     rows = pa.table(
         {
@@ -58,7 +58,7 @@ def read_facts(path: Path, pool: Pool) -> dict[str, npt.NDArray[Any]] | None:
     if not np.array_equal(found["_place"].to_numpy(), np.arange(len(pool.day))):
         raise HeldOutBroken(
             f"{path}: {len(found):,} rows belong to the {len(pool.day):,} held-out rows of {pool.rows.target} at "
-            f"{pool.rows.horizon} days; each must have one. Run the train stage again."
+            f"{pool.rows.horizon} days; each must have one."
         )
     return {name: np.asarray(found[name].to_numpy()) for name in FACTS}
 

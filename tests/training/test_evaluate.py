@@ -264,23 +264,35 @@ def _broken(kind: str) -> pa.Table:
         return good.set_column(6, "score", pa.array([float("nan")] * len(good)))
     if kind == "outside [0, 1]":
         return good.set_column(8, "probability", pa.array([2.0] * len(good)))
+    if kind in ("2 labels of 50", "1 rows more"):
+        column, wrong = ("label", [2, 3]) if kind == "2 labels of 50" else ("account_id", ["account-00005"] * 2)
+        place, parts = good.column_names.index(column), []
+        for name in good["candidate"].unique():
+            own = good.filter(pc.equal(good["candidate"], name))
+            values = own[column].to_pylist()
+            values[5:7] = wrong
+            parts.append(own.set_column(place, column, pa.array(values, own.schema.field(column).type)))
+        return pa.concat_tables(parts)
     return good.set_column(2, "origin", pc.add(good["as_of"], pa.scalar(86_400, pa.duration("s"))).cast(pa.date32()))
 
 
 @pytest.mark.parametrize(
-    "kind", ["is missing", "rows must agree", "no candidate", "not finite", "outside [0, 1]", "after the test"]
-)
+    "kind",
+    ["is missing", "rows must agree", "no candidate", "not finite", "outside [0, 1]", "2 labels of 50", "1 rows more",
+     "later than as_of"],
+)  # fmt: skip
 def test_held_out_rows_that_break_their_contract_are_named(tmp_path: Path, kind: str) -> None:
     workspace = trained(tmp_path)
     write_table(_broken(kind), workspace.artifacts / "heldout.parquet")
     with pytest.raises(HeldOutBroken) as raised:
         evaluate(workspace, QUICK)
     assert kind in str(raised.value)
+    assert "Run the train stage" in str(raised.value)
     assert not (workspace.artifacts / "evaluation.json").exists()
 
 
 def test_without_train_json_the_remedy_is_named(tmp_path: Path) -> None:
-    with pytest.raises(HeldOutBroken, match="Run the train stage first"):
+    with pytest.raises(HeldOutBroken, match=r"cannot be read .* Run the train stage"):
         evaluate(Workspace(tmp_path), QUICK)
 
 
