@@ -20,7 +20,7 @@ from features.snapshots import everyone, refuse_unopened
 from features.vendor import Vendor
 from features.windows import Layout, stages
 from warehouse import progress
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.engine import Stage, connect, run_stages
 from warehouse.errors import UsageError
 from warehouse.ingest import IngestParams, ingest_stage
@@ -197,10 +197,12 @@ def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage features: what each account looked like at each date.", argv)
-    features_stage(workspace, Definitions.from_params(document))
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        features_stage(call.workspace, Definitions.from_params(call.document))
+
+    return run(called, "Stage features: what each account looked like at each date.", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

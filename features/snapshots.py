@@ -14,7 +14,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from warehouse import progress
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.errors import DataError, UsageError
 from warehouse.params import Section, section
@@ -142,10 +142,12 @@ def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:
     return population
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage snapshots: who is scored at which date.", argv)
-    snapshots_stage(workspace, section(document, "snapshots", SnapshotParams))
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        snapshots_stage(call.workspace, section(call.document, "snapshots", SnapshotParams))
+
+    return run(called, "Stage snapshots: who is scored at which date.", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

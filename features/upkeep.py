@@ -16,7 +16,7 @@ from features.daily import ACCOUNTS, USERS, Day, Rolled, day_files
 from features.rollup import DAY_COLUMNS, Vocabulary, days_query, register_names
 from features.windows import fold_stages
 from warehouse import asof, progress
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.delivery import stamps
 from warehouse.engine import connect, parquet, quote, run_stages
 from warehouse.manifest import refuse_changed
@@ -218,10 +218,12 @@ def rollup_stage(workspace: Workspace, definitions: Definitions) -> Rolled:
     return rolled
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage rollup: events to one row an account, user and day.", argv)
-    rollup_stage(workspace, Definitions.from_params(document))
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        rollup_stage(call.workspace, Definitions.from_params(call.document))
+
+    return run(called, "Stage rollup: events to one row an account, user and day.", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

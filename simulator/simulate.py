@@ -30,6 +30,7 @@ from simulator.outlook import Outlook
 from simulator.spoiling import Spoiler
 from simulator.truth import write_values
 from simulator.worlds import World, world_of
+from warehouse.command import ended
 from warehouse.errors import UsageError
 from warehouse.params import Section, read_params, section
 from warehouse.progress import Report, stage
@@ -212,15 +213,19 @@ def _months_later(day: date, months: int) -> date:
     return date(index // 12, index % 12 + 1, min(day.day, 28))
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """`python -m simulator.simulate --out DIR [--params FILE] [--force]`."""
     parser = argparse.ArgumentParser(prog="python -m simulator.simulate", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for the raw tables")
     parser.add_argument("--params", type=Path, help="params file; default: params.yaml here")
     parser.add_argument("--force", action="store_true", help="replace what the folder holds")
     arguments = parser.parse_args(argv)
-    simulate(arguments.out, section(read_params(arguments.params), "simulate", SimulateParams), arguments.force)
+
+    def called() -> None:
+        simulate(arguments.out, section(read_params(arguments.params), "simulate", SimulateParams), arguments.force)
+
+    return ended(called)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -8,7 +8,6 @@ contacting brought is told from the slots in the warehouse (training/uplift.py) 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -34,7 +33,8 @@ from training.rolling import Rolled, by_target, pooled
 from training.slices import ACCOUNTS, read_facts, slices
 from training.slots import Slots, read_slots
 from training.uplift import Assumed, read_out
-from warehouse.params import Section, read_params, section
+from warehouse.command import Call, run
+from warehouse.params import Section, section
 from warehouse.progress import stage
 from warehouse.store import Workspace, write_json, write_table
 
@@ -176,22 +176,18 @@ def predictions(heldout: Iterable[HeldOut]) -> pa.Table:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """The stage for `dvc repro`: `python -m training.evaluate --workspace DIR [--raw DIR] [--params FILE]`."""
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--raw", type=Path, help="folder of raw files; a simulator's truth there gives a ceiling")
-    parser.add_argument("--params", type=Path)
-    args = parser.parse_args(argv)
-    said_params, workspace = read_params(args.params), Workspace(args.workspace)
-    params = section(said_params, "evaluate", EvaluateParams)
-    definitions, labels = Definitions.from_params(said_params), section(said_params, "labels", LabelParams)
-    with stage("evaluate") as report:
-        slots = read_slots(workspace, definitions, labels)
-        needed = section(said_params, "gate", GateParams).min_positives
-        said = evaluate(workspace, params, truth_in(args.raw), slots, needed)
-        report(f"grade: {said['grade']['word']}")
-    print(said["headline"], file=sys.stderr)
-    return 0
+    def called(call: Call) -> None:
+        document = call.document
+        params = section(document, "evaluate", EvaluateParams)
+        needed = section(document, "gate", GateParams).min_positives
+        definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
+        with stage("evaluate") as report:
+            slots = read_slots(call.workspace, definitions, labels)
+            said = evaluate(call.workspace, params, truth_in(call.raw), slots, needed)
+            report(f"grade: {said['grade']['word']}")
+        print(said["headline"], file=sys.stderr)
+
+    return run(called, "Stage evaluate: how good the candidate is; a truth in --raw gives a ceiling.", argv, "optional")
 
 
 if __name__ == "__main__":

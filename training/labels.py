@@ -24,7 +24,7 @@ from features.snapshots import Population, data_end
 from warehouse import progress
 from warehouse.accounting import ingested_on
 from warehouse.asof import outcomes_after
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.params import section
 from warehouse.periods import TARGETS, LabelParams
@@ -198,10 +198,14 @@ def labels_stage(workspace: Workspace, definitions: Definitions, params: LabelPa
         say(f"{moved:,} snapshots see a move to the next tier; at {params.default_horizon} days {told}")
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage labels: what became of each snapshot.", argv)
-    labels_stage(workspace, Definitions.from_params(document), section(document, "labels", LabelParams))
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        labels_stage(
+            call.workspace, Definitions.from_params(call.document), section(call.document, "labels", LabelParams)
+        )
+
+    return run(called, "Stage labels: what became of each snapshot.", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -29,7 +29,7 @@ from training.leak_learner import Recipe, one_an_account, small_booster
 from training.probe import KEYS, Probe
 from training.tune import searched
 from warehouse import progress
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.params import Section, section
 from warehouse.periods import TARGETS
@@ -181,15 +181,17 @@ def _columns(rows: pa.Table) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return label, increment, score
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage leaks: does the model know what it could not have known?", argv)
-    audit(
-        workspace,
-        Definitions.from_params(document),
-        section(document, "labels", LabelParams),
-        section(document, "leaks", LeakParams),
-    )
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        audit(
+            call.workspace,
+            Definitions.from_params(call.document),
+            section(call.document, "labels", LabelParams),
+            section(call.document, "leaks", LeakParams),
+        )
+
+    return run(called, "Stage leaks: does the model know what it could not have known?", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -30,7 +30,7 @@ from training.trials import Choice
 from training.tune import Found, refuse_outside, search
 from warehouse import progress
 from warehouse.accounting import ingested_on
-from warehouse.command import asked
+from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.errors import ParamsError
 from warehouse.params import section
@@ -180,15 +180,17 @@ def _labelled(full: Dataset, definitions: Definitions, labels: LabelParams) -> l
     ]
 
 
-def main(argv: list[str] | None = None) -> None:
-    workspace, document = asked("Stage train: the candidate bundle and its held-out rows.", argv)
-    train(
-        workspace,
-        Definitions.from_params(document),
-        section(document, "labels", LabelParams),
-        section(document, "train", TrainParams),
-    )
+def main(argv: list[str] | None = None) -> int:
+    def called(call: Call) -> None:
+        train(
+            call.workspace,
+            Definitions.from_params(call.document),
+            section(call.document, "labels", LabelParams),
+            section(call.document, "train", TrainParams),
+        )
+
+    return run(called, "Stage train: the candidate bundle and its held-out rows.", argv)
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -6,7 +6,6 @@ live warehouse is either the old one or the new one, and always what a first ing
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import shutil
@@ -29,10 +28,11 @@ from warehouse.adapters import Source
 from warehouse.adapters.registry import READERS, AdapterParams, Name, fetch, open_sources
 from warehouse.audit import audit
 from warehouse.build import Build, Built
+from warehouse.command import Call, run
 from warehouse.engine import connect
-from warehouse.errors import ContractBroken, ExpansionError, OlderDelivery
+from warehouse.errors import ContractBroken, OlderDelivery
 from warehouse.manifest import Manifest, made_with, read_manifest, refuse_changed, written
-from warehouse.params import read_params, section
+from warehouse.params import section
 from warehouse.periods import midnight_after
 from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
@@ -345,20 +345,12 @@ def _building(folder: Path) -> Iterator[Path]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """`python -m warehouse.ingest`: the same stage as the verb `expansion ingest`. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m warehouse.ingest")
-    parser.add_argument("--raw", type=Path, required=True)
-    parser.add_argument("--workspace", type=Path, required=True)
-    parser.add_argument("--params", type=Path)
-    options = parser.parse_args(argv)
-    try:
-        params = section(read_params(options.params), "ingest", IngestParams)
-        accounting = ingest_stage(options.raw, Workspace(options.workspace), params, datetime.now(UTC))
-    except ExpansionError as error:
-        print(error, file=sys.stderr)
-        return error.exit_code
-    print("\n".join(accounting.lines()))
-    return 0
+    def called(call: Call) -> None:
+        assert call.raw is not None
+        params = section(call.document, "ingest", IngestParams)
+        print("\n".join(ingest_stage(call.raw, call.workspace, params, datetime.now(UTC)).lines()))
+
+    return run(called, "Stage ingest: the same as the verb `expansion ingest`.", argv, "required")
 
 
 if __name__ == "__main__":
