@@ -323,10 +323,11 @@ def _bend(rows: np.ndarray, curve: np.ndarray) -> np.ndarray:
 def _relevant(
     found: np.ndarray, bend: np.ndarray, penalty: np.ndarray, groups: list[np.ndarray], echoes: float
 ) -> np.ndarray:
-    """(k,) penalties as the data speak for them, from a fit under `penalty`: that of a group of columns is the number
-    of weights that the data determine over the sum of their squares, of several groupings the geometric mean (MacKay
-    1992, by the loss's bend at `found`; nothing is fitted again). `echoes`: rows that count as one. `groups`: each
-    (columns,), of the first columns; the penalty of the others stays."""
+    """(k,) penalties estimated from the data (automatic relevance determination, MacKay 1992), from a fit under
+    `penalty`: that of a group of columns is the number of weights that the data determine over the sum of their
+    squares, of several groupings the geometric mean. It takes the loss's bend at `found`; nothing is fitted again.
+    `echoes`: rows that count as one. `groups`: each (columns,), of the first columns; the penalty of the others
+    stays."""
     many, prior = len(groups[0]), penalty / echoes
     bend = bend / echoes
     pull = (bend + np.diag(np.append(0.0, prior))) @ found

@@ -71,8 +71,8 @@ def by_family(contributions: np.ndarray) -> np.ndarray:
 
 
 def voices(contributions: np.ndarray) -> np.ndarray:
-    """(n, families) place in the catalogue of the feature that a family speaks through: the largest contribution with
-    the sign of the family's sum."""
+    """(n, families) place in the catalogue of the feature that represents each family: the one with the largest
+    contribution in the direction of the family's sum."""
     sign = np.where(by_family(contributions) < 0, -1.0, 1.0)
     out = np.empty(sign.shape, dtype=np.int64)
     for f in range(len(FAMILIES)):

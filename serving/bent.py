@@ -69,8 +69,8 @@ def unbent(facts: Facts) -> Bent:
 
 
 def invited(facts: Facts, as_of: date, count: int, definitions: Definitions, peers: Band, seats_told: bool) -> Bent:
-    """So many new users, each of whom does what the account's own median user does of everyday events in
-    [as_of - 28, as_of), on the same days; a user typical of the peers where it has none.
+    """`count` new users. Each repeats the everyday events that the account's own median user had in
+    [as_of - 28, as_of), on the same days; those of a typical user of the peers where the account has no user.
 
     seats_told: whether the vendor tells who belongs to its accounts; if so they belong to this one from their first day
     on, unless it has had users of whom none is said to belong.
@@ -146,8 +146,9 @@ def _median_user(events: pa.Table) -> pa.Table | None:
 
 
 def _typical_user(facts: Facts, as_of: date, definitions: Definitions, peers: Band) -> pa.Table:
-    """So many everyday events a day on so many days as is typical of the peers, spread evenly over the days that the
-    account has lived of the window, under its commonest everyday name, or one of nobody's."""
+    """A typical user of the peers: their usual number of everyday events a day, on their usual number of days, which
+    are spread evenly over the part of the window that the account has lived. The events bear the account's most common
+    everyday name, or `EVERYDAY` where it has none."""
     [created] = facts["accounts"]["created_at"].to_pylist()
     first = max(as_of - timedelta(days=WINDOW), created.date())
     lived = (as_of - first).days

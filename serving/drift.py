@@ -154,8 +154,8 @@ def compare(
 
 
 def psi(before: Sequence[int], tonight: Sequence[int]) -> tuple[float, float, int]:
-    """PSI of two counts of the same bins; 1/n + 1/m of their sums; and the number of bins that either fills, less one.
-    Where nothing changed PSI is about chi-squared, of so many degrees of freedom, times the second."""
+    """PSI of two counts of the same bins; 1/n + 1/m, n and m their sums; and the degrees of freedom, the bins that
+    either fills less one. Where nothing changed, PSI is about (1/n + 1/m) times chi-squared of these degrees."""
     was, now = np.array(before, float), np.array(tonight, float)
     some = was + now > 0
     e, a = (np.maximum(counts[some], EMPTY) / counts.sum() for counts in (was, now))

@@ -187,8 +187,8 @@ class _Changes:
         return told
 
     def _text(self, i: int, family: int) -> str:
-        """The feature whose contribution moved most in the family's direction, its value now and then; one whose own
-        value is another, where there is one that moved so."""
+        """Names the feature whose contribution moved most in the family's direction, with its value now and then. A
+        feature whose own value changed goes before one that only weighs differently."""
         members = np.flatnonzero(MEMBER[:, family])
         push = np.sign(self._terms[i, family]) * self._moved[i, members]
         here, there = int(self._here[i]), int(self._there[i])

@@ -139,8 +139,8 @@ def _deciles(one: Rolled) -> list[dict[str, Any]]:
 
 def _comparisons(table: Measured) -> list[dict[str, Any]]:
     """The champion less every other candidate that was resampled, paired, a figure a row; an undefined one is left
-    out. Recall at a percent is the lift's times that percent. Absolute gaps have none: resampling adds more to the one
-    of who says more, so their difference would be held against who says the most."""
+    out. Recall at a percent is the lift's times that percent. Absolute gaps have none: resampling adds the most to
+    the gap of the candidate whose probabilities spread the most, which the difference would then hold against it."""
     place = {"target": table.rows.target, "horizon": table.rows.horizon}
     return [
         {**place, "candidate": name, "figure": figure, "champion_lead": written(lead.value), "ci": pair(lead.ci)}

@@ -1,4 +1,4 @@
-"""The recipe: one dataset in, one scorer out. Every origin and the final bundle are cooked by it, so what is judged is
+"""The recipe: one dataset in, one scorer out. Every origin and the final bundle are fitted by it, so what is judged is
 what is served."""
 
 from __future__ import annotations
@@ -92,9 +92,9 @@ def fit_all(
     teacher: bool = False,
     phases: bool = False,
 ) -> Fitted:
-    """Every model from the rows of `data`; without `trees` the average and the hazard are the logistic as well, for
-    data that could not carry more. `teacher`: whether trees taught by one are fitted, too; `phases`:
-    whether it knows what hidden phases foretell."""
+    """Fits every model on `data`. Without `trees`, for data too small to learn them from, the logistic stands in for
+    the average and the hazard. `teacher`: also fits trees to the probabilities of a teacher; `phases`: that teacher
+    uses hidden phases."""
     encoding = Encoding.learn(data.features)
     matrix = encoding.matrix(data.features)
     names, categories, accounts = list(encoding.names), encoding.category_columns, data.account_numbers()

@@ -27,10 +27,10 @@ from warehouse.params import Section
 
 
 class TrainParams(Section):
-    """`min_positives`: accounts that expanded within the default horizon; with fewer the rule serves. `origins`: a
-    horizon is judged at so many, the older ones open quarters, if history has them. `teacher`: whether trees that a
-    teacher taught serve, nearer to the truth and twice as long (adr/0025); `phases`: whether it learns hidden phases,
-    too (adr/0052)."""
+    """`min_positives`: accounts that must have expanded within the default horizon; with fewer the rule serves.
+    `origins`: the number of past dates at which each horizon is judged, where history has them; all but the newest
+    open a quarter. `teacher`: the trees that serve are fitted to the probabilities of a teacher, which comes nearer to
+    the truth and takes twice the time (adr/0025). `phases`: that teacher uses hidden phases (adr/0052)."""
 
     seed: int = Field(default=11, ge=0)
     min_positives: int = Field(default=30, ge=2)

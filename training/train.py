@@ -1,7 +1,7 @@
 """Stage `train`: features and outcomes -> the candidate bundle, and the held-out rows it is judged by.
 
-At every origin the whole recipe is cooked from facts known before it and scores the accounts of that date; the bundle
-that is served is the same recipe on everything known at the end of the data.
+At every origin the whole recipe is fitted on the facts known before it and scores the accounts of that date. The bundle
+that is served is the same recipe, fitted on everything known at the end of the data.
 """
 
 from __future__ import annotations

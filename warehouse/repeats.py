@@ -16,7 +16,7 @@ DUPLICATE = "duplicate"
 
 
 def settle(con: duckdb.DuckDBPyConnection, table: RawTable, relation: str) -> None:
-    """Marks `_breach` of the clean rows of the DuckDB table `relation` that are not the first of their kin."""
+    """Marks `_breach` of the clean rows of the DuckDB table `relation` that are not the first of their key."""
     everything = ", ".join(name(column.name) for column in table.columns)
     if not table.key:
         _mark(con, table, relation, everything, "true", keyed=False)

@@ -87,11 +87,14 @@ def test_what_a_page_names_is_there(page: Path) -> None:
     assert not sorted(set(_missing(page.read_text(encoding="utf-8"))))
 
 
-def test_the_rooms_hold_the_modules_that_the_architecture_lists() -> None:
+def test_the_rooms_hold_the_modules_that_the_architecture_lists_and_no_others() -> None:
     rooms = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").split("## Rooms")[1].split("\n## ")[0]
-    room, gone = "", []
+    room, listed = "", set()
     for first, names in re.findall(r"^\| (\w*) ?\| (`.+?) \| ", rooms, re.M):
         room = first or room
-        gone += [f"{room}/{name}" for name in re.findall(r"`([\w./]+)`", names) if not (ROOT / room / name).exists()]
+        listed |= {f"{room}/{name}" for name in re.findall(r"`([\w./]+)`", names)}
     assert room == "simulator"
-    assert not gone
+    assert not [path for path in listed if not (ROOT / path).exists()]
+    folders = tuple(path for path in listed if path.endswith("/"))
+    there = {path for path in modules() if "/" in path and not path.endswith(("__init__.py", "errors.py"))}
+    assert not sorted(path for path in there - listed if not path.startswith(folders))
