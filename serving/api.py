@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from serving import incentives, leads, schemas
+from serving import incentives, leads, plan_schemas, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
@@ -110,7 +110,7 @@ def _add_routes(app: FastAPI) -> None:
     app.get("/v1/accounts/{account_id:path}/what-if", response_model=schemas.WhatIfAnswer, **scores)(one_what_if)
     app.get("/v1/accounts/{account_id:path}/history", response_model=schemas.HistoryAnswer, **scores)(one_history)
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, **scores)(one_account)
-    app.get("/v1/plan", response_model=schemas.PlanAnswer, **scores)(plan)
+    app.get("/v1/plan", response_model=plan_schemas.PlanAnswer, **scores)(plan)
     app.get("/v1/model", response_model=schemas.ModelAnswer, **model)(the_model)
     app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, **measures)(the_measures)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
@@ -141,7 +141,7 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
     return JSONResponse({**about, "items": page.items, "next_cursor": page.next_cursor})
 
 
-def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
+def plan(query: Annotated[plan_schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Whom a team of that capacity would call this week, and what that is expected to bring."""
     week = week_of(release.as_of)
     slots = slots_of(desk.settings.workspace / "plans", week)

@@ -81,7 +81,15 @@ def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
 
 def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     """A row with the Scorer's columns (a mapping), its numbers by horizon gathered in `horizons`, reasons parsed."""
+    known = set(row.keys())
     names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in ASIDE]  # noqa: SIM118
+
+    def amount(side: str, days: int) -> float | None:
+        """Releases of earlier versions hold the range of their default horizon alone: of another it is not known."""
+        if (name := f"amount_{side}_{days}") in known:
+            return row[name]  # type: ignore[no-any-return]
+        return row[f"amount_{side}"] if days == card["default_horizon"] else None
+
     horizons = [
         {
             "days": days,
@@ -89,11 +97,15 @@ def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
             "high_value": row[f"high_value_{days}"],
             "churn": row[f"churn_{days}"],
             "expected_increment": row[f"increment_{days}"],
+            "amount_low": amount("low", days),
+            "amount_high": amount("high", days),
         }
         for days in card["horizons"]
     ]
     return {
         **{name: row[name] for name in names},
+        "amount_low": amount("low", horizon),
+        "amount_high": amount("high", horizon),
         "horizon": horizon,
         "probability": row[f"probability_{horizon}"],
         "expected_increment": row[f"increment_{horizon}"],

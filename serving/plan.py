@@ -89,7 +89,7 @@ def calls(release: Release, capacity: int, slots: dict[str, str]) -> list[dict[s
 
 
 def outlook(release: Release, called: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is expected of the accounts to call, as the API tells it (schemas.PlanAnswer)."""
+    """What is expected of the accounts to call, as the API tells it (serving/plan_schemas.py)."""
     horizon = horizon_of(release, None)
     [(everywhere,)] = release.database.execute(f'SELECT sum("increment_{horizon}") FROM scores').fetchall()
     chances = [row["probability"] for row in called if row["probability"] is not None]

@@ -13,7 +13,20 @@ import pytest
 from features.journey import STAGES
 from serving import release, schemas
 from serving.leads import safe_cell
-from tests.serving.published import FORMULA, HOSTILE, TIERS, Service, make_scores, open_service, publish, ranked
+from tests.serving import published
+from tests.serving.published import (
+    FORMULA,
+    HORIZONS,
+    HOSTILE,
+    TIERS,
+    Service,
+    make_scores,
+    open_service,
+    publish,
+    ranked,
+)
+
+SIDES = ("low", "high")
 
 
 def items(service: Service, **query: Any) -> list[dict[str, Any]]:
@@ -140,6 +153,41 @@ def test_csv_holds_every_match_and_no_formula(service: Service) -> None:
     assert rows[0]["reason_1"] == "for: more active users in the last 28 days: 11 users (its peers: 4)"
     assert rows[0]["reason_3"].startswith("against: longer since")
     assert {row["slot"] for row in rows} == {""}
+
+
+@pytest.mark.parametrize("horizon", [90, 360])
+def test_the_range_of_the_money_is_that_of_the_horizon_asked_for(service: Service, horizon: int) -> None:
+    rows = {row["account_id"]: row for row in ranked(make_scores()).to_pylist()}
+    for item in items(service, horizon=horizon):
+        row = rows[item["account_id"]]
+        assert (item["amount_low"], item["amount_high"]) == (
+            row[f"amount_low_{horizon}"],
+            row[f"amount_high_{horizon}"],
+        )
+        for each in item["horizons"]:
+            assert each["amount_high"] == row[f"amount_high_{each['days']}"]
+    text = service.get("/v1/leads", params={"format": "csv", "horizon": horizon}).text
+    for cells in csv.DictReader(io.StringIO(text)):
+        high = rows[cells["account_id"].removeprefix("'")][f"amount_high_{horizon}"]
+        assert cells["amount_high"] == ("" if high is None else str(high))
+    assert service.get("/accounts/acct-00007").text.count(" to<br>") == len(HORIZONS)
+
+
+def test_a_release_that_told_one_range_alone_claims_none_for_other_horizons(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions wrote it that stored the range of the default horizon alone."""
+    told = make_scores()
+    kept = [name for name in told.column_names if name not in {f"amount_{s}_{h}" for s in SIDES for h in HORIZONS}]
+    monkeypatch.setattr(published, "make_scores", lambda **_: told.select(kept))
+    publish(workspace)
+    service = open_service(workspace)
+    [lead] = items(service, q="00007")
+    assert lead["amount_high"] is not None
+    assert [each["amount_high"] for each in lead["horizons"]] == [None, lead["amount_high"], None, None]
+    [lead] = items(service, q="00007", horizon=90)
+    assert (lead["amount_low"], lead["amount_high"]) == (None, None)
+    assert service.get("/accounts/acct-00007").text.count(" to<br>") == 1
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1"])
