@@ -133,7 +133,9 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
         slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
-            leads.export_csv(release, query, slots), media_type="text/csv; charset=utf-8", headers=headers
+            leads.export_csv(release, query, slots, desk.source(release)),
+            media_type="text/csv; charset=utf-8",
+            headers=headers,
         )
     page = leads.find(release, query)
     horizon = leads.horizon_of(release, query.horizon)
