@@ -29,7 +29,7 @@ from serving.limits import Limits
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
-from serving.plan import calls, left_alone, outlook, slots_of, week_of
+from serving.plan import slots_of, this_week, week_of
 from serving.release import Release, open_release
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
@@ -145,11 +145,8 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
 
 def plan(query: Annotated[plan_schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Whom a team of that capacity would call this week, and what that is expected to bring."""
-    week = week_of(release.as_of)
-    slots = slots_of(desk.settings.workspace / "plans", week)
-    capacity = query.capacity or release.run["capacity"]
-    said = {"week": week.isoformat(), "capacity": capacity, **outlook(release, calls(release, capacity, slots))}
-    return JSONResponse({**said, "left_alone": sorted(left_alone(slots)), **desk.source(release)})
+    said = this_week(release, desk.settings.workspace / "plans", query.capacity)
+    return JSONResponse({**said, **desk.source(release)})
 
 
 def one_what_if(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
@@ -261,11 +258,8 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer(request, error, wait)
 
     async def moved(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HistoryMoved)
+        assert isinstance(error, HistoryMoved | PlanDamaged)
         return answer(request, as_answer(error))
-
-    async def torn(request: Request, error: Exception) -> JSONResponse:
-        return answer(request, ApiError(409, "plan_damaged", str(error)))
 
     async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -282,6 +276,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(HistoryMoved, moved)
-    app.add_exception_handler(PlanDamaged, torn)
+    app.add_exception_handler(PlanDamaged, moved)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(RequestValidationError, invalid)

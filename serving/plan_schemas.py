@@ -17,7 +17,8 @@ class PlanQuery(Closed):
 
 
 class Call(Closed):
-    """`kind` random: a lot had it called this week; probability and expected_increment at the default horizon."""
+    """`kind` random: a lot had it called this week; probability and expected_increment at the default horizon;
+    `reason`: the first that speaks for it, null if none does."""
 
     rank: int
     account_id: str
@@ -26,20 +27,35 @@ class Call(Closed):
     score: float
     probability: float | None
     expected_increment: float | None
+    reason: str | None
     kind: Literal["contacted", "random"]
 
 
-class PlanAnswer(Source):
+class Expected(Closed):
+    """Of some accounts together within the horizon: how many move up (`moves`) and how many do not (`misses`), the
+    money, and its share of what is expected of all accounts; null by a rule."""
+
+    moves: float | None
+    misses: float | None
+    expected_increment: float | None
+    share: float | None
+
+
+class Capacity(Expected):
+    """What is expected of the first so many `calls`."""
+
+    calls: int
+
+
+class PlanAnswer(Expected, Source):
     """The first `capacity` accounts to call in the week (its Monday) of the release, without those that this week's lot
-    leaves alone (`left_alone`). `moves`, `expected_increment`: what is expected of them together, and `share`: their
-    part of what is expected of all; null by a rule."""
+    leaves alone (`left_alone`), and what is expected of them. `capacities`: the same for other numbers of calls,
+    ascending, none beyond the accounts that can be called."""
 
     week: date
     capacity: int
     horizon: int
     currency: str
-    moves: float | None
-    expected_increment: float | None
-    share: float | None
+    capacities: list[Capacity]
     left_alone: list[str]
     items: list[Call]

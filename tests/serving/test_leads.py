@@ -208,6 +208,13 @@ def test_the_page_finds_an_owner_by_the_name_it_offers_blanks_and_length_include
         assert folder == release.current(workspace / "releases")
 
 
+def test_a_filter_that_finds_nobody_stays_chosen(service: Service) -> None:
+    """So that Apply does not drop it without a word."""
+    page = service.get("/", params={"country": "FR"}).text
+    assert "No account matches" in page
+    assert '<option value="FR" selected>FR</option>' in page
+
+
 def test_a_rule_release_ranks_without_probabilities(workspace: Path) -> None:
     publish(workspace, method="rule")
     service = open_service(workspace)
