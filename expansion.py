@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from serving.release import Release
     from warehouse.accounting import Accounting
     from warehouse.store import Workspace
 
@@ -283,14 +284,15 @@ def leads(
     limit: Annotated[int, typer.Option("--limit", min=1, max=200)] = 10,
     as_json: Json = False,
 ) -> None:
-    """The first leads of the current release."""
+    """The first leads of the current release, each with the release it stands in."""
     from serving import leads, release
     from serving.schemas import LeadQuery
     from serving.terminal import lead_lines
 
     live = release.open_current(workspace / "releases")
-    items = list(leads.find(live, LeadQuery(limit=limit)).items)
-    _show(items, as_json, [line for item in items for line in lead_lines(item)])
+    source, head = _source(live)
+    items = [item | source for item in leads.find(live, LeadQuery(limit=limit)).items]
+    _show(items, as_json, [head, *(line for item in items for line in lead_lines(item))])
 
 
 @app.command()
@@ -334,7 +336,9 @@ def explain(
         raise UsageError(f'account "{account}" is not in the current release. Ids are exact; see `expansion leads`.')
     said = whatif.what_if(live, workspace / "warehouse", account) if what_if else None
     asked = {"what_if": said} if what_if else {}
-    _show(found | asked, as_json, lead_lines(found) + stage_lines(found) + change_lines(found) + what_if_lines(said))
+    source, head = _source(live)
+    lines = [head, *lead_lines(found), *stage_lines(found), *change_lines(found), *what_if_lines(said)]
+    _show(found | source | asked, as_json, lines)
 
 
 @app.command()
@@ -573,6 +577,17 @@ def _workspace(root: Path) -> Workspace:
     from warehouse.store import Workspace
 
     return Workspace(root)
+
+
+def _source(live: Release) -> tuple[dict[str, Any], str]:
+    """Which release answers, as the API says it, and a line of the same; stale by the setting of the service."""
+    from serving.settings import read_settings
+    from serving.source import known_until, source_of
+    from serving.terminal import source_line
+
+    now = _now()
+    source = source_of(live, now, read_settings().stale_after_hours)
+    return source, source_line(source, known_until(live), now.date())
 
 
 def _show(document: Any, as_json: bool, lines: list[str]) -> None:

@@ -54,9 +54,13 @@ class Amount:
 
     def expected(self, matrix: np.ndarray, horizon: int) -> np.ndarray:
         """(n,) money in [as_of, as_of + horizon) if the account expands within it; never negative."""
+        return self.by_horizon(matrix, (horizon,))[horizon]
+
+    def by_horizon(self, matrix: np.ndarray, horizons: tuple[int, ...]) -> dict[int, np.ndarray]:
+        """The same for several horizons at the price of one: the trees know of none."""
         multiple = _multiple(self.booster, matrix) if self.booster is not None else np.ones(len(matrix))
-        unit = _unit(matrix, self.step, np.float64(horizon), self.growth)
-        return np.asarray(self.smear * _factor(self.by_tier, _tier(matrix, self.step)) * multiple * unit)
+        level = self.smear * _factor(self.by_tier, _tier(matrix, self.step)) * multiple
+        return {h: np.asarray(level * _unit(matrix, self.step, np.float64(h), self.growth)) for h in horizons}
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the booster, which goes to a file of its own."""

@@ -37,6 +37,8 @@ from models.trees import to_text
 from warehouse.periods import TARGETS
 
 FORMAT = 3  # of model.json; another one where it is told otherwise, or means something else
+AMOUNTS = ("amount_low", "amount_high")  # told of the default horizon, and by horizon
+BY_HORIZON = ("probability", "high_value", "churn", "increment", *AMOUNTS)
 YOUNG_DAYS = 7  # below this age a score is marked low in confidence
 
 
@@ -129,20 +131,22 @@ class Scorer:
         n, horizons = len(tier), self.horizons
         if explanation is None:
             empty = pa.nulls(n, pa.float64())
-            names = [f"{what}_{h}" for h in horizons for what in ("probability", "high_value", "churn", "increment")]
+            names = [f"{what}_{h}" for h in horizons for what in BY_HORIZON]
             score = rule_score(features)
-            return {"score": score, **dict.fromkeys([*names, "amount_low", "amount_high"], empty)} | {
+            return {"score": score, **dict.fromkeys([*names, *AMOUNTS], empty)} | {
                 "reasons": pa.array(_rule_reasons(features), pa.string())
             }
         matrix = self.encoding.matrix(features)
         predicted = self.predict(matrix)
         ladder = self.definitions.tiers
         top, high = tier >= len(ladder.ladder) - 1, tier >= ladder.high_value_index
-        amount = self.amount.expected(matrix, self.card["default_horizon"])
+        default = self.card["default_horizon"]
+        ranges = self._ranges(matrix, top)
         columns: dict[str, Any] = {
-            "score": np.where(top, 0.0, predicted[f"increment_{self.card['default_horizon']}"]),
-            "amount_low": pa.array(amount * self.amount.low, mask=top),
-            "amount_high": pa.array(amount * self.amount.high, mask=top),
+            "score": np.where(top, 0.0, predicted[f"increment_{default}"]),
+            "amount_low": ranges[f"amount_low_{default}"],
+            "amount_high": ranges[f"amount_high_{default}"],
+            **ranges,
         }
         for h in horizons:
             columns[f"probability_{h}"] = pa.array(predicted[f"expansion_{h}"], mask=top)
@@ -153,6 +157,15 @@ class Scorer:
         told[top] = "[]"  # there is nothing to speak for or against
         columns["reasons"] = pa.array(told, pa.string())
         return columns
+
+    def _ranges(self, matrix: np.ndarray, top: np.ndarray) -> dict[str, pa.Array]:
+        """amount_low_{h} and amount_high_{h}, each (n,) money; null at the top. Not part of `predict`, whose answers
+        are sealed in every bundle: one more would refuse those that are made already."""
+        out = {}
+        for h, amount in self.amount.by_horizon(matrix, self.horizons).items():
+            out[f"amount_low_{h}"] = pa.array(amount * self.amount.low, mask=top)
+            out[f"amount_high_{h}"] = pa.array(amount * self.amount.high, mask=top)
+        return out
 
     def predict(self, matrix: np.ndarray, told: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
         """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,).
@@ -171,11 +184,12 @@ class Scorer:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
         same = tier == ladder.high_value_index - 1  # the next tier is the high-value one
+        amount = self.amount.by_horizon(matrix, self.horizons)
         for h in self.horizons:
             # who reaches the high-value tier has passed the next one, so it cannot be the likelier of the two
             least = np.minimum(out[f"high_value_{h}"], out[f"expansion_{h}"])
             out[f"high_value_{h}"] = np.where(same, out[f"expansion_{h}"], least)
-            out[f"increment_{h}"] = out[f"expansion_{h}"] * self.amount.expected(matrix, h)
+            out[f"increment_{h}"] = out[f"expansion_{h}"] * amount[h]
         return out
 
     def save(self, folder: Path) -> str:

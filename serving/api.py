@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from serving import incentives, leads, schemas
+from serving import incentives, leads, plan_schemas, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
@@ -29,7 +29,7 @@ from serving.limits import Limits
 from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
-from serving.plan import calls, left_alone, outlook, slots_of, week_of
+from serving.plan import slots_of, this_week, week_of
 from serving.release import Release, open_release
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
@@ -110,7 +110,7 @@ def _add_routes(app: FastAPI) -> None:
     app.get("/v1/accounts/{account_id:path}/what-if", response_model=schemas.WhatIfAnswer, **scores)(one_what_if)
     app.get("/v1/accounts/{account_id:path}/history", response_model=schemas.HistoryAnswer, **scores)(one_history)
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, **scores)(one_account)
-    app.get("/v1/plan", response_model=schemas.PlanAnswer, **scores)(plan)
+    app.get("/v1/plan", response_model=plan_schemas.PlanAnswer, **scores)(plan)
     app.get("/v1/model", response_model=schemas.ModelAnswer, **model)(the_model)
     app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, **measures)(the_measures)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
@@ -133,7 +133,9 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
         slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
-            leads.export_csv(release, query, slots), media_type="text/csv; charset=utf-8", headers=headers
+            leads.export_csv(release, query, slots, desk.source(release)),
+            media_type="text/csv; charset=utf-8",
+            headers=headers,
         )
     page = leads.find(release, query)
     horizon = leads.horizon_of(release, query.horizon)
@@ -141,13 +143,10 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk
     return JSONResponse({**about, "items": page.items, "next_cursor": page.next_cursor})
 
 
-def plan(query: Annotated[schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
+def plan(query: Annotated[plan_schemas.PlanQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Whom a team of that capacity would call this week, and what that is expected to bring."""
-    week = week_of(release.as_of)
-    slots = slots_of(desk.settings.workspace / "plans", week)
-    capacity = query.capacity or release.run["capacity"]
-    said = {"week": week.isoformat(), "capacity": capacity, **outlook(release, calls(release, capacity, slots))}
-    return JSONResponse({**said, "left_alone": sorted(left_alone(slots)), **desk.source(release)})
+    said = this_week(release, desk.settings.workspace / "plans", query.capacity)
+    return JSONResponse({**said, **desk.source(release)})
 
 
 def one_what_if(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
@@ -259,11 +258,8 @@ def _add_error_handlers(app: FastAPI) -> None:
         return answer(request, error, wait)
 
     async def moved(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HistoryMoved)
+        assert isinstance(error, HistoryMoved | PlanDamaged)
         return answer(request, as_answer(error))
-
-    async def torn(request: Request, error: Exception) -> JSONResponse:
-        return answer(request, ApiError(409, "plan_damaged", str(error)))
 
     async def plain(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
@@ -280,6 +276,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, broken)
     app.add_exception_handler(ApiError, refused)
     app.add_exception_handler(HistoryMoved, moved)
-    app.add_exception_handler(PlanDamaged, torn)
+    app.add_exception_handler(PlanDamaged, moved)
     app.add_exception_handler(HTTPException, plain)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -12,11 +12,11 @@ from fastapi import Depends, Request
 
 from serving.errors import ApiError
 from serving.keys import KeyRing
-from serving.leads import is_stale, known_until
 from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.release import Release
 from serving.settings import Settings
+from serving.source import source_of
 from serving.watcher import ReleaseWatcher
 
 WEB = Path(__file__).parent / "web"
@@ -35,13 +35,7 @@ class Desk:
 
     def source(self, release: Release) -> dict[str, Any]:
         """Which release answers, as every answer says it."""
-        return {
-            "release": release.name,
-            "bundle_id": release.scorer.bundle_id,
-            "version": release.scorer.bundle_id[:12],
-            "as_of": release.as_of.isoformat(),
-            "stale": is_stale(known_until(release), self.now(), self.settings.stale_after_hours),
-        }
+        return source_of(release, self.now(), self.settings.stale_after_hours)
 
 
 async def live_release(request: Request) -> Release:

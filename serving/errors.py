@@ -65,8 +65,10 @@ class ApiError(Exception):
         return {"code": self.code, "message": self.message, **named, "request_id": request_id}
 
 
-def as_answer(moved: HistoryMoved) -> ApiError:
-    said = str(moved)
+def as_answer(error: HistoryMoved | PlanDamaged) -> ApiError:
+    said = str(error)
+    if isinstance(error, PlanDamaged):
+        return ApiError(409, "plan_damaged", said)
     return ApiError(409, "history_moved", f"{said[0].upper()}{said[1:]}")
 
 

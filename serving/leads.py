@@ -10,7 +10,6 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
 from typing import Any
 
 from features.journey import LOOKED_AT
@@ -29,8 +28,10 @@ ASIDE = frozenset(("sort_value", *WHY_COLUMNS, *LOOKED_AT)) - Scored.model_field
 CSV_COLUMNS = (
     "rank", "account_id", "band", "probability", "expected_increment", "amount_low", "amount_high", "score", "tier",
     "next_tier", "run_rate",
-    "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of",
+    "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of", "release",
+    "version", "stale",
 )  # fmt: skip
+MOVED_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank")  # last in the file
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,15 @@ def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
 
 def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     """A row with the Scorer's columns (a mapping), its numbers by horizon gathered in `horizons`, reasons parsed."""
+    known = set(row.keys())
     names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in ASIDE]  # noqa: SIM118
+
+    def amount(side: str, days: int) -> float | None:
+        """Releases of earlier versions hold the range of their default horizon alone: of another it is not known."""
+        if (name := f"amount_{side}_{days}") in known:
+            return row[name]  # type: ignore[no-any-return]
+        return row[f"amount_{side}"] if days == card["default_horizon"] else None
+
     horizons = [
         {
             "days": days,
@@ -89,11 +98,15 @@ def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
             "high_value": row[f"high_value_{days}"],
             "churn": row[f"churn_{days}"],
             "expected_increment": row[f"increment_{days}"],
+            "amount_low": amount("low", days),
+            "amount_high": amount("high", days),
         }
         for days in card["horizons"]
     ]
     return {
         **{name: row[name] for name in names},
+        "amount_low": amount("low", horizon),
+        "amount_high": amount("high", horizon),
         "horizon": horizon,
         "probability": row[f"probability_{horizon}"],
         "expected_increment": row[f"increment_{horizon}"],
@@ -103,16 +116,22 @@ def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     }
 
 
-def export_csv(release: Release, query: LeadQuery, slots: Mapping[str, str]) -> Iterator[str]:
-    """Every lead that `query` matches, from the first, as CSV text in pieces. Text cells cannot start a formula.
+def export_csv(
+    release: Release, query: LeadQuery, slots: Mapping[str, str], source: Mapping[str, Any]
+) -> Iterator[str]:
+    """Every lead that `query` matches, from the first, as CSV text in pieces. Text cells cannot start a formula. Where
+    `changed_since` is asked, the MOVED_COLUMNS follow.
 
     slots: of this week's plan, by account; those that a lot leaves alone (`held_out`) are not to be called.
+    source: which release answers (serving/source.py), for a file outlives the page that it was taken from.
     """
     horizon = horizon_of(release, query.horizon)
-    yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3"])
+    moved = () if query.changed_since is None else MOVED_COLUMNS
+    yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3", *moved])
     after: tuple[float, str] | None = None
     while rows := _fetch(release, query, horizon, after, EXPORT_PAGE):
-        yield "".join(_csv_line(_csv_cells(lead(release, row, horizon), slots)) for row in rows)
+        items = ({**lead(release, row, horizon), **source} for row in rows)
+        yield "".join(_csv_line([*_csv_cells(item, slots), *(item[name] for name in moved)]) for item in items)
         after = (rows[-1]["sort_value"], rows[-1]["account_id"])
 
 
@@ -146,19 +165,6 @@ def band_of(value: float | None, floors: dict[str, float]) -> str | None:
     if value is None:
         return None
     return next((band for band, floor in floors.items() if value >= floor), "D")
-
-
-def known_until(release: Release) -> date:
-    """The earlier of as_of and the end of the facts: where the feed stopped, a later as_of makes nothing newer. A
-    release that does not tell that end, as earlier versions wrote them, is judged by its as_of."""
-    end = release.run.get("data_end")
-    return release.as_of if end is None else min(release.as_of, date.fromisoformat(end))
-
-
-def is_stale(known: date, now: datetime, hours: float) -> bool:
-    """Whether more than `hours` have passed since the midnight UTC up to which facts are `known`."""
-    opened = datetime(known.year, known.month, known.day, tzinfo=now.tzinfo)
-    return (now - opened).total_seconds() > hours * 3600
 
 
 def facets(release: Release) -> dict[str, list[str]]:

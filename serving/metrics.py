@@ -10,7 +10,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from serving.leads import known_until
+from serving.source import known_until
 from serving.watcher import ReleaseWatcher
 
 DRIFT = {

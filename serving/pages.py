@@ -1,4 +1,5 @@
-"""The web pages, rendered on the server: the ranked leads, one account, the API in words, and the sign-in."""
+"""The web pages, rendered on the server: the ranked leads, the week's calls, one account, the measures, the
+API in words, and the sign-in."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from serving import incentives, leads
 from serving.desk import WEB, AtDesk, Desk
 from serving.errors import ApiError, HistoryMoved, PlanDamaged, as_answer, first_problem
 from serving.history import history
-from serving.plan import left_alone, slots_of, week_of
+from serving.plan import left_alone, slots_of, this_week, week_of
+from serving.plan_schemas import PlanQuery
 from serving.release import Release
 from serving.schemas import IncentivesQuery, LeadQuery
 from serving.whatif import ACTIONS, what_if
@@ -35,6 +37,7 @@ SORTS = {"score": "who to call first", "expected_increment": "expected extra rev
 def add_pages(app: FastAPI) -> None:
     app.get("/", include_in_schema=False)(leads_page)
     app.get("/accounts/{account_id:path}", include_in_schema=False)(account_page)
+    app.get("/plan", include_in_schema=False)(plan_page)
     app.get("/measures", include_in_schema=False)(measures_page)
     app.get("/docs", include_in_schema=False)(docs_page)
 
@@ -96,6 +99,23 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
         except HistoryMoved as moved:
             asked["what_if_refused"] = moved
     return _page("account.html", desk, release, item=found, absent=ABSENT, actions=TITLES, **asked)
+
+
+def plan_page(request: Request, desk: AtDesk) -> Response:
+    """Whom to call this week; capacity=N in the URL asks what another number of calls would meet."""
+    release = _live_or_instead(request, desk)
+    if isinstance(release, Response):
+        return release
+    asked, said, problem = request.query_params.get("capacity", "").strip(), None, None
+    try:
+        query = PlanQuery.model_validate({"capacity": asked or None})
+        said = this_week(release, desk.settings.workspace / "plans", query.capacity)
+    except ValidationError as error:
+        problem = first_problem(error.errors())
+    except PlanDamaged as damaged:
+        problem = as_answer(damaged)
+    status = 200 if problem is None else problem.status
+    return _page("plan.html", desk, release, status=status, asked=asked, said=said, problem=problem)
 
 
 def measures_page(request: Request, desk: AtDesk) -> Response:

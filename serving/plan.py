@@ -32,6 +32,7 @@ from warehouse.store import open_warehouse, write_json
 
 SCHEMA_VERSION = 1
 SLOTS = (RANDOM, HELD_OUT)
+CAPACITIES = (25, 50, 100, 200, 400)  # calls a week told beside the capacity asked for: those of the model card
 
 
 def week_of(day: date) -> date:
@@ -72,37 +73,67 @@ def _drawn(path: Path) -> dict[str, Any] | None:
         ) from error
 
 
+def this_week(release: Release, plans: Path, capacity: int | None) -> dict[str, Any]:
+    """Whom to call in the week of the live release and what is expected of it, as the API and the page tell it
+    (serving/plan_schemas.py), without the source. capacity: null: that of the release.
+
+    Raises:
+        PlanDamaged: the week's plan cannot be read.
+    """
+    week = week_of(release.as_of)
+    slots = slots_of(plans, week)
+    wanted = capacity or int(release.run["capacity"])
+    reached = calls(release, max(wanted, *CAPACITIES), slots)
+    everywhere = _money_everywhere(release)
+    counts = sorted({min(count, len(reached)) for count in (wanted, *CAPACITIES)} - {0})
+    return {
+        "week": week.isoformat(),
+        "capacity": wanted,
+        "horizon": horizon_of(release, None),
+        "currency": release.card["currency"],
+        **_expected(reached[:wanted], everywhere),
+        "capacities": [{"calls": count, **_expected(reached[:count], everywhere)} for count in counts],
+        "left_alone": sorted(left_alone(slots)),
+        "items": reached[:wanted],
+    }
+
+
 def calls(release: Release, capacity: int, slots: dict[str, str]) -> list[dict[str, Any]]:
     """The first `capacity` accounts by rank that a lot does not leave alone: rank, account_id, owner, band, score,
-    probability and expected_increment at the default horizon, and kind, `random` or `contacted`. Accounts at the top
-    tier are not called: they have nowhere to move."""
+    probability and expected_increment at the default horizon, reason (the first that speaks for it; null: none does),
+    and kind, `random` or `contacted`. Accounts at the top tier are not called: they have nowhere to move."""
     horizon = horizon_of(release, None)
     rows = release.database.execute(
         f'SELECT rank, account_id, owner, band, score, "probability_{horizon}" AS probability,'
-        f' "increment_{horizon}" AS expected_increment FROM scores WHERE next_tier IS NOT NULL ORDER BY rank'
+        f' "increment_{horizon}" AS expected_increment, reasons AS reason FROM scores'
+        " WHERE next_tier IS NOT NULL ORDER BY rank"
     )
     called = (row for row in rows if slots.get(row["account_id"]) != HELD_OUT)
     return [
-        {**{name: row[name] for name in row.keys()}, "kind": slots.get(row["account_id"], CONTACTED)}  # noqa: SIM118
+        {**dict(row), "reason": _first_for(row["reason"]), "kind": slots.get(row["account_id"], CONTACTED)}
         for row in islice(called, capacity)
     ]
 
 
-def outlook(release: Release, called: list[dict[str, Any]]) -> dict[str, Any]:
-    """What is expected of the accounts to call, as the API tells it (schemas.PlanAnswer)."""
+def _first_for(reasons: str) -> str | None:
+    return next((reason["text"] for reason in json.loads(reasons) if reason["direction"] == "up"), None)
+
+
+def _money_everywhere(release: Release) -> float | None:
+    """What is expected of all accounts at the default horizon; null by a rule."""
     horizon = horizon_of(release, None)
-    [(everywhere,)] = release.database.execute(f'SELECT sum("increment_{horizon}") FROM scores').fetchall()
-    chances = [row["probability"] for row in called if row["probability"] is not None]
-    money = sum(row["expected_increment"] or 0.0 for row in called)
-    told = everywhere is not None and everywhere > 0
-    return {
-        "horizon": horizon,
-        "currency": release.card["currency"],
-        "moves": sum(chances) if told else None,
-        "expected_increment": money if told else None,
-        "share": money / everywhere if told else None,
-        "items": called,
-    }
+    [(money,)] = release.database.execute(f'SELECT sum("increment_{horizon}") FROM scores').fetchall()
+    return money  # type: ignore[no-any-return]
+
+
+def _expected(called: list[dict[str, Any]], everywhere: float | None) -> dict[str, float | None]:
+    """What is expected of the accounts `called`: moves, misses (the others), money, its share of that of all."""
+    if not everywhere:
+        return dict.fromkeys(("moves", "misses", "expected_increment", "share"))
+    moves = sum(row["probability"] for row in called)
+    money = sum(row["expected_increment"] for row in called)
+    told = {"moves": moves, "misses": len(called) - moves}
+    return {**told, "expected_increment": money, "share": money / everywhere}
 
 
 def plan_week(release: Release, workspace: Path, capacity: int, share: float) -> dict[str, Any]:

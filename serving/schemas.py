@@ -84,17 +84,22 @@ class Reason(Closed):
 
 
 class Horizon(Closed):
-    """Within `days` from as_of: probability of expansion, of the high-value tier, of leaving; money expected."""
+    """Within `days` from as_of: probability of expansion, of the high-value tier, of leaving; money expected;
+    amount_low and amount_high: 10 and 90 % of the increment if it expands. Releases of versions that told this range of
+    the default horizon alone have null for the others."""
 
     days: int
     probability: float | None
     high_value: float | None
     churn: float | None
     expected_increment: float | None
+    amount_low: float | None
+    amount_high: float | None
 
 
 class Scored(Closed):
-    """What the model says of one account. amount_low and amount_high: 10 to 90 % of the increment if it expands."""
+    """What the model says of one account. probability, expected_increment, amount_low and amount_high are those of
+    `horizon`."""
 
     account_id: str
     as_of: date
@@ -156,41 +161,6 @@ class LeadsAnswer(Source):
     total: int
     items: list[Lead]
     next_cursor: str | None
-
-
-class PlanQuery(Closed):
-    """`capacity`: calls a week; null: that of the release."""
-
-    capacity: int | None = Field(None, ge=1, le=1000)
-
-
-class Call(Closed):
-    """`kind` random: a lot had it called this week; probability and expected_increment at the default horizon."""
-
-    rank: int
-    account_id: str
-    owner: str | None
-    band: Band | None
-    score: float
-    probability: float | None
-    expected_increment: float | None
-    kind: Literal["contacted", "random"]
-
-
-class PlanAnswer(Source):
-    """The first `capacity` accounts to call in the week (its Monday) of the release, without those that this week's lot
-    leaves alone (`left_alone`). `moves`, `expected_increment`: what is expected of them together, and `share`: their
-    part of what is expected of all; null by a rule."""
-
-    week: date
-    capacity: int
-    horizon: int
-    currency: str
-    moves: float | None
-    expected_increment: float | None
-    share: float | None
-    left_alone: list[str]
-    items: list[Call]
 
 
 class Change(Closed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,14 @@ from warehouse.raw import CONTACTED, HELD_OUT, RANDOM
 
 SHOWN = 0.005  # in log-odds; less reads as 0.00
 PLAIN = 0.05  # PSI that chance may give without a word of it
+
+
+def source_line(source: dict[str, Any], known: date, today: date) -> str:
+    """The day and the bundle of the scores that follow, of `source` (serving/source.py), and their age where they are
+    stale. known: the midnight up to which the release knows facts."""
+    head = f"as of {source['as_of']}, bundle {source['version']}"
+    days = (today - known).days
+    return head + (f", STALE: knows nothing after {known}, {_days(days)} ago" if source["stale"] else "")
 
 
 def lead_lines(item: dict[str, Any]) -> list[str]:
@@ -65,8 +74,8 @@ def drift_lines(drift: dict[str, Any] | None) -> list[str]:
     """What a release says of its drift: the verdict with its figures, and why if it is not stable."""
     if drift is None:
         return ["drift: nothing to compare with yet"]
-    days, top = drift["days"], drift["top"]
-    head = f"drift: {drift['verdict']} since {drift['compared_with'][:10]} ({days} day{'s' * (days != 1)}): "
+    top = drift["top"]
+    head = f"drift: {drift['verdict']} since {drift['compared_with'][:10]} ({_days(drift['days'])}): "
     if drift["score_psi"] is not None:
         head += f"score PSI {drift['score_psi']:.2f}, "
         if drift["score_psi_by_chance"] > PLAIN:
@@ -115,6 +124,10 @@ def how_to_open(workspace: Path, key: str, release: str, as_of: str) -> list[str
         "The key reads and scores for 30 days; `expansion key` makes another.",
         f"The simulated vendor's data ends {as_of}, so the page says that the scores are old.",
     ]
+
+
+def _days(count: int) -> str:
+    return f"{count} day{'s' * (count != 1)}"
 
 
 def _share(value: float | None) -> str:

@@ -195,7 +195,7 @@ def test_at_the_top_there_is_nothing_left_to_predict_but_closure(scorer: Scorer,
             assert (row[f"increment_{h}"] is None) == top
             assert (row[f"high_value_{h}"] is None) == (place >= high)
             assert 0 < row[f"churn_{h}"] < 1
-        assert (row["amount_low"] is None) == top
+        assert {row[name] is None for name in row if name.startswith("amount_")} == {top}
         assert row["score"] == (0.0 if top else row["increment_180"])
 
 
@@ -208,6 +208,18 @@ def test_figures_of_one_row_agree_with_one_another(scorer: Scorer, tonight: pa.T
         assert row["probability_180"] + row["churn_180"] <= 1
         assert 0 <= row["amount_low"] <= row["amount_high"]
         assert row["increment_90"] >= 0
+
+
+def test_every_horizon_has_the_range_of_its_own_money(scorer: Scorer, tonight: pa.Table) -> None:
+    scorer = replace(scorer, amount=replace(scorer.amount, low=0.5, high=3.0))
+    said, matrix = scorer.score(tonight), scorer.encoding.matrix(tonight)
+    told = np.asarray(said["next_tier"].is_valid())
+    for h in scorer.horizons:
+        money = scorer.amount.expected(matrix, h)[told]
+        for name, factor in (("amount_low", 0.5), ("amount_high", 3.0)):
+            assert np.array_equal(said[f"{name}_{h}"].to_numpy()[told], money * factor)
+    assert said["amount_high"].equals(said["amount_high_180"])
+    assert not said["amount_high"].equals(said["amount_high_90"])
 
 
 def test_each_probability_comes_from_its_own_hazard_and_its_own_calibration(scorer: Scorer, tonight: pa.Table) -> None:

@@ -142,5 +142,8 @@ def test_http_scores_equal_the_published_ones(trained: Vendor, caller: TestClien
         assert [h["probability"] for h in item["horizons"]] == [
             night[f"probability_{h['days']}"] for h in item["horizons"]
         ]
+        assert [h["amount_high"] for h in item["horizons"]] == [
+            night[f"amount_high_{h['days']}"] for h in item["horizons"]
+        ]
         assert [r["text"] for r in item["reasons"]] == [r["text"] for r in json.loads(night["reasons"])]
     assert sum(published[item["account_id"]]["run_rate"] > 0 for item in answers) >= 2

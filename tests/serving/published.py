@@ -89,6 +89,9 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
         "amount_high": pa.array(chance * 4000, mask=top | rule),
     }
     for position, h in enumerate(HORIZONS):
+        longer = (position + 1) / 2  # of 180 days, the default horizon
+        columns[f"amount_low_{h}"] = pa.array(chance * 200 * longer, mask=top | rule)
+        columns[f"amount_high_{h}"] = pa.array(chance * 4000 * longer, mask=top | rule)
         grown = 1 - (1 - chance) ** ((position + 1) / 2)
         columns[f"probability_{h}"] = pa.array(grown, mask=top | rule)
         columns[f"high_value_{h}"] = pa.array(grown / 5, mask=top | rule)

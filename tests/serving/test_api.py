@@ -124,7 +124,7 @@ def test_every_error_has_one_shape(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/leads/", "/v1/model/", "/v1/plan/", "/measures/", "/docs/", "/livez/", "/static"]
+    "path", ["/v1/leads/", "/v1/model/", "/v1/plan/", "/plan/", "/measures/", "/docs/", "/livez/", "/static"]
 )
 def test_a_slash_too_many_is_no_path(service: Service, path: str) -> None:
     answer = service.get(path)

@@ -13,7 +13,20 @@ import pytest
 from features.journey import STAGES
 from serving import release, schemas
 from serving.leads import safe_cell
-from tests.serving.published import FORMULA, HOSTILE, TIERS, Service, make_scores, open_service, publish, ranked
+from tests.serving import published
+from tests.serving.published import (
+    FORMULA,
+    HORIZONS,
+    HOSTILE,
+    TIERS,
+    Service,
+    make_scores,
+    open_service,
+    publish,
+    ranked,
+)
+
+SIDES = ("low", "high")
 
 
 def items(service: Service, **query: Any) -> list[dict[str, Any]]:
@@ -142,6 +155,41 @@ def test_csv_holds_every_match_and_no_formula(service: Service) -> None:
     assert {row["slot"] for row in rows} == {""}
 
 
+@pytest.mark.parametrize("horizon", [90, 360])
+def test_the_range_of_the_money_is_that_of_the_horizon_asked_for(service: Service, horizon: int) -> None:
+    rows = {row["account_id"]: row for row in ranked(make_scores()).to_pylist()}
+    for item in items(service, horizon=horizon):
+        row = rows[item["account_id"]]
+        assert (item["amount_low"], item["amount_high"]) == (
+            row[f"amount_low_{horizon}"],
+            row[f"amount_high_{horizon}"],
+        )
+        for each in item["horizons"]:
+            assert each["amount_high"] == row[f"amount_high_{each['days']}"]
+    text = service.get("/v1/leads", params={"format": "csv", "horizon": horizon}).text
+    for cells in csv.DictReader(io.StringIO(text)):
+        high = rows[cells["account_id"].removeprefix("'")][f"amount_high_{horizon}"]
+        assert cells["amount_high"] == ("" if high is None else str(high))
+    assert service.get("/accounts/acct-00007").text.count(" to<br>") == len(HORIZONS)
+
+
+def test_a_release_that_told_one_range_alone_claims_none_for_other_horizons(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As versions wrote it that stored the range of the default horizon alone."""
+    told = make_scores()
+    kept = [name for name in told.column_names if name not in {f"amount_{s}_{h}" for s in SIDES for h in HORIZONS}]
+    monkeypatch.setattr(published, "make_scores", lambda **_: told.select(kept))
+    publish(workspace)
+    service = open_service(workspace)
+    [lead] = items(service, q="00007")
+    assert lead["amount_high"] is not None
+    assert [each["amount_high"] for each in lead["horizons"]] == [None, lead["amount_high"], None, None]
+    [lead] = items(service, q="00007", horizon=90)
+    assert (lead["amount_low"], lead["amount_high"]) == (None, None)
+    assert service.get("/accounts/acct-00007").text.count(" to<br>") == 1
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", "  =1"])
 def test_text_that_a_spreadsheet_would_run_is_quoted(text: str) -> None:
     assert safe_cell(text) == f"'{text}"
@@ -158,6 +206,13 @@ def test_the_page_finds_an_owner_by_the_name_it_offers_blanks_and_length_include
         assert "acct-00001" in shown.text
         assert quote(owner, safe="").replace("%20", "+") in shown.text  # the link to the same list as CSV
         assert folder == release.current(workspace / "releases")
+
+
+def test_a_filter_that_finds_nobody_stays_chosen(service: Service) -> None:
+    """So that Apply does not drop it without a word."""
+    page = service.get("/", params={"country": "FR"}).text
+    assert "No account matches" in page
+    assert '<option value="FR" selected>FR</option>' in page
 
 
 def test_a_rule_release_ranks_without_probabilities(workspace: Path) -> None:

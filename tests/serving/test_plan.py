@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
+import pyarrow.compute as pc
 import pytest
 
 from serving import release
 from serving.errors import PlanDamaged
+from serving.pages import money
 from serving.plan import calls, plan_week, slots_of, week_of
+from serving.plan_schemas import PlanAnswer
 from serving.release import Release
 from serving.terminal import plan_lines
 from tests import builders as raw
-from tests.serving.published import AS_OF, open_service, publish
+from tests.serving import published
+from tests.serving.published import AS_OF, HOSTILE, NOW, make_scores, open_service, publish
 from warehouse.engine import connect
 from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace, open_warehouse
@@ -157,6 +163,62 @@ def test_api_and_page_respect_the_lot_whatever_capacity_is_asked_for(live: Relea
     assert service.client.get("/v1/plan").status_code == 401
 
 
+def test_the_page_tells_the_week_as_the_api_does(live: Release, workspace: Path) -> None:
+    plan_week(live, workspace, CAPACITY, 0.2)
+    service = open_service(workspace)
+    said = PlanAnswer.model_validate(service.get("/v1/plan?capacity=40").json())
+    page = service.get("/plan?capacity=40").text
+    assert said.moves is not None
+    assert said.misses is not None
+    assert said.moves + said.misses == pytest.approx(CAPACITY)
+    for told in (f"{said.moves:,.1f}", f"{said.misses:,.1f}", money(said.expected_increment, "USD")):
+        assert f"<dd>{told}</dd>" in page
+    assert f"<dd>{len(said.left_alone)}</dd>" in page
+    assert [row.calls for row in said.capacities] == [25, 40, 50, 100, 119 - len(said.left_alone)]
+    shares = [row.share for row in said.capacities if row.share is not None]
+    assert shares == sorted(shares)
+    [asked] = [row for row in said.capacities if row.calls == CAPACITY]
+    assert asked.share == said.share
+    listed = page.split("The accounts to call")[1]
+    assert [unquote(name) for name in re.findall(r'href="/accounts/([^"]+)"', listed)] == [
+        item.account_id for item in said.items
+    ]
+    assert listed.count("more active users in the last 28 days: 11 users (its peers: 4)") == CAPACITY
+    assert listed.count('<td class="owner">ana</td>') == sum(item.owner == "ana" for item in said.items)
+    assert HOSTILE not in page
+
+
+def test_the_page_of_the_week_asks_who_one_is_and_says_in_words_what_is_missing(workspace: Path) -> None:
+    service = open_service(workspace)
+    assert "Nothing has been published yet" in service.get("/plan").text
+    publish(workspace, method="rule")
+    service.refresh()
+    assert "Paste the API key" in service.client.get("/plan").text
+    assert service.client.post("/plan", json={}).status_code == 405
+    page = service.get("/plan").text
+    assert "a rule ranks, which gives no chances and no money" in page
+    assert "No lot leaves anybody alone that week" in page
+    assert "These scores are old" not in page
+    old = open_service(workspace, NOW + timedelta(days=4)).get("/plan").text
+    assert "These scores are old" in old
+    for wrong in ("0", "many", "1001"):
+        refused = service.get("/plan", params={"capacity": wrong})
+        assert (refused.status_code, "cannot be shown" in refused.text) == (422, True)
+    assert service.get("/plan?capacity=1000").text.count("No more than 119 accounts can be called") == 1
+
+
+def test_where_nobody_can_move_the_page_says_that_there_is_nobody_to_call(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = make_scores()
+    top = told.filter(pc.is_null(told["next_tier"]))
+    monkeypatch.setattr(published, "make_scores", lambda **_: top)
+    publish(workspace)
+    service = open_service(workspace)
+    assert "There is nobody to call" in service.get("/plan").text
+    assert service.get("/v1/plan").json()["capacities"] == []
+
+
 def _everything(live: Release) -> float:
     [(money,)] = live.database.execute("SELECT sum(increment_180) FROM scores").fetchall()
     return float(money)
@@ -172,6 +234,8 @@ def test_a_torn_plan_is_said_and_never_drawn_again(live: Release, workspace: Pat
     answer = service.get("/v1/plan")
     assert (answer.status_code, answer.json()["code"]) == (409, "plan_damaged")
     assert "it is unknown which accounts this week" in service.get("/").text
+    page = service.get("/plan")
+    assert (page.status_code, "The accounts to call" in page.text) == (409, False), "whom not to call is unknown"
 
 
 def test_a_week_opens_on_monday() -> None:
