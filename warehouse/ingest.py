@@ -24,7 +24,7 @@ import duckdb
 from pydantic import Field, field_validator, model_validator
 
 from warehouse import delivery, exchange, rules
-from warehouse.accounting import EXCLUDED, Accounting, Audit, FileCount, Limits, Tally, problems
+from warehouse.accounting import FREE, Accounting, Audit, FileCount, Limits, Tally, problems
 from warehouse.adapters import Source
 from warehouse.adapters.registry import READERS, AdapterParams, Name, fetch, open_sources
 from warehouse.audit import audit
@@ -39,6 +39,7 @@ from warehouse.progress import stage
 from warehouse.raw import DELIVERED, TABLES
 from warehouse.repeats import DUPLICATE
 from warehouse.store import Workspace, link, part_file, recover_folder, swap_folder
+from warehouse.tombstones import read_tombstones
 
 OWN_LIMITS = {"unknown_account": 0.02}  # deliveries of accounts and events rarely close at the same second
 LIMITS = ("max_bad_ratio", "max_ratio", "allowance", "never_empty")  # params that decide on no row
@@ -133,20 +134,22 @@ def ingest(
         OlderDelivery: the data end before `not_before`. The live warehouse is untouched.
         DataError: a file of the live warehouse is not what an earlier call wrote, and is not made anew.
         ParamsError: an SQL text in the params does not fit the files.
+        UsageError: who was erased cannot be told; see warehouse.tombstones.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     recover_folder(workspace.warehouse)
     key = workspace_key(workspace.root)
+    erased = read_tombstones(workspace.root, key)
     live = workspace.warehouse.resolve()
     extracted = fetch(params, params.adapters, workspace.root.resolve() / "extracted", say)
     raw = raw.resolve()
     folders = [raw, live] if extracted is None else [raw, live, extracted]
     with _building(workspace.root.resolve() / ".ingest") as building, connect(building, *folders) as con:
-        reading = params.reading(now)
+        reading = replace(params.reading(now), erased=erased)
         con.execute("CREATE SCHEMA ingest")
         sources = open_sources(con, raw, extracted, params.adapters, params, reading)
         sources += exchange.source(con, extracted or raw, reading)
-        made = made_with(params.deciding(), key_name(key))
+        made = made_with(params.deciding(), key_name(key), erased.named)
         before = None if whole else read_manifest(live)
         if before is not None and before.made_with != made:
             before = None
@@ -206,7 +209,7 @@ def over_limit(tallies: list[Tally], limits: Limits) -> list[str]:
 def _broken(tallies: list[Tally], limits: Limits) -> list[str]:
     read: Counter[str] = Counter()
     for tally in tallies:
-        if not tally.rule.startswith(EXCLUDED):
+        if not tally.rule.startswith(FREE):
             read[tally.table] += tally.rows
     return problems([tally for tally in tallies if tally.rule not in GOOD], read, limits)
 

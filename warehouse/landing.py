@@ -278,7 +278,7 @@ class Landing:
 
     def _account(self) -> str:
         return (
-            "account_id"
+            f"CASE WHEN _breach <> {quote(rules.ERASED)} THEN account_id END"
             if any(column.name == "account_id" for column in self.table.columns)
             else "CAST(NULL AS VARCHAR)"
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,12 @@ class Manifest:
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def made_with(params: dict[str, Any], key_name: str) -> str:
-    """Digest of what decides how a row is read: params without the limits, the contract of the tables, the hash key."""
+def made_with(params: dict[str, Any], key_name: str, erased: Sequence[str] = ()) -> str:
+    """Digest of what decides how a row is read: params without the limits, the contract of the tables, the hash key,
+    and who was erased."""
     contract = repr(list(DELIVERED.values()))
-    text = json.dumps([params, contract, key_name, FORMAT], sort_keys=True, default=str)
+    decided = [params, contract, key_name, FORMAT, *([list(erased)] if erased else [])]
+    text = json.dumps(decided, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
