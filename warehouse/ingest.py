@@ -7,7 +7,6 @@ live warehouse is either the old one or the new one, and always what a first ing
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -31,9 +30,8 @@ from warehouse.audit import audit
 from warehouse.build import Build, Built
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, ExpansionError, OlderDelivery
-from warehouse.manifest import Manifest, made_with, read_manifest, refuse_changed, written
+from warehouse.manifest import Manifest, end_of, fingerprint_of, made_with, read_manifest, refuse_changed, written
 from warehouse.params import read_params, section
-from warehouse.periods import midnight_after
 from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
 from warehouse.raw import DELIVERED, TABLES
@@ -44,7 +42,6 @@ from warehouse.tombstones import read_tombstones
 OWN_LIMITS = {"unknown_account": 0.02}  # deliveries of accounts and events rarely close at the same second
 LIMITS = ("max_bad_ratio", "max_ratio", "allowance", "never_empty")  # params that decide on no row
 GOOD = ("", DUPLICATE)  # not quarantined: accepted, or a copy of an accepted row
-CLOCKS = ("accounts", "events", "revenue")  # tables whose last known row is the end of the data
 
 
 class IngestParams(AdapterParams):
@@ -304,9 +301,7 @@ def _finish(
     folder: Path,
 ) -> Accounting:
     """Fingerprint, end of the data and audit of what was built, written down beside it."""
-    rows = [f"{t} {part} {one.rows} {one.digest}" for t in TABLES for part, one in sorted(built.parts[t].items())]
-    fingerprint = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    end = _end(built.parts)
+    fingerprint, end = fingerprint_of(built.parts), end_of(built.parts)
     audits: dict[str, Audit] = {}
     for table in TABLES.values() if before is not None else ():
         assert before is not None
@@ -316,17 +311,11 @@ def _finish(
         gone = [p for p in before.parts[table.name] if p not in built.parts[table.name] and p not in parts]
         old += [live / table.name / part_file(part) for part in gone]
         if old or new:
-            found = audit(con, table, old, new, _end(before.parts))
+            found = audit(con, table, old, new, end_of(before.parts))
             audits |= {table.name: found} if found else {}
     accounting = replace(accounting, fingerprint=fingerprint, data_end=end, audit=audits)
     _write_json(folder / "accounting.json", accounting.to_json())
     return accounting
-
-
-def _end(parts: dict[str, dict[int, Any]]) -> date | None:
-    """The midnight (UTC) after the last known fact; null without any."""
-    known = [datetime.fromisoformat(one.known) for table in CLOCKS for one in parts.get(table, {}).values()]
-    return midnight_after(max(known)) if known else None
 
 
 def _several(files: list[str]) -> str:
