@@ -65,10 +65,11 @@ def erase(
         if workspace.warehouse.is_dir():
             intact(workspace)
         refuse_damaged_live(workspace.releases)
+        definitions = Definitions.from_params(document)
         if stone is None:
             stone = Tombstone(kind, subject.hash, today)
             bury(root, stones, stone)
-        _take_out(workspace, subject, Definitions.from_params(document))
+        _take_out(workspace, subject, definitions)
         if still := places(workspace, subject):
             raise ExpansionError(f"{', '.join(still)}: rows are still there. Is another program writing? Run it again.")
     return {
