@@ -396,6 +396,29 @@ def prune(
 
 
 @app.command()
+def erase(
+    account: Annotated[str | None, typer.Option("--account", help="id of an account")] = None,
+    user: Annotated[str | None, typer.Option("--user", help="id of a user, as delivered")] = None,
+    workspace: Root = HERE,
+    apply: Annotated[bool, typer.Option("--apply", help="erase; absent: only tell")] = False,
+    as_json: Json = False,
+) -> None:
+    """Where an account or a user is found in the workspace and, on demand, its end there, for later deliveries too."""
+    from serving.erase import erase as run
+    from serving.erase import lines
+    from warehouse.errors import UsageError
+    from warehouse.lock import exclusive
+    from warehouse.params import workspace_params
+
+    asked = [(kind, value) for kind, value in (("account", account), ("user", user)) if value]
+    if len(asked) != 1 or not workspace.is_dir():
+        raise UsageError("give --workspace of a vendor, and either --account or --user.")
+    with exclusive(workspace, "erase"):
+        said = run(_workspace(workspace), *asked[0], workspace_params(workspace, None), _now().date(), apply)
+    _show(said, as_json, lines(said))
+
+
+@app.command()
 def incentives(
     workspace: Root = HERE,
     as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,

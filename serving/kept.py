@@ -13,7 +13,8 @@ from pathlib import Path
 
 from serving.errors import ReleaseRefused
 from serving.manifest import MANIFEST
-from serving.release import BUILDING, current, previous, verify
+from serving.release import current, previous, verify
+from serving.sealing import BUILDING
 from warehouse.store import file_stamp
 
 REMEMBERED = 2_048  # releases of whom a process knows what they were compared with
@@ -86,25 +87,30 @@ def _finished(releases: Path) -> list[Path]:
     found = [path.parent for path in releases.glob(f"????-??-??-*/{MANIFEST}")]
     nights = Counter(map(_night, found))
     seen: set[str | None] = set()
+    names = {folder: {folder.name} for folder in found}  # a release sealed anew has had others
     if max(nights.values(), default=0) > 1:
-        seen = {_compared_with(path, file_stamp(path)) for path in (folder / "run.json" for folder in found)}
+        for folder in found:
+            compared, was = _named(folder / "run.json", file_stamp(folder / "run.json"))
+            seen.add(compared)
+            names[folder] |= was
     if (live := current(releases)) is not None:
         seen.add(live.name)
 
     def order(folder: Path) -> tuple[str, bool, float, str]:
-        return _night(folder), folder.name not in seen, -(folder / MANIFEST).stat().st_mtime, folder.name
+        return _night(folder), not names[folder] & seen, -(folder / MANIFEST).stat().st_mtime, folder.name
 
     return sorted(found, key=order)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _compared_with(run: Path, _stamp: tuple[int, int, int] | None) -> str | None:
-    """The earlier release that was live when that of `run` (its run.json) was made; null for the first, and where it
-    cannot be read."""
+def _named(run: Path, _stamp: tuple[int, int, int] | None) -> tuple[str | None, frozenset[str]]:
+    """The earlier release that was live when that of `run` (its run.json) was made, null for the first, and the names
+    it had before accounts were taken out of it; neither where it cannot be read."""
     try:
-        return dict(json.loads(run.read_text(encoding="utf-8"))).get("compared_with")
+        said = dict(json.loads(run.read_text(encoding="utf-8")))
+        return said.get("compared_with"), frozenset(said.get("was", ()))
     except (OSError, ValueError, TypeError):  # damaged: whoever takes it verifies it and says so
-        return None
+        return None, frozenset()
 
 
 def _night(folder: Path) -> str:

@@ -14,7 +14,6 @@ The caller holds the workspace lock.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -37,7 +36,7 @@ from serving.database import DATABASE, open_database, write_database
 from serving.drift import DISTRIBUTIONS, Watched
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
-from serving.manifest import check_manifest, file_sha256, write_manifest
+from serving.sealing import BUILDING, PEERS, SEASON, is_intact, move_in, name_of, seal, sync, verify
 from serving.standing import Replay
 from serving.why import Earlier, Explained, columns_kept, explain_change
 from warehouse.store import read_table, write_json, write_table
@@ -46,10 +45,7 @@ if TYPE_CHECKING:
     from models.scorer import Scorer
 
 CURRENT, PREVIOUS = "current", "previous"
-TOLD = ("capacity", "band_floors", "grade", "headline", "stalled_days")  # of run.json, shown beside the scores
-BUILDING = ".building-"
 TRIED = 14  # releases verified at most to find one to compare with: after a rule's year, its nights fit no model's
-PEERS, SEASON = "peers.parquet", "season.parquet"
 
 
 @dataclass(frozen=True)
@@ -116,26 +112,14 @@ def write(
             write_table(vendor.peers, work / PEERS)
             write_table(vendor.season, work / SEASON)
         failpoint("scores_written")
-        name = f"{as_of}-{run['bundle_id'][:12]}-{_content(work, run)[:12]}"
-        if not _intact(releases / name):
+        name = name_of(work, run)
+        if not is_intact(releases / name):
             _finish(work, name, scores, run, explained, watched, replay)
-            _move_in(work, releases / name)
+            move_in(work, releases / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     activate(releases, name)
     return releases / name
-
-
-def verify(folder: Path) -> dict[str, Any]:
-    """The manifest of `folder`, after every file in it was hashed and its name compared.
-
-    Raises:
-        ReleaseRefused: anything is missing, extra, changed, renamed or a link.
-    """
-    manifest = check_manifest(folder)
-    if not folder.name.startswith(BUILDING) and manifest["name"] != folder.name:
-        raise ReleaseRefused(f"release {folder.name} is refused: its manifest names {manifest['name']}.")
-    return manifest
 
 
 def open_release(folder: Path) -> Release:
@@ -230,6 +214,14 @@ def activate(releases: Path, name: str) -> None:
     failpoint("current_moved")
 
 
+def repoint(releases: Path, old: str, new: str) -> None:
+    """Points the links that name the release `old` at its successor `new`."""
+    for link in (CURRENT, PREVIOUS):
+        target = _target(releases, link)
+        if target is not None and target.name == old:
+            _point(releases, link, new)
+
+
 def sweep(releases: Path) -> None:
     """Removes what runs that died left behind. No published release is touched."""
     for folder in releases.glob(f"{BUILDING}*"):
@@ -263,13 +255,7 @@ def _finish(
     text = json.dumps(document, indent=1, sort_keys=True, allow_nan=False)
     (work / "run.json").write_text(text + "\n", encoding="utf-8")
     failpoint("run_written")
-    write_manifest(work, {"name": name, "as_of": run["as_of"], "bundle_id": run["bundle_id"]})
-    failpoint("manifest_written")
-    for path in (*work.rglob("*"), work):
-        _sync(path)
-    failpoint("synced")
-    verify(work)
-    failpoint("verified")
+    seal(work, name, run)
 
 
 def _drift(work: Path, scores: pa.Table, run: dict[str, Any], watched: Watched) -> dict[str, Any] | None:
@@ -279,27 +265,6 @@ def _drift(work: Path, scores: pa.Table, run: dict[str, Any], watched: Watched) 
     write_json(tonight, work / DISTRIBUTIONS)
     before = _week_before(work.parent, run["as_of"], tonight)
     return None if before is None else drift.compare(before, tonight, features, scores, run["capacity"])
-
-
-def _move_in(work: Path, folder: Path) -> None:
-    aside = Path(tempfile.mkdtemp(prefix=BUILDING, dir=folder.parent))
-    try:
-        if folder.exists():  # damaged, or it would have been kept
-            os.rename(folder, aside / "damaged")
-        os.chmod(work, 0o750)
-        os.rename(work, folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(aside)
-    failpoint("renamed")
-
-
-def _content(work: Path, run: dict[str, Any]) -> str:
-    """SHA-256 of the scores, the vendor and what people are told beside them: equal scores under another capacity or
-    grade are another release."""
-    told = {name: run.get(name) for name in TOLD}
-    digests = "".join(file_sha256(path) for path in sorted(work.glob("*.parquet")))
-    return hashlib.sha256((digests + json.dumps(told, sort_keys=True)).encode()).hexdigest()
 
 
 def _copy_bundle(bundle: Path, target: Path) -> None:
@@ -319,33 +284,23 @@ def refuse_step_back(releases: Path, as_of: date, force: bool) -> None:
         )
 
 
-def _intact(folder: Path) -> bool:
-    if not folder.exists():
-        return False
-    try:
-        verify(folder)
-    except ReleaseRefused:
-        return False
-    return True
-
-
 def _earlier(releases: Path, as_of: date) -> Path | None:
     """The intact release of an earlier day to compare with: the live one, or, where the live one is of the same day,
     the one it was compared with, so that scoring a day twice does not hide what moved overnight."""
     live = current(releases)
     candidates = [live] if live is not None else []
-    if live is not None and _intact(live):
+    if live is not None and is_intact(live):
         compared = json.loads((live / "run.json").read_text(encoding="utf-8")).get("compared_with")
         candidates += [releases / compared] if compared else []
     candidates += sorted(releases.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
-    return next((folder for folder in candidates if folder.name[:10] < str(as_of) and _intact(folder)), None)
+    return next((folder for folder in candidates if folder.name[:10] < str(as_of) and is_intact(folder)), None)
 
 
 def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.Before | None:
     """The first intact release that can be compared with, of the best by `drift.in_order`; None: there is none."""
     kept = [path.parent.name for path in releases.glob(f"????-??-??-*/{DISTRIBUTIONS}")]
     for name in drift.in_order(kept, as_of, tonight["bundle_id"])[:TRIED]:
-        if _intact(releases / name):
+        if is_intact(releases / name):
             document = json.loads((releases / name / DISTRIBUTIONS).read_text(encoding="utf-8"))
             if drift.comparable(document, tonight):
                 ranked = read_table(releases / name / "scores.parquet", ["account_id"])["account_id"].to_pylist()
@@ -386,12 +341,4 @@ def _point(releases: Path, link: str, name: str) -> None:
     if link == CURRENT:
         failpoint("link_ready")
     os.replace(fresh, releases / link)
-    _sync(releases)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync(releases)

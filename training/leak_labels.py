@@ -136,8 +136,7 @@ def account_overlap(folds: Iterable[tuple[Iterable[str], Iterable[str]]]) -> Pro
         both |= set(learned) & set(judged)
     if not number:
         return not_asked("account_overlap", "nothing was selected by folds")
-    named = f", such as {min(both)}" if both else ""
-    sentence = f"{len(both):,} accounts stand on both sides of one of {number} selection folds{named}; 0 may."
+    sentence = f"{len(both):,} accounts stand on both sides of one of {number} selection folds; 0 may."
     return Probe("account_overlap", not both, float(len(both)), 0.0, sentence)
 
 
@@ -157,7 +156,7 @@ def held_out_labels(heldout: pa.Table, labels: pa.Table, maturing_days: int, spa
     taught = days + heldout["horizon"].to_numpy().astype(int) + maturing <= origin
     both = heldout.filter(pa.array(taught)).join(labels.select(list(KEYS)), keys=list(KEYS), join_type="left semi")
     late = int((origin > days).sum())
-    example = f", such as {both['account_id'][0]} of {both['as_of'][0]}" if len(both) else ""
+    example = f", such as one of {both['as_of'][0]}" if len(both) else ""  # the report names no account
     sentence = (
         f"{len(both):,} of {len(heldout):,} held-out rows taught the model that is judged on them{example}, and "
         f"{late:,} stand before the end of its training; 0 may."

@@ -16,6 +16,7 @@ import duckdb
 from warehouse.raw import DELIVERED
 
 EXCLUDED = "excluded:"  # rules a params file declares; they set rows aside and break no limit
+FREE = (EXCLUDED, "erased")  # how rules begin that break no limit
 
 # What a message says of one row, and of several.
 PHRASES: dict[str, tuple[str, str]] = {
@@ -243,10 +244,10 @@ def ingested_on(warehouse: Path) -> date | None:
 
 
 def problems(tallies: list[Tally], read: Mapping[str, int], limits: Limits) -> list[str]:
-    """One sentence a rule whose rows exceed its limit. read: rows by table, without the excluded ones."""
+    """One sentence a rule whose rows exceed its limit. read: rows by table, without those of FREE rules."""
     groups: dict[tuple[str, str, str], list[Tally]] = {}
     for tally in tallies:
-        if not tally.rule.startswith(EXCLUDED):
+        if not tally.rule.startswith(FREE):
             groups.setdefault((tally.table, tally.rule, tally.column), []).append(tally)
     out: dict[tuple[str, str, str], str] = {}
     for key, group in sorted(groups.items(), key=lambda item: (_place(item[0][0]), item[0])):

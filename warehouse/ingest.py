@@ -6,7 +6,6 @@ live warehouse is either the old one or the new one, and always what a first ing
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import sys
@@ -23,7 +22,7 @@ import duckdb
 from pydantic import Field, field_validator, model_validator
 
 from warehouse import delivery, exchange, rules
-from warehouse.accounting import EXCLUDED, Accounting, Audit, FileCount, Limits, Tally, problems
+from warehouse.accounting import FREE, Accounting, Audit, FileCount, Limits, Tally, problems
 from warehouse.adapters import Source
 from warehouse.adapters.registry import READERS, AdapterParams, Name, fetch, open_sources
 from warehouse.audit import audit
@@ -31,19 +30,18 @@ from warehouse.build import Build, Built
 from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, OlderDelivery
-from warehouse.manifest import Manifest, made_with, read_manifest, refuse_changed, written
+from warehouse.manifest import Manifest, end_of, fingerprint_of, made_with, read_manifest, refuse_changed, written
 from warehouse.params import section
-from warehouse.periods import midnight_after
 from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
 from warehouse.raw import DELIVERED, TABLES
 from warehouse.repeats import DUPLICATE
 from warehouse.store import Workspace, link, part_file, recover_folder, swap_folder
+from warehouse.tombstones import read_tombstones
 
 OWN_LIMITS = {"unknown_account": 0.02}  # deliveries of accounts and events rarely close at the same second
 LIMITS = ("max_bad_ratio", "max_ratio", "allowance", "never_empty")  # params that decide on no row
 GOOD = ("", DUPLICATE)  # not quarantined: accepted, or a copy of an accepted row
-CLOCKS = ("accounts", "events", "revenue")  # tables whose last known row is the end of the data
 
 
 class IngestParams(AdapterParams):
@@ -133,20 +131,22 @@ def ingest(
         OlderDelivery: the data end before `not_before`. The live warehouse is untouched.
         DataError: a file of the live warehouse is not what an earlier call wrote, and is not made anew.
         ParamsError: an SQL text in the params does not fit the files.
+        UsageError: who was erased cannot be told; see warehouse.tombstones.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     recover_folder(workspace.warehouse)
     key = workspace_key(workspace.root)
+    erased = read_tombstones(workspace.root, key)
     live = workspace.warehouse.resolve()
     extracted = fetch(params, params.adapters, workspace.root.resolve() / "extracted", say)
     raw = raw.resolve()
     folders = [raw, live] if extracted is None else [raw, live, extracted]
     with _building(workspace.root.resolve() / ".ingest") as building, connect(building, *folders) as con:
-        reading = params.reading(now)
+        reading = replace(params.reading(now), erased=erased)
         con.execute("CREATE SCHEMA ingest")
         sources = open_sources(con, raw, extracted, params.adapters, params, reading)
         sources += exchange.source(con, extracted or raw, reading)
-        made = made_with(params.deciding(), key_name(key))
+        made = made_with(params.deciding(), key_name(key), erased.named)
         before = None if whole else read_manifest(live)
         if before is not None and before.made_with != made:
             before = None
@@ -206,7 +206,7 @@ def over_limit(tallies: list[Tally], limits: Limits) -> list[str]:
 def _broken(tallies: list[Tally], limits: Limits) -> list[str]:
     read: Counter[str] = Counter()
     for tally in tallies:
-        if not tally.rule.startswith(EXCLUDED):
+        if not tally.rule.startswith(FREE):
             read[tally.table] += tally.rows
     return problems([tally for tally in tallies if tally.rule not in GOOD], read, limits)
 
@@ -301,9 +301,7 @@ def _finish(
     folder: Path,
 ) -> Accounting:
     """Fingerprint, end of the data and audit of what was built, written down beside it."""
-    rows = [f"{t} {part} {one.rows} {one.digest}" for t in TABLES for part, one in sorted(built.parts[t].items())]
-    fingerprint = hashlib.sha256("\n".join(rows).encode()).hexdigest()
-    end = _end(built.parts)
+    fingerprint, end = fingerprint_of(built.parts), end_of(built.parts)
     audits: dict[str, Audit] = {}
     for table in TABLES.values() if before is not None else ():
         assert before is not None
@@ -313,17 +311,11 @@ def _finish(
         gone = [p for p in before.parts[table.name] if p not in built.parts[table.name] and p not in parts]
         old += [live / table.name / part_file(part) for part in gone]
         if old or new:
-            found = audit(con, table, old, new, _end(before.parts))
+            found = audit(con, table, old, new, end_of(before.parts))
             audits |= {table.name: found} if found else {}
     accounting = replace(accounting, fingerprint=fingerprint, data_end=end, audit=audits)
     _write_json(folder / "accounting.json", accounting.to_json())
     return accounting
-
-
-def _end(parts: dict[str, dict[int, Any]]) -> date | None:
-    """The midnight (UTC) after the last known fact; null without any."""
-    known = [datetime.fromisoformat(one.known) for table in CLOCKS for one in parts.get(table, {}).values()]
-    return midnight_after(max(known)) if known else None
 
 
 def _several(files: list[str]) -> str:

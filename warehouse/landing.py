@@ -42,8 +42,8 @@ class Scope:
 
 @dataclass(frozen=True)
 class Part:
-    """One Parquet file of the warehouse. digest: of its rows in any order, with users as delivered. known: the latest
-    moment (ISO, UTC) at which one of its rows was known."""
+    """One Parquet file of the warehouse. digest: of its rows in any order, with users as delivered, or, where rows were
+    erased since, as kept. known: the latest moment (ISO, UTC) at which one of its rows was known."""
 
     rows: int
     digest: str
@@ -278,7 +278,7 @@ class Landing:
 
     def _account(self) -> str:
         return (
-            "account_id"
+            f"CASE WHEN _breach <> {quote(rules.ERASED)} THEN account_id END"
             if any(column.name == "account_id" for column in self.table.columns)
             else "CAST(NULL AS VARCHAR)"
         )

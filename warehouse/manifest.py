@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from warehouse.accounting import Sum, Tally
 from warehouse.delivery import Stamp, changed, stamps
 from warehouse.errors import DataError
 from warehouse.landing import Part
-from warehouse.raw import DELIVERED
+from warehouse.periods import midnight_after
+from warehouse.raw import DELIVERED, TABLES
 from warehouse.store import part_file
 
 FORMAT = 2  # also counted up when the same files are read otherwise, so that all months are read alike
 FILE = "manifest.json"
 ACCOUNTING = "accounting.json"
+CLOCKS = ("accounts", "events", "revenue")  # tables whose last known row is the end of the data
 
 
 @dataclass(frozen=True)
@@ -48,11 +52,25 @@ class Manifest:
         (folder / FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def made_with(params: dict[str, Any], key_name: str) -> str:
-    """Digest of what decides how a row is read: params without the limits, the contract of the tables, the hash key."""
+def made_with(params: dict[str, Any], key_name: str, erased: Sequence[str] = ()) -> str:
+    """Digest of what decides how a row is read: params without the limits, the contract of the tables, the hash key,
+    and who was erased."""
     contract = repr(list(DELIVERED.values()))
-    text = json.dumps([params, contract, key_name, FORMAT], sort_keys=True, default=str)
+    decided = [params, contract, key_name, FORMAT, *([list(erased)] if erased else [])]
+    text = json.dumps(decided, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def fingerprint_of(parts: Mapping[str, Mapping[int, Part]]) -> str:
+    """SHA-256 of the accepted data: of all parts, by table."""
+    rows = [f"{t} {part} {one.rows} {one.digest}" for t in TABLES for part, one in sorted(parts[t].items())]
+    return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+
+def end_of(parts: Mapping[str, Mapping[int, Part]]) -> date | None:
+    """The midnight (UTC) after the last known fact; null without any."""
+    known = [datetime.fromisoformat(one.known) for table in CLOCKS for one in parts.get(table, {}).values()]
+    return midnight_after(max(known)) if known else None
 
 
 def _digest(document: dict[str, Any]) -> str:

@@ -55,6 +55,11 @@ def hashed(value: str, key: str) -> str:
     return f"left(sha256({quote(key)} || {value}), 32)"
 
 
+def hash_of(value: str, key: str) -> str:
+    """The same of one id."""
+    return hashlib.sha256(f"{key}{value}".encode()).hexdigest()[:32]
+
+
 def shape(value: str) -> str:
     """SQL for how a value looks, without what it says: letters become a, digits 9, and it ends after 40 characters."""
     cut = f"left(CAST({value} AS VARCHAR), {SHAPE_LENGTH})"

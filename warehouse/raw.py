@@ -258,6 +258,7 @@ Per file, `read = accepted + duplicate + quarantined`. The first rule that a row
 
 | rule | breaks it |
 |---|---|
+| `erased` | an account or user that `expansion erase` took out; asked before all others; breaks no limit |
 | `malformed` | a CSV line that cannot be split into the columns of the header; a line that is no JSON object |
 | `null_key` | a blank id in a required id column |
 | `wrong_type` | a value that is not of the column's type |
@@ -287,9 +288,9 @@ A rule broken by more than `ingest.max_bad_ratio` of a table's rows (0.1 %; by r
 `unknown_account` 2 %) stops the run with exit code 3 and leaves the live warehouse as it was. The new and replaced
 files of events must also keep these shares on their own, beyond `ingest.allowance` rows. Quarantined rows are in
 `quarantine/<table>.parquet` of the workspace: file, line, table, rule, column, account, part (year and month it
-happened) and the shape of the refused value (letters as `a`, digits as `9`), never the value. A missing table or
-column, an empty or unreadable file, a file that changes while it is read, and a folder without a single account stop
-the run too.
+happened) and the shape of the refused value (letters as `a`, digits as `9`), never the value; of rule `erased` the
+place alone, without account and shape. A missing table or column, an empty or unreadable file, a file that changes
+while it is read, and a folder without a single account stop the run too.
 
 ## What is kept
 
@@ -298,6 +299,7 @@ the run too.
 | the columns above | as typed; nothing else is read |
 | `user_id` | a keyed hash; the key is `.privacy-key` of the workspace, for its owner alone |
 | events, revenue | one Parquet file a month of `occurred_at` or `booked_at`, the other tables one file |
+| an erased account or user | a keyed hash and the day, in `erased.json` of the workspace |
 | `manifest.json` | what it was built from: size, time, SHA-256 of each file, and its counts by month and rule |
 """
 

@@ -11,7 +11,7 @@ account up (else `unknown_account`), compares with its sign-up (else `before_sig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from warehouse import casting, money
@@ -19,6 +19,7 @@ from warehouse.adapters import Source
 from warehouse.engine import name, quote
 from warehouse.privacy import shape
 from warehouse.raw import SQL_TYPES, Column, RawTable
+from warehouse.tombstones import Tombstones
 
 OLDEST = "TIMESTAMP '1980-01-01'"  # a zero or a lost epoch, not a fact of this business
 NEWEST = "TIMESTAMP '2200-01-01'"
@@ -27,6 +28,7 @@ AFTER_SIGNUP = ("events", "revenue")
 LATER = {"closed_at": ("created_at", "<"), "period_end": ("period_start", "<="), "valid_to": ("valid_from", "<")}
 CREDITS = "('credit', 'refund')"
 UNDATED = 0
+ERASED = "erased|"  # the breach; no column, so that not even the shape of an id is kept
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Reading:
     """How rows are read: zone of naive timestamps (null: refuse them), the latest moment (UTC, naive, included) a clock
     may show, the only currency (null: whichever most rows have), for how many days a rate holds or on which day
     alone rates are read, where rates were delivered that number of days (null: amounts in another currency are set
-    aside), and, without a declared currency, that of most rows."""
+    aside), and, without a declared currency, that of most rows; and who was erased."""
 
     timezone: str | None
     latest: datetime
@@ -43,6 +45,7 @@ class Reading:
     fx_fixed_on: date | None = None
     rate_days: int | None = None
     majority: str | None = None
+    erased: Tombstones = field(default_factory=Tombstones)
 
 
 def judged(table: RawTable, source: Source, reading: Reading, where: str = "true", among: str = "true") -> str:
@@ -159,7 +162,9 @@ def _money(table: RawTable, reading: Reading) -> str:
 
 def _judgement(table: RawTable, there: list[Column], source: Source, reading: Reading) -> str:
     """The rules in the order in which they are asked; the first that fits is the row's breach."""
-    whens = [("_given IS NOT NULL", "_given")] if source.judged else []
+    erased = reading.erased.condition(frozenset(column.name for column in there), "f")
+    whens = [(erased, quote(ERASED))] if erased else []  # first: of any other breach the account would be kept
+    whens += [("_given IS NOT NULL", "_given")] if source.judged else []
     whens += _row_rules(table, there, source, reading)
     if table.name in REFERRED:
         whens.append(("a.account_id IS NULL", _breach("unknown_account", "account_id")))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from warehouse.engine import parquet, quote
@@ -75,6 +76,32 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise DataError(f"{path} does not exist. Run the stage that writes it first.") from error
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"{path} is not readable Parquet ({error}).") from error
+
+
+def rows_with(path: Path, column: str, values: Collection[str]) -> int:
+    """How many rows of a Parquet file have one of `values` in `column`; 0 where it has no such column.
+
+    Raises:
+        DataError: the file is not readable Parquet.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            if column not in file.schema_arrow.names:
+                return 0
+            return int(pc.sum(_among(file.read(columns=[column])[column], values)).as_py() or 0)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(f"{path} is not readable Parquet ({error}).") from error
+
+
+def drop_rows(path: Path, column: str, values: Collection[str]) -> None:
+    """Rewrites a Parquet file without the rows that have one of `values` in `column`, the others in their order."""
+    table = read_table(path)
+    write_table(table.filter(pc.invert(_among(table[column], values))), path)
+
+
+def _among(column: pa.ChunkedArray, values: Collection[str]) -> pa.ChunkedArray:
+    """Whether each is one of `values`, as text; a null is none."""
+    return pc.is_in(column.cast(pa.string()), pa.array(sorted(values), pa.string()))
 
 
 def copy_to_parquet(con: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
