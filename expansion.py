@@ -212,12 +212,15 @@ def score(
     as_json: Json = False,
 ) -> None:
     """The nightly batch: every account into a new release, all or nothing, the same inputs twice being one release."""
-    from warehouse.lock import exclusive
+    from serving.status import night
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
-    with exclusive(space.root, "score"):
-        said = _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
+
+    def work() -> dict[str, Any]:
+        return _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
+
+    said = night(space.root, as_of, _now, work)
     _show(said, as_json, [f"live: {said['release']} ({said['accounts']:,} accounts, by {said['method']})"])
 
 
@@ -417,15 +420,22 @@ def incentives(
 
 @app.command()
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
-    """What is live, registered and in the warehouse, verified file by file; whether live is the champion; its drift."""
+    """What is live, registered and in the warehouse, verified file by file; its drift; how the nights ended."""
+    from dataclasses import asdict
+
     from models import registry
     from models.manifest import verify
-    from serving import release
+    from serving import release, status
     from serving.terminal import drift_lines
     from training.champion import champion_of
+    from warehouse import progress
     from warehouse.manifest import refuse_changed
 
-    live, space = release.open_current(workspace / "releases"), _workspace(workspace)
+    space = _workspace(workspace)
+    nights = status.read(space.root)
+    if nights.state == "failed":  # said first: what follows may itself be refused
+        progress.note("; ".join(nights.lines()))
+    live = release.open_current(space.releases)
     blocked = _blocked(space)
     champion = champion_of(space)  # refused where the ledger that named one is lost
     if champion is not None:
@@ -437,12 +447,13 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "champion_is_live": champion is not None and verify(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
-    if gap := live.run.get("missing_days"):
-        said["missing_days"] = gap
+    said["data_status"] = status.data_status(live.run)
+    said |= {name: days for name in ("missing_days", "thin_days") if (days := live.run.get(name))}
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
     drift = live.run.get("drift")
-    lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift)
-    _show(said | {"drift": drift, "blocked": blocked}, as_json, lines + [f"blocked: {why}" for why in blocked])
+    lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift) + nights.lines()
+    said |= {"drift": drift, "night": {"state": nights.state, **asdict(nights)}, "blocked": blocked}
+    _show(said, as_json, lines + [f"blocked: {why}" for why in blocked])
     raise typer.Exit(5 if blocked else 0)
 
 
@@ -471,6 +482,7 @@ def _blocked(space: Workspace) -> list[str]:
 def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """A simulated vendor end to end: raw tables to a live release, the ten best leads, and how to open the page."""
     from serving.keys import create_key
+    from serving.status import night
     from serving.terminal import how_to_open
     from simulator import simulate as market
     from warehouse.lock import exclusive
@@ -481,7 +493,7 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
     with exclusive(space.root, "demo"):
         market.simulate(space.root / "simulated", section(document, "simulate", market.SimulateParams), force=True)
         said = _train(space.root / "simulated", space, document)
-        released = _score(None, space, document, None, None, force=True)
+    released = night(space.root, None, _now, lambda: _score(None, space, document, None, None, force=True))
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
     leads(workspace, 10, as_json)
     judged = ["", said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]

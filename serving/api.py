@@ -66,7 +66,7 @@ def create_app(
     """
     refuse_open_door(settings, now)
     watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
-    metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
+    metrics = Metrics(watcher, settings.metrics_folder is not None, settings.workspace)
     limits = limits or Limits(settings.requests_per_minute)
     desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)
     app = FastAPI(

@@ -35,7 +35,7 @@ LEDGER = ("sqlalchemy", "mlflow")
 OUTSIDE = ("duckdb", "_duckdb", "sqlite3", *LEDGER)  # a damaged file or ledger, a full disk: faults outside us
 
 
-def exit_code(error: Exception) -> int | None:
+def exit_code(error: BaseException) -> int | None:
     """What the command line ends with; null for an error that nobody foresaw, hence a bug of ours."""
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in OUTSIDE:
         return 5
@@ -74,7 +74,7 @@ class Locked(ExpansionError):
     exit_code = 6
 
 
-def no_room(error: Exception) -> bool:
+def no_room(error: BaseException) -> bool:
     """Whether an error says that nothing more can be written, by whichever library it comes."""
     return getattr(error, "errno", None) in (ENOSPC, EDQUOT, EFBIG) or any(word in str(error) for word in NO_ROOM)
 
