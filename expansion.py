@@ -263,20 +263,28 @@ def key(
     scope: Annotated[list[str] | None, typer.Option("--scope", help="read, score or admin; may repeat")] = None,
     days: Annotated[float | None, typer.Option("--days", help="valid for so long; absent: no end")] = None,
     revoke: Annotated[str | None, typer.Option("--revoke", help="id of a key to end at once")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="the keys there are: id, name, scopes, state")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an API key; its text is shown once and kept nowhere. Or end one."""
-    from serving.keys import create_key, revoke_key
+    """Make an API key; its text is shown once and kept nowhere. Or end one, or list them."""
+    from serving.keys import create_key, list_keys, revoke_key
+    from serving.terminal import key_lines
+    from warehouse import progress
     from warehouse.errors import UsageError
 
     if not workspace.is_dir():
         raise UsageError(
             f"{workspace} is not there, so no service would ask for its keys. Give the --workspace served."
         )
+    if listed:
+        told = [one.told(_now()) for one in list_keys(workspace / "keys.json")]
+        return _show(told, as_json, key_lines(told))
     if revoke is not None:
         ended = revoke_key(workspace / "keys.json", revoke, _now())
         return _show({"id": ended.id, "revoked_at": ended.revoked_at}, as_json, [f"key {ended.id} is revoked"])
     made, text = create_key(workspace / "keys.json", name, tuple(scope or ("read", "score")), _now(), days)
+    if made.expires_at is None:
+        progress.note(f"key {made.id} has no end: give --days, or end it with `expansion key --revoke {made.id}`.")
     _show({"key": text, "id": made.id, "scopes": list(made.scopes)}, as_json, [text])
 
 
