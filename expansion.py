@@ -231,10 +231,12 @@ def serve(
     port: Annotated[int, typer.Option("--port")] = 3000,
     workers: Annotated[int, typer.Option("--workers")] = 1,
     auth: Annotated[bool, typer.Option("--auth/--no-auth", help="ask for an API key on /v1")] = True,
+    insecure: Annotated[bool, typer.Option("--insecure", help="open --host to other machines at your word")] = False,
     as_json: Json = False,
 ) -> None:
     """The BentoML service over the current release; picks up a new one without a restart."""
     values = {"WORKSPACE": workspace.resolve(), "HOST": host, "PORT": port, "WORKERS": workers, "AUTH": auth}
+    values |= {"INSECURE": True} if insecure else {}  # not given: as the environment says
     os.environ.update({f"EXPANSION_{name}": str(value) for name, value in values.items()})
     from serving.api import refuse_open_door
     from serving.release import current
@@ -313,7 +315,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Whom to call this week, a few of them by lot, so that it can be told what calling brings; drawn once a week."""
-    from serving import release
+    from functools import partial
+
+    from serving import exports, release
     from serving.batch import ScoreParams
     from serving.plan import plan_week
     from serving.terminal import plan_lines
@@ -323,7 +327,8 @@ def plan(
     share = section(workspace_params(workspace, params), "score", ScoreParams).lots if lots is None else lots
     with exclusive(workspace, "plan"):
         live = release.open_current(workspace / "releases")
-        said = plan_week(live, workspace, capacity or live.run["capacity"], share)
+        tell = partial(exports.tell, workspace, _now(), exports.COMMAND_LINE, "touches", live.name)
+        said = plan_week(live, workspace, capacity or live.run["capacity"], share, tell)
     _show(said, as_json, plan_lines(said, workspace / "plans", capacity))
 
 

@@ -125,12 +125,13 @@ def _add_routes(app: FastAPI) -> None:
     app.post("/session/end", include_in_schema=False)(sign_out)
 
 
-def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
+def list_leads(query: Annotated[schemas.LeadQuery, Query()], request: Request, release: Live, desk: AtDesk) -> Response:
     """Accounts in the order to call them, filtered and paged; format=csv gives all that match as one file."""
     if query.format == "csv":
-        leads.horizon_of(release, query.horizon)  # refused before the first byte is out
-        leads.refuse_unknown_tier(release, query.tier)
+        one = query.model_copy(update={"cursor": None, "limit": 1})
+        rows = leads.find(release, one).total  # what is asked wrong is refused here, before the first byte is out
         slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
+        desk.tell_export(request.state.caller, "leads", release, rows, query.filters())
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
             leads.export_csv(release, query, slots), media_type="text/csv; charset=utf-8", headers=headers

@@ -43,6 +43,7 @@ HEADERS = (
 INTERNAL = ApiError(500, "internal_error", "Something failed on our side. Quote the request id.")
 ANYONE = Key("local", "authentication is off", "", ("admin",), "")
 logger = logging.getLogger("expansion.http")
+access = logging.getLogger("expansion.access")
 
 
 class Interrupted(RuntimeError):
@@ -78,6 +79,7 @@ class Guard:
         started, status, finished = time.perf_counter(), 0, False
         given = _header(scope, b"x-request-id") or ""
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        caller = None
 
         async def answer(message: Message) -> None:
             nonlocal status, finished
@@ -102,7 +104,10 @@ class Guard:
         finally:
             route = getattr(scope.get("route"), "path_format", "unmatched")
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._count(method, route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._count(method, route, status, seconds)
+            key = "-" if caller is None else caller.id
+            access.info("%s %s %d %.0f ms key %s", method, route, status, 1000 * seconds, key)  # no path: it holds ids
 
     def _admit(self, scope: Scope) -> Key | None:
         path = scope["path"]

@@ -53,6 +53,10 @@ class LeadQuery(Closed):
     cursor: Annotated[str, Field(max_length=4000)] | None = None
     format: Literal["json", "csv"] = "json"
 
+    def filters(self) -> set[str]:
+        """Names of those asked for."""
+        return set(self.model_dump(exclude_none=True)) - {"sort", "horizon", "limit", "cursor", "format"}
+
 
 class AccountQuery(Closed):
     """`horizon` in days, one of the bundle's; absent: its default."""
@@ -222,7 +226,7 @@ class StageEvidence(Closed):
     text: str
 
 
-class AccountAnswer(Lead):
+class AccountAnswer(Lead, Source):
     """`stage_evidence` is null in a release of a version that kept no such values. `why_changed_absent` says why there
     is no `why_changed`: nothing to compare with, a rule, which has no log-odds, or the top tier, where nothing is left
     to expand to; `not_kept` means that the earlier release was written by a version that kept none, or for other
@@ -231,10 +235,6 @@ class AccountAnswer(Lead):
     stage_evidence: StageEvidence | None
     why_changed: WhyChanged | None
     why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
-    release: str
-    bundle_id: str
-    version: str
-    stale: bool
 
 
 class WhatIfAction(Closed):
