@@ -21,6 +21,7 @@ from serving import incentives, leads, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
+from serving.exports import filters_of
 from serving.guard import COOKIE, INTERNAL, Guard, address_of
 from serving.histories import ScoreRequest
 from serving.history import history
@@ -131,7 +132,7 @@ def list_leads(query: Annotated[schemas.LeadQuery, Query()], request: Request, r
         one = query.model_copy(update={"cursor": None, "limit": 1})
         rows = leads.find(release, one).total  # what is asked wrong is refused here, before the first byte is out
         slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
-        desk.tell_export(request.state.caller, "leads", release, rows, query.filters())
+        desk.tell_export(request.state.caller, "leads", release, rows, filters_of(query))
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
             leads.export_csv(release, query, slots), media_type="text/csv; charset=utf-8", headers=headers
@@ -181,7 +182,8 @@ def score_histories(request: ScoreRequest, release: Live, desk: AtDesk) -> Respo
     """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
     as_of = request.as_of or release.as_of
     items = score_accounts(release, request.accounts, as_of, desk.now())
-    about = {name: value for name, value in desk.source(release).items() if name != "stale"}
+    of_the_night = ("stale", "data_status")  # of data that the caller's accounts are not made of
+    about = {name: value for name, value in desk.source(release).items() if name not in of_the_night}
     return JSONResponse({**about, "as_of": as_of.isoformat(), "items": items})
 
 
@@ -212,7 +214,7 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale", "data_end"))
+    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale", "data_status", "data_end"))
     about = none if release is None else {**desk.source(release), "data_end": release.run.get("data_end")}
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 

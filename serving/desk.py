@@ -18,6 +18,7 @@ from serving.limits import Limits
 from serving.metrics import Metrics
 from serving.release import Release
 from serving.settings import Settings
+from serving.status import data_status
 from serving.watcher import ReleaseWatcher
 from warehouse.errors import Locked
 from warehouse.journal import EXPORTS
@@ -44,6 +45,7 @@ class Desk:
             "version": release.scorer.bundle_id[:12],
             "as_of": release.as_of.isoformat(),
             "stale": is_stale(known_until(release), self.now(), self.settings.stale_after_hours),
+            "data_status": data_status(release.run),
         }
 
     def tell_export(self, caller: Key, export: str, release: Release, rows: int, filters: Iterable[str]) -> None:

@@ -9,9 +9,16 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+from serving.schemas import LeadQuery
 from warehouse.journal import EXPORTS, append
 
 COMMAND_LINE = "command line"
+NO_FILTERS = frozenset(("sort", "horizon", "limit", "cursor", "format"))  # of a query: they leave nobody out
+
+
+def filters_of(query: LeadQuery) -> set[str]:
+    """Names of the filters asked for."""
+    return set(query.model_dump(exclude_none=True)) - NO_FILTERS
 
 
 def tell(

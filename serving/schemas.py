@@ -27,6 +27,7 @@ Day = Annotated[date, BeforeValidator(_as_written)]
 NO_NULL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
+DataStatus = Literal["ok", "partial"]
 Stage = Literal[STAGES]  # type: ignore[valid-type]
 ActionName = Literal["invite_users", "switch_on_specialist", "finish_setup"]  # of the what-if
 
@@ -52,10 +53,6 @@ class LeadQuery(Closed):
     limit: int = Field(50, ge=1, le=200)
     cursor: Annotated[str, Field(max_length=4000)] | None = None
     format: Literal["json", "csv"] = "json"
-
-    def filters(self) -> set[str]:
-        """Names of those asked for."""
-        return set(self.model_dump(exclude_none=True)) - {"sort", "horizon", "limit", "cursor", "format"}
 
 
 class AccountQuery(Closed):
@@ -144,14 +141,15 @@ class Lead(Scored):
 
 class Source(Closed):
     """Which release answers: its name, its bundle, the bundle's short name (`version`, the first 12 characters of
-    `bundle_id`, as in `release` and on the page), its day, and whether that day, or the end of the facts it was made
-    from, is too long ago."""
+    `bundle_id`, as in `release` and on the page), its day, whether that day, or the end of the facts it was made from,
+    is too long ago, and whether days of the last 28 lack their events, or most of them (`partial`)."""
 
     release: str
     bundle_id: str
     version: str
     as_of: date
     stale: bool
+    data_status: DataStatus
 
 
 class LeadsAnswer(Source):
@@ -374,6 +372,7 @@ class Readiness(Closed):
     bundle_id: str | None = None
     version: str | None = None
     stale: bool | None = None
+    data_status: DataStatus | None = None
     last_reload_error: str | None = None
 
 
