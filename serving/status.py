@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from serving.failpoint import KILLED
 from warehouse import progress
-from warehouse.errors import exit_code, no_room
+from warehouse.errors import Locked, exit_code, no_room
 from warehouse.lock import exclusive, holder, waiting
 from warehouse.store import write_json
 
@@ -98,7 +98,7 @@ def night(
         bad = _failure(error, as_of, now())
         try:
             _change(root, lambda was: replace(was, last_failure=bad, started=None if began else was.started))
-        except OSError as trouble:  # a full disk, of which the night's own error tells
+        except (OSError, Locked) as trouble:  # the night's own error tells more
             progress.note(
                 f"{root / STATUS} could not be written ({trouble}), so `expansion doctor` does not tell of it."
             )

@@ -11,6 +11,7 @@ import pytest
 
 from serving.keys import create_key
 from tests.pipeline.terminal import Terminal
+from tests.pipeline.vendor import run
 from tests.serving.nightly import histories, warehouse_of
 from warehouse.store import Workspace
 
@@ -78,3 +79,17 @@ def test_a_first_night_that_failed_is_seen_though_nothing_is_live(tmp_path: Path
     assert code == 2
     assert "night: failed; last failure: " in err
     assert "exit code 3, bad data (ContractBroken)" in err
+
+
+def test_a_night_that_was_killed_is_seen_the_next_morning_and_the_next_good_one_ends_the_alarm(
+    workspace: Workspace, terminal: Terminal
+) -> None:
+    killed = run("score", "--workspace", workspace.root, env={"EXPANSION_FAILPOINT": "scores_written"})
+    assert killed.returncode == 137
+    code, out, err = terminal("doctor", "--workspace", workspace.root, "--json")
+    told = json.loads(out)["night"]
+    assert (code, told["state"], told["last_failure"]["exit_code"], told["started"]) == (0, "failed", 137, None)
+    assert "it never ended: it was killed, or the machine went down" in err
+    assert terminal("score", "--workspace", workspace.root)[0] == 0
+    told = json.loads(terminal("doctor", "--workspace", workspace.root, "--json")[1])["night"]
+    assert (told["state"], told["last_failure"]["exit_code"]) == ("ok", 137)

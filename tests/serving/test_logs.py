@@ -33,12 +33,14 @@ def test_a_request_is_a_line_with_route_status_and_key_but_no_id_of_an_account(
     service.get("/v1/accounts/acct-00001?horizon=180")
     service.get("/v1/accounts/acct-00001/nothing/")
     service.client.get("/v1/leads?q=acct-00001")
-    first, second, third = log.readouterr().err.splitlines()
+    service.client.post("/v1/score", headers={"x-api-key": service.reader})
+    first, second, third, fourth = log.readouterr().err.splitlines()
     key = service.reader[4:16]
     line = rf"{STAMP} INFO expansion\.access \[\d+\]"
     assert re.fullmatch(rf"{line} GET /v1/accounts/{{account_id}} 200 \d+ ms key {key}", first)
     assert re.fullmatch(rf"{line} GET /v1/accounts/{{account_id}} 404 \d+ ms key {key}", second)
     assert re.fullmatch(rf"{line} GET unmatched 401 \d+ ms key -", third)
+    assert re.fullmatch(rf"{line} POST unmatched 403 \d+ ms key {key}", fourth)
 
 
 def test_the_release_that_is_served_is_told_once(service: Service, log: pytest.CaptureFixture[str]) -> None:
