@@ -86,18 +86,21 @@ def night(
     Raises:
         Locked: another run holds the workspace; this is kept, too.
     """
-    began = False
+    begun: Told | None = None
     try:
         with exclusive(root, "score"):
-            _change(root, lambda was: replace(_buried(was), started=_start(as_of, now())))
-            began = True
+            begun = _start(as_of, now())
+            _change(root, lambda was: replace(_buried(was), started=begun))
             said = work()
             good = _success(root, said, now())
             _change(root, lambda was: replace(was, last_success=good, started=None))
     except BaseException as error:
         bad = _failure(error, as_of, now())
         try:
-            _change(root, lambda was: replace(was, last_failure=bad, started=None if began else was.started))
+            _change(
+                root,  # another night may be at work: the one that held this one up, or the next
+                lambda was: replace(was, last_failure=bad, started=None if was.started == begun else was.started),
+            )
         except (OSError, Locked) as trouble:  # the night's own error tells more
             progress.note(
                 f"{root / STATUS} could not be written ({trouble}), so `expansion doctor` does not tell of it."
