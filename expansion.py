@@ -213,12 +213,15 @@ def score(
     as_json: Json = False,
 ) -> None:
     """The nightly batch: every account into a new release, all or nothing, the same inputs twice being one release."""
-    from warehouse.lock import exclusive
+    from serving.status import night
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
-    with exclusive(space.root, "score"):
-        said = _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
+
+    def work() -> dict[str, Any]:
+        return _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
+
+    said = night(space.root, as_of, _now, work)
     _show(said, as_json, [f"live: {said['release']} ({said['accounts']:,} accounts, by {said['method']})"])
 
 
@@ -229,10 +232,12 @@ def serve(
     port: Annotated[int, typer.Option("--port")] = 3000,
     workers: Annotated[int, typer.Option("--workers")] = 1,
     auth: Annotated[bool, typer.Option("--auth/--no-auth", help="ask for an API key on /v1")] = True,
+    insecure: Annotated[bool, typer.Option("--insecure", help="open --host to other machines at your word")] = False,
     as_json: Json = False,
 ) -> None:
     """The BentoML service over the current release; picks up a new one without a restart."""
     values = {"WORKSPACE": workspace.resolve(), "HOST": host, "PORT": port, "WORKERS": workers, "AUTH": auth}
+    values |= {"INSECURE": True} if insecure else {}  # not given: as the environment says
     os.environ.update({f"EXPANSION_{name}": str(value) for name, value in values.items()})
     from serving.api import refuse_open_door
     from serving.release import current
@@ -261,20 +266,28 @@ def key(
     scope: Annotated[list[str] | None, typer.Option("--scope", help="read, score or admin; may repeat")] = None,
     days: Annotated[float | None, typer.Option("--days", help="valid for so long; absent: no end")] = None,
     revoke: Annotated[str | None, typer.Option("--revoke", help="id of a key to end at once")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="the keys there are: id, name, scopes, state")] = False,
     as_json: Json = False,
 ) -> None:
-    """Make an API key; its text is shown once and kept nowhere. Or end one."""
-    from serving.keys import create_key, revoke_key
+    """Make an API key; its text is shown once and kept nowhere. Or end one, or list them."""
+    from serving.keys import create_key, list_keys, revoke_key
+    from serving.terminal import key_lines
+    from warehouse import progress
     from warehouse.errors import UsageError
 
     if not workspace.is_dir():
         raise UsageError(
             f"{workspace} is not there, so no service would ask for its keys. Give the --workspace served."
         )
+    if listed:
+        told = [one.told(_now()) for one in list_keys(workspace / "keys.json")]
+        return _show(told, as_json, key_lines(told))
     if revoke is not None:
         ended = revoke_key(workspace / "keys.json", revoke, _now())
         return _show({"id": ended.id, "revoked_at": ended.revoked_at}, as_json, [f"key {ended.id} is revoked"])
     made, text = create_key(workspace / "keys.json", name, tuple(scope or ("read", "score")), _now(), days)
+    if made.expires_at is None:
+        progress.note(f"key {made.id} has no end: give --days, or end it with `expansion key --revoke {made.id}`.")
     _show({"key": text, "id": made.id, "scopes": list(made.scopes)}, as_json, [text])
 
 
@@ -304,7 +317,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Whom to call this week, a few of them by lot, so that it can be told what calling brings; drawn once a week."""
-    from serving import release
+    from functools import partial
+
+    from serving import exports, release
     from serving.batch import ScoreParams
     from serving.plan import plan_week
     from serving.terminal import plan_lines
@@ -314,7 +329,8 @@ def plan(
     share = section(workspace_params(workspace, params), "score", ScoreParams).lots if lots is None else lots
     with exclusive(workspace, "plan"):
         live = release.open_current(workspace / "releases")
-        said = plan_week(live, workspace, capacity or live.run["capacity"], share)
+        tell = partial(exports.tell, workspace, _now(), exports.COMMAND_LINE, "touches", live.name)
+        said = plan_week(live, workspace, capacity or live.run["capacity"], share, tell)
     _show(said, as_json, plan_lines(said, workspace / "plans", capacity))
 
 
@@ -444,15 +460,22 @@ def incentives(
 
 @app.command()
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
-    """What is live, registered and in the warehouse, verified file by file; whether live is the champion; its drift."""
+    """What is live, registered and in the warehouse, verified file by file; its drift; how the nights ended."""
+    from dataclasses import asdict
+
     from models import registry
     from models.manifest import verify
-    from serving import release
+    from serving import release, status
     from serving.terminal import drift_lines
     from training.champion import champion_of
+    from warehouse import progress
     from warehouse.manifest import refuse_changed
 
-    live, space = release.open_current(workspace / "releases"), _workspace(workspace)
+    space = _workspace(workspace)
+    nights = status.read(space.root)
+    if nights.state == "failed":  # said first: what follows may itself be refused
+        progress.note("; ".join(nights.lines()))
+    live = release.open_current(space.releases)
     blocked = _blocked(space)
     champion = champion_of(space)  # refused where the ledger that named one is lost
     if champion is not None:
@@ -464,12 +487,13 @@ def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
         "champion_is_live": champion is not None and verify(champion[0]) == live.scorer.bundle_id,
     }
     whole = refuse_changed(space.warehouse, every=True)
-    if gap := live.run.get("missing_days"):
-        said["missing_days"] = gap
+    said["data_status"] = status.data_status(live.run)
+    said |= {name: days for name in ("missing_days", "thin_days") if (days := live.run.get(name))}
     said["warehouse"] = "nothing to hold it against" if whole is None else f"{whole:,} files as ingest wrote them"
     drift = live.run.get("drift")
-    lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift)
-    _show(said | {"drift": drift, "blocked": blocked}, as_json, lines + [f"blocked: {why}" for why in blocked])
+    lines = [f"{name}: {value}" for name, value in said.items()] + drift_lines(drift) + nights.lines()
+    said |= {"drift": drift, "night": {"state": nights.state, **asdict(nights)}, "blocked": blocked}
+    _show(said, as_json, lines + [f"blocked: {why}" for why in blocked])
     raise typer.Exit(5 if blocked else 0)
 
 
@@ -498,6 +522,7 @@ def _blocked(space: Workspace) -> list[str]:
 def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
     """A simulated vendor end to end: raw tables to a live release, the ten best leads, and how to open the page."""
     from serving.keys import create_key
+    from serving.status import night
     from serving.terminal import how_to_open
     from simulator import simulate as market
     from warehouse.lock import exclusive
@@ -508,7 +533,7 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
     with exclusive(space.root, "demo"):
         market.simulate(space.root / "simulated", section(document, "simulate", market.SimulateParams), force=True)
         said = _train(space.root / "simulated", space, document)
-        released = _score(None, space, document, None, None, force=True)
+    released = night(space.root, None, _now, lambda: _score(None, space, document, None, None, force=True))
     _, text = create_key(space.root / "keys.json", "demo", ("read", "score"), _now(), days=30)
     leads(workspace, 10, as_json)
     judged = ["", said["headline"], f"grade: {said['grade']['word']}. {said['registered']}"]

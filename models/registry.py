@@ -7,7 +7,6 @@ MLflow takes seconds to import, so every function here imports it late and a wor
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -22,7 +21,8 @@ from typing import Any
 
 from models.errors import BundleRefused
 from models.manifest import verify
-from warehouse.errors import UsageError
+from warehouse.errors import Locked, UsageError, is_busy
+from warehouse.lock import waiting
 from warehouse.store import Workspace
 
 MODEL = "expansion"
@@ -219,20 +219,30 @@ def _artifacts(workspace: Workspace) -> Path:
 
 @contextmanager
 def _client(workspace: Workspace) -> Iterator[Any]:
-    """An MLflow client while no other process touches the ledger: SQLite's first touch builds the tables, and of
-    several processes that race to do so all but one die. The wait ends when the holder does, however it ends."""
-    workspace.root.mkdir(parents=True, exist_ok=True)
-    with (workspace.root / ".mlflow.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-        os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
-        from mlflow import MlflowClient
+    """An MLflow client while no other run of ours touches the ledger: SQLite's first touch builds the tables, and of
+    several processes that race to do so all but one die.
 
-        for noisy in ("alembic", "mlflow.store.db.utils"):
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        uri = tracking_uri(workspace)
-        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    Raises:
+        Locked: another run, or a program such as `mlflow ui`, kept the ledger to itself for too long.
+    """
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    from mlflow import MlflowClient  # before the lock is held: it takes seconds
+
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it logs at length what it raises
+    uri, database = tracking_uri(workspace), _database(workspace)
+    with waiting(workspace.root / ".mlflow.lock", f"It works on {database}: wait for it to end, then run it again."):
+        try:
+            yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+        except Exception as error:
+            if not is_busy(error):
+                raise
+            raise Locked(
+                f"{database} is locked by another program. Close `mlflow ui`, or whatever else has it open, or wait; "
+                "then run it again. Nothing is damaged."
+            ) from error
 
 
 def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, record: RunRecord, sha256: str) -> str:

@@ -21,6 +21,7 @@ from serving import incentives, leads, plan_schemas, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
+from serving.exports import filters_of
 from serving.guard import COOKIE, INTERNAL, Guard, address_of
 from serving.histories import ScoreRequest
 from serving.history import history
@@ -66,7 +67,7 @@ def create_app(
     """
     refuse_open_door(settings, now)
     watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
-    metrics = Metrics(watcher, shared=settings.metrics_folder is not None)
+    metrics = Metrics(watcher, settings.metrics_folder is not None, settings.workspace)
     limits = limits or Limits(settings.requests_per_minute)
     desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)
     app = FastAPI(
@@ -125,12 +126,13 @@ def _add_routes(app: FastAPI) -> None:
     app.post("/session/end", include_in_schema=False)(sign_out)
 
 
-def list_leads(query: Annotated[schemas.LeadQuery, Query()], release: Live, desk: AtDesk) -> Response:
+def list_leads(query: Annotated[schemas.LeadQuery, Query()], request: Request, release: Live, desk: AtDesk) -> Response:
     """Accounts in the order to call them, filtered and paged; format=csv gives all that match as one file."""
     if query.format == "csv":
-        leads.horizon_of(release, query.horizon)  # refused before the first byte is out
-        leads.refuse_unknown_tier(release, query.tier)
+        one = query.model_copy(update={"cursor": None, "limit": 1})
+        rows = leads.find(release, one).total  # what is asked wrong is refused here, before the first byte is out
         slots = slots_of(desk.settings.workspace / "plans", week_of(release.as_of))
+        desk.tell_export(request.state.caller, "leads", release, rows, filters_of(query))
         headers = {"Content-Disposition": f'attachment; filename="leads-{release.as_of}.csv"'}
         return StreamingResponse(
             leads.export_csv(release, query, slots, desk.source(release)),
@@ -179,7 +181,8 @@ def score_histories(request: ScoreRequest, release: Live, desk: AtDesk) -> Respo
     """Scores up to 100 accounts from their raw history, through the features and the model of the live release."""
     as_of = request.as_of or release.as_of
     items = score_accounts(release, request.accounts, as_of, desk.now())
-    about = {name: value for name, value in desk.source(release).items() if name != "stale"}
+    of_the_night = ("stale", "data_status")  # of data that the caller's accounts are not made of
+    about = {name: value for name, value in desk.source(release).items() if name not in of_the_night}
     return JSONResponse({**about, "as_of": as_of.isoformat(), "items": items})
 
 
@@ -210,7 +213,7 @@ async def ready(request: Request, desk: AtDesk) -> Response:
     status = 503 if release is None else 200
     if request.state.caller is None:
         return JSONResponse({"ready": release is not None}, status)
-    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale", "data_end"))
+    none = dict.fromkeys(("release", "bundle_id", "version", "as_of", "stale", "data_status", "data_end"))
     about = none if release is None else {**desk.source(release), "data_end": release.run.get("data_end")}
     return JSONResponse({"ready": release is not None, **about, "last_reload_error": desk.watcher.error}, status)
 

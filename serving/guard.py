@@ -43,6 +43,7 @@ HEADERS = (
 INTERNAL = ApiError(500, "internal_error", "Something failed on our side. Quote the request id.")
 ANYONE = Key("local", "authentication is off", "", ("admin",), "")
 logger = logging.getLogger("expansion.http")
+access = logging.getLogger("expansion.access")
 
 
 class Interrupted(RuntimeError):
@@ -78,6 +79,7 @@ class Guard:
         started, status, finished = time.perf_counter(), 0, False
         given = _header(scope, b"x-request-id") or ""
         request_id = given if REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope["state"] = state = {**scope.get("state", {}), "request_id": request_id, "caller": None}
 
         async def answer(message: Message) -> None:
             nonlocal status, finished
@@ -88,8 +90,7 @@ class Guard:
             await send(message)
 
         try:
-            caller = self._admit(scope)
-            scope["state"] = {**scope.get("state", {}), "request_id": request_id, "caller": caller}
+            self._admit(scope)
             await self._app(scope, await self._checked_body(scope, receive), answer)
         except ApiError as error:
             await _refuse(answer, error, request_id)
@@ -102,9 +103,14 @@ class Guard:
         finally:
             route = getattr(scope.get("route"), "path_format", "unmatched")
             method = scope["method"] if scope["method"] in METHODS else "other"
-            self._count(method, route, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._count(method, route, status, seconds)
+            key = "-" if state["caller"] is None else state["caller"].id
+            access.info("%s %s %d %.0f ms key %s", method, route, status, 1000 * seconds, key)  # no path: it holds ids
 
-    def _admit(self, scope: Scope) -> Key | None:
+    def _admit(self, scope: Scope) -> None:
+        """Lets the request in, or raises ApiError; who asks is in its state then, also of one that is refused for what
+        it asks."""
         path = scope["path"]
         allowed = self._settings.hosts
         if allowed is not None and _host(scope) not in allowed:
@@ -117,18 +123,17 @@ class Guard:
             raise ApiError(405, "method_not_allowed", f"Use {' or '.join(METHODS)}.")
         if (twice := _given_twice(scope)) is not None:
             raise ApiError(422, "invalid_request", "This parameter is given twice. Give it once.", twice)
+        caller = scope["state"]["caller"] = self._caller(scope)
         if path in PUBLIC or path.startswith("/static/"):
-            return self._caller(scope)
-        caller = self._caller(scope)
+            return
         if caller is None:
             if path in PAGES or path.startswith("/accounts/"):
-                return None
+                return
             raise ApiError(401, "unauthorized", "A valid API key is required.")
         self._limits.request(caller.id)
         needed = "score" if scope["method"] == "POST" else "read"
         if not caller.grants(needed):
             raise ApiError(403, "forbidden", f"This key lacks the scope {needed}.")
-        return caller
 
     def _caller(self, scope: Scope) -> Key | None:
         if not self._settings.auth:

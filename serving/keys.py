@@ -2,16 +2,18 @@
 
 A key reads `exp_<id>_<secret>`; the id finds the entry, the secret is compared in constant time. A session token reads
 `<id>.<expires>.<signature>`, signed with the stored hash, so revoking a key ends its sessions too.
+
+Who made or revoked which key stands in `audit.jsonl` beside the key file; the line is written before the file is.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import hmac
 import json
 import logging
 import os
+import pwd
 import re
 import secrets
 import time
@@ -20,8 +22,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any, Literal
 
 from serving.errors import KeysRefused
+from warehouse.journal import AUDIT, append
+from warehouse.lock import waiting
 
 SCOPES = ("read", "score", "admin")
 KEY = re.compile(r"exp_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
@@ -44,9 +49,18 @@ class Key:
     expires_at: str | None = None
     revoked_at: str | None = None
 
-    def live(self, now: datetime) -> bool:
+    def state(self, now: datetime) -> Literal["valid", "ended", "revoked"]:
+        if self.revoked_at is not None:
+            return "revoked"
         ended = self.expires_at is not None and datetime.fromisoformat(self.expires_at) <= now
-        return self.revoked_at is None and not ended
+        return "ended" if ended else "valid"
+
+    def live(self, now: datetime) -> bool:
+        return self.state(now) == "valid"
+
+    def told(self, now: datetime) -> dict[str, Any]:
+        """What may be known of it: all but the hash."""
+        return {name: value for name, value in asdict(self).items() if name != "sha256"} | {"state": self.state(now)}
 
     def grants(self, scope: str) -> bool:
         return scope in self.scopes or "admin" in self.scopes
@@ -69,7 +83,9 @@ def create_key(
     ends = None if days is None else (now + timedelta(days=days)).isoformat()
     key = Key(key_id, name, _digest(secret), tuple(scopes), now.isoformat(), ends)
     with _changing(path):
-        _write(path, [*list_keys(path), key])
+        keys = list_keys(path)
+        _audit(path, now, "create_key", key)
+        _write(path, [*keys, key])
     return key, f"exp_{key_id}_{secret}"
 
 
@@ -85,7 +101,10 @@ def revoke_key(path: Path, key_id: str, now: datetime) -> Key:
         if found is None:
             known = ", ".join(key.id for key in keys) or "none"
             raise KeysRefused(f'key "{key_id}" does not exist in {path}. Known: {known}.')
-        ended = found if found.revoked_at else replace(found, revoked_at=now.isoformat())
+        if found.revoked_at is not None:
+            return found
+        ended = replace(found, revoked_at=now.isoformat())
+        _audit(path, now, "revoke_key", ended)
         _write(path, [ended if key.id == key_id else key for key in keys])
     return ended
 
@@ -110,10 +129,17 @@ def list_keys(path: Path) -> list[Key]:
 @contextmanager
 def _changing(path: Path) -> Iterator[None]:
     """Waits for whoever is changing the file: an old list written back would make a revoked key live again."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f".{path.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with waiting(path.with_name(f".{path.name}.lock"), "Wait for it to end, then try again."):
         yield
+
+
+def _audit(path: Path, now: datetime, action: str, key: Key) -> None:
+    try:
+        who = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs as a number
+        who = f"user {os.getuid()}"
+    about = {"key": key.id, "name": key.name, "scopes": key.scopes, "expires_at": key.expires_at}
+    append(path.with_name(AUDIT), now, action=action, by=who, **about)
 
 
 def _write(path: Path, keys: list[Key]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -11,6 +12,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from serving.source import known_until
+from serving.status import read
 from serving.watcher import ReleaseWatcher
 
 DRIFT = {
@@ -18,15 +20,20 @@ DRIFT = {
     "top_kept": "Share of the accounts called first about a week before that still are.",
 }
 KNOWN_UNTIL = "Unix time of the earlier of the live release's as_of and the end of its facts: what its age counts from."
+NIGHT = {
+    "succeeded": "Unix time at which a night last published.",
+    "failed": "Unix time at which a night last failed; of one that was killed, at which it began.",
+    "started": "Unix time at which the night at work began.",
+}
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
     """Counts of one worker, and the sum over all workers when they share a folder."""
 
-    def __init__(self, watcher: ReleaseWatcher, shared: bool) -> None:
+    def __init__(self, watcher: ReleaseWatcher, shared: bool, workspace: Path) -> None:
         self._shared = shared
-        self._release = _ReleaseCollector(watcher)
+        self._read = (_ReleaseCollector(watcher), _NightCollector(workspace))  # when asked, not counted
         self._registry = CollectorRegistry()
         self._requests = Counter(
             "expansion_http_requests",
@@ -38,7 +45,7 @@ class Metrics:
             "expansion_http_request_seconds", "Seconds from request to answer.", ("route",), registry=self._registry
         )
         if not shared:
-            self._registry.register(self._release)
+            self._register_read(self._registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         self._requests.labels(method, route, str(status)).inc()
@@ -50,8 +57,12 @@ class Metrics:
             return bytes(generate_latest(self._registry))
         registry = CollectorRegistry()
         MultiProcessCollector(registry)
-        registry.register(self._release)
+        self._register_read(registry)
         return bytes(generate_latest(registry))
+
+    def _register_read(self, registry: CollectorRegistry) -> None:
+        for collector in self._read:
+            registry.register(collector)
 
 
 class _ReleaseCollector(Collector):
@@ -73,6 +84,26 @@ class _ReleaseCollector(Collector):
                     yield GaugeMetricFamily(f"expansion_release_{name}", DRIFT[name], value)
         refused = float(self._watcher.error is not None)
         yield GaugeMetricFamily("expansion_release_refused", "1 while `current` cannot be served.", refused)
+
+
+class _NightCollector(Collector):
+    """Absent: what never happened, and all of them while status.json cannot be read."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+
+    def collect(self) -> Iterator[Metric]:
+        nights = read(self._workspace)
+        told = {"succeeded": nights.last_success, "failed": nights.last_failure, "started": nights.started}
+        for name, one in told.items():
+            if one is not None:
+                when = datetime.fromisoformat(one["when"]).timestamp()
+                yield GaugeMetricFamily(f"expansion_night_{name}_seconds", NIGHT[name], when)
+        if nights.last_failure is not None:
+            code = nights.last_failure["exit_code"]
+            yield GaugeMetricFamily(
+                "expansion_night_failed_exit_code", "Exit code of the last night that failed.", code
+            )
 
 
 def _unix(day: date) -> float:

@@ -20,9 +20,10 @@ from warehouse.params import section
 from warehouse.periods import LabelParams
 from warehouse.scratch import scratch
 from warehouse.store import Workspace
-from warehouse.volume import days_of
+from warehouse.volume import Days, days_of
 
-LATELY = 28  # days before as_of in which a day without events is told
+LATELY = 28  # days before as_of in which a day without events, or with far too few, is told
+THIN = 0.2  # of the usual events; a public holiday has more
 Judged = tuple[Path, dict[str, Any]]  # a bundle folder, and grade and headline of its evaluation
 
 
@@ -59,13 +60,13 @@ def publish(
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
         told = days_of(con)
     day = as_of or min(today, end)
-    missing = [] if told is None else [one for one in told.missing if day - timedelta(days=LATELY) <= one < day]
+    missing, thin = _gaps(told, day)
     refuse_step_back(workspace.releases, day, force)  # before the work, not after it
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)
         say(f"as of {day}")
         about |= {"commit": commit, "realised": _realised(workspace), "data_end": end.isoformat()}
-        about["missing_days"] = [one.isoformat() for one in missing]
+        about |= {"missing_days": [str(one) for one in missing], "thin_days": [str(one) for one in thin]}
         live = score(workspace, bundle, day, about, settings, force, master)
         said = json.loads((live / "run.json").read_text(encoding="utf-8"))
         drift = said.get("drift")  # absent in a release of a version that watched none, found there again
@@ -73,7 +74,9 @@ def publish(
     if end < day:
         progress.note(_silence(end, day))
     if missing:
-        progress.note(_gap(missing))
+        progress.note(_gap(missing, "no events, or next to none,"))
+    if thin:
+        progress.note(_gap(thin, f"less than {THIN:.0%} of the usual events"))
     verdict = None if drift is None else drift["verdict"]
     if verdict == "alarm":
         progress.note(f"drift alarm, published all the same: {drift['why']}")
@@ -81,11 +84,21 @@ def publish(
     return {"release": live.name, **counts, "data_end": end.isoformat(), "drift": verdict}
 
 
-def _gap(missing: Sequence[date]) -> str:
-    """Said of days within LATELY on which tracking must have failed."""
-    named = ", ".join(map(str, missing[-5:]))
+def _gaps(told: Days | None, as_of: date) -> tuple[list[date], list[date]]:
+    """Days within LATELY on which tracking or delivery must have failed, wholly or for the most part."""
+    if told is None:
+        return [], []
+    lately = as_of - timedelta(days=LATELY)
+    thin = [odd.day for odd in told.odd if odd.events < THIN * odd.usual]
+    missing, thin = ([one for one in days if lately <= one < as_of] for days in (told.missing, thin))
+    return missing, thin
+
+
+def _gap(days: Sequence[date], what: str) -> str:
+    """Said of these days."""
+    named = ", ".join(map(str, days[-5:]))
     return (
-        f"no events, or next to none, of {len(missing)} of the last {LATELY} days ({named}): published all the same; "
+        f"{what} of {len(days)} of the last {LATELY} days ({named}): published all the same; "
         "deliver them, a later night takes them in."
     )
 

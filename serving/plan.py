@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
@@ -136,10 +136,17 @@ def _expected(called: list[dict[str, Any]], everywhere: float | None) -> dict[st
     return {**told, "expected_increment": money, "share": money / everywhere}
 
 
-def plan_week(release: Release, workspace: Path, capacity: int, share: float) -> dict[str, Any]:
+def plan_week(
+    release: Release,
+    workspace: Path,
+    capacity: int,
+    share: float,
+    tell: Callable[[int], None] = lambda rows: None,
+) -> dict[str, Any]:
     """The plan of the week of the live release, drawn the first time and then the same; the caller holds the lock.
 
     share: [0, .5] of the capacity that a lot decides: so many accounts are called by lot and as many left alone.
+    tell: is told of the rows of the file of slots before it is written.
 
     Returns:
         week, release, as_of, capacity, slots_an_arm, already_drawn (it was there), and rows in order of rank: as
@@ -177,6 +184,7 @@ def plan_week(release: Release, workspace: Path, capacity: int, share: float) ->
         "rows": rows,
     }
     plans.mkdir(exist_ok=True)
+    tell(len(slots))
     _write_touches(said, plans / f"{week}-touches.csv")
     write_json(said, path)
     return {**said, "already_drawn": False}

@@ -27,6 +27,7 @@ Day = Annotated[date, BeforeValidator(_as_written)]
 NO_NULL = r"^[^\x00]*$"
 Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
+DataStatus = Literal["ok", "partial"]
 Stage = Literal[STAGES]  # type: ignore[valid-type]
 ActionName = Literal["invite_users", "switch_on_specialist", "finish_setup"]  # of the what-if
 
@@ -145,14 +146,15 @@ class Lead(Scored):
 
 class Source(Closed):
     """Which release answers: its name, its bundle, the bundle's short name (`version`, the first 12 characters of
-    `bundle_id`, as in `release` and on the page), its day, and whether that day, or the end of the facts it was made
-    from, is too long ago."""
+    `bundle_id`, as in `release` and on the page), its day, whether that day, or the end of the facts it was made from,
+    is too long ago, and whether days of the last 28 lack their events, or most of them (`partial`)."""
 
     release: str
     bundle_id: str
     version: str
     as_of: date
     stale: bool
+    data_status: DataStatus
 
 
 class LeadsAnswer(Source):
@@ -192,7 +194,7 @@ class StageEvidence(Closed):
     text: str
 
 
-class AccountAnswer(Lead):
+class AccountAnswer(Lead, Source):
     """`stage_evidence` is null in a release of a version that kept no such values. `why_changed_absent` says why there
     is no `why_changed`: nothing to compare with, a rule, which has no log-odds, or the top tier, where nothing is left
     to expand to; `not_kept` means that the earlier release was written by a version that kept none, or for other
@@ -201,10 +203,6 @@ class AccountAnswer(Lead):
     stage_evidence: StageEvidence | None
     why_changed: WhyChanged | None
     why_changed_absent: Literal["first_release", "new_account", "rule", "not_kept", "top_tier"] | None
-    release: str
-    bundle_id: str
-    version: str
-    stale: bool
 
 
 class WhatIfAction(Closed):
@@ -344,6 +342,7 @@ class Readiness(Closed):
     bundle_id: str | None = None
     version: str | None = None
     stale: bool | None = None
+    data_status: DataStatus | None = None
     last_reload_error: str | None = None
 
 

@@ -10,12 +10,17 @@ import bentoml
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from serving.api import create_app
-from serving.settings import read_settings, switch_off_telemetry
+from serving.logs import log_to_stderr
+from serving.settings import read_settings, switch_off_telemetry, warn_open_door
 
 BENTO_DOCUMENTS = frozenset({"/docs.json", "/schema.json"})
 
 switch_off_telemetry()
 settings = read_settings()
+if (worker := bentoml.server_context.worker_index) is not None:  # the process that starts the workers serves nothing
+    log_to_stderr()
+    if worker == 1:
+        warn_open_door(settings)
 surface = create_app(settings, now=lambda: datetime.now(UTC))
 
 

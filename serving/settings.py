@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from warehouse.errors import UsageError
 
 REQUEST_MEMORY = "512MB"  # of DuckDB for one request, which holds at most 1 MiB of rows or the facts of one account
+logger = logging.getLogger("expansion.settings")
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 
@@ -53,6 +55,16 @@ class Settings(BaseSettings):
         if self.loopback:
             return LOOPBACK | named
         return named | {self.host} if named else None
+
+
+def warn_open_door(settings: Settings) -> None:
+    """One line in the log while the service serves other machines at its owner's word."""
+    if settings.insecure:
+        keys = "asks for keys" if settings.auth else "asks nobody for a key"
+        end = "To end this take --insecure or EXPANSION_INSECURE away."
+        logger.warning(
+            "INSECURE: host %s may be open to other machines, and the service %s. %s", settings.host, keys, end
+        )
 
 
 def refuse_taken_port(settings: Settings) -> None:

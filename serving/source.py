@@ -6,16 +6,19 @@ from datetime import date, datetime
 from typing import Any
 
 from serving.release import Release
+from serving.status import data_status
 
 
 def source_of(release: Release, now: datetime, stale_after_hours: float) -> dict[str, Any]:
-    """release, bundle_id, version (the short name of the bundle), as_of and stale, as every answer carries them."""
+    """release, bundle_id, version (the short name of the bundle), as_of, stale and data_status, as every answer carries
+    them."""
     return {
         "release": release.name,
         "bundle_id": release.scorer.bundle_id,
         "version": release.scorer.bundle_id[:12],
         "as_of": release.as_of.isoformat(),
         "stale": is_stale(known_until(release), now, stale_after_hours),
+        "data_status": data_status(release.run),
     }
 
 

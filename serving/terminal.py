@@ -106,6 +106,17 @@ def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> l
     return [*lines, *tail]
 
 
+def key_lines(keys: Sequence[dict[str, Any]]) -> list[str]:
+    """The API keys, oldest first; a key is told by its id, for its text is kept nowhere."""
+    lines = []
+    for key in keys:
+        when = key["revoked_at"] if key["state"] == "revoked" else key["expires_at"]
+        since = {"valid": f"until {when}" if when else "without an end"}.get(key["state"], str(when))
+        made = f"made {key['created_at']}"
+        lines.append(f"{key['id']}  {key['state']:<7}  {key['name']}  {', '.join(key['scopes'])}  {made}  {since}")
+    return lines or ["no key: `expansion key` makes one"]
+
+
 def table_lines(rows: Sequence[dict[str, Any]], width: int = 20) -> list[str]:
     """Rows of the same keys, as right-aligned columns under their names."""
     names = list(rows[0]) if rows else []

@@ -14,9 +14,8 @@ from typing import Any
 from models import registry
 from models.registry import CHAMPION
 from training.errors import LedgerLost
+from warehouse.journal import AUDIT
 from warehouse.store import Workspace
-
-AUDIT = "audit.jsonl"  # every move and refusal, a line each, oldest first (training/promote.py)
 
 
 def champion_of(workspace: Workspace) -> tuple[Path, dict[str, Any]] | None:

@@ -9,7 +9,6 @@ canary before it is judged, compared with or made champion. An alias moves only 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,12 +24,13 @@ from models.errors import BundleRefused
 from models.manifest import verify
 from models.registry import CHALLENGER, CHAMPION, PREVIOUS, RegisteredVersion, RunRecord
 from models.scorer import Scorer
-from training.champion import AUDIT, refuse_lost
+from training.champion import refuse_lost
 from training.errors import NothingToPromote, PromotionRefused
 from training.gate import GateParams, Verdict, alone, comparison, headline_rows
 from training.leaks import LEAKS
 from training.same_rows import Duel, Unlike, beside, judged_alike, rescored, unseen
 from warehouse.errors import DataError, ExpansionError
+from warehouse.journal import AUDIT, append
 from warehouse.params import section
 from warehouse.store import Workspace, read_table, write_json
 
@@ -304,12 +304,7 @@ def _refusal_told(workspace: Workspace, now: datetime, action: str, **facts: Any
 
 
 def _audit(workspace: Workspace, now: datetime, action: str, **facts: Any) -> None:
-    """One line, on disk before the caller goes on."""
-    line = json.dumps({"at": now.isoformat(), "action": action, **facts}, ensure_ascii=False)
-    with (workspace.root / AUDIT).open("a", encoding="utf-8") as file:
-        file.write(line + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    append(workspace.root / AUDIT, now, action=action, **facts)
 
 
 def _json(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ ExpansionError (5, a fault outside us)
 │   ├── ContractBroken  a raw table is refused; nothing live was touched
 │   └── OlderDelivery   the facts end before those of the live release; nothing live was touched
 ├── GateRefused (4)     a model or a release is not good enough to go live
-└── Locked (6)          another run holds the workspace
+└── Locked (6)          another run holds the workspace, or somebody the ledger or a small file, for too long
 """
 
 from __future__ import annotations
@@ -30,11 +30,12 @@ class UsageError(ExpansionError):
 
 
 NO_ROOM = ("No space left on device", "Disk quota exceeded", "File too large", "database or disk is full")
+BUSY = ("database is locked", "database table is locked", "database schema is locked")  # as SQLite says it
 LEDGER = ("sqlalchemy", "mlflow")
 OUTSIDE = ("duckdb", "_duckdb", "sqlite3", *LEDGER)  # a damaged file or ledger, a full disk: faults outside us
 
 
-def exit_code(error: Exception) -> int | None:
+def exit_code(error: BaseException) -> int | None:
     """What the command line ends with; null for an error that nobody foresaw, hence a bug of ours."""
     if isinstance(error, OSError) or type(error).__module__.split(".")[0] in OUTSIDE:
         return 5
@@ -73,9 +74,14 @@ class Locked(ExpansionError):
     exit_code = 6
 
 
-def no_room(error: Exception) -> bool:
+def no_room(error: BaseException) -> bool:
     """Whether an error says that nothing more can be written, by whichever library it comes."""
     return getattr(error, "errno", None) in (ENOSPC, EDQUOT, EFBIG) or any(word in str(error) for word in NO_ROOM)
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether an error says that another process holds a SQLite file, which is whole."""
+    return any(word in str(error) for word in BUSY)
 
 
 def in_words(error: Exception) -> str:

@@ -1,4 +1,5 @@
-"""What a long run says while it works: a live line a stage on a terminal, one plain line a stage elsewhere."""
+"""What a long run says while it works: a live line a stage on a terminal, one plain line a stage, with its time in UTC,
+elsewhere."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -15,7 +17,7 @@ class Report(Protocol):
 
 def note(text: str) -> None:
     """A line that a person should see and that stops nothing."""
-    print(f"  ! {text}", file=sys.stderr, flush=True)
+    _line(f"  ! {text}")
 
 
 @contextmanager
@@ -33,13 +35,17 @@ def stage(title: str) -> Iterator[Report]:
 
     say("working")
     detail = ""
+    clear = "\r\x1b[2K" if live else ""
     try:
         yield say
     except BaseException:
-        if live:
-            print("\r\x1b[2K", end="", file=sys.stderr)
-        print(f"  ✗ {title} failed after {time.monotonic() - started:.1f} s", file=sys.stderr, flush=True)
+        _line(f"{clear}  ✗ {title} failed after {time.monotonic() - started:.1f} s")
         raise
-    clear = "\r\x1b[2K" if live else ""
     tail = f": {detail}" if detail else ""
-    print(f"{clear}  ✓ {title}{tail} ({time.monotonic() - started:.1f} s)", file=sys.stderr, flush=True)
+    _line(f"{clear}  ✓ {title}{tail} ({time.monotonic() - started:.1f} s)")
+
+
+def _line(text: str) -> None:
+    """In a log, where one night follows another, nothing else tells when."""
+    when = "" if sys.stderr.isatty() else f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    print(f"{when}{text}", file=sys.stderr, flush=True)

@@ -11,6 +11,7 @@ import pytest
 
 from serving.keys import create_key
 from tests.pipeline.terminal import Terminal
+from tests.pipeline.vendor import run
 from tests.serving.nightly import histories, warehouse_of
 from warehouse.store import Workspace
 
@@ -54,3 +55,41 @@ def test_what_blocks_the_next_night_or_the_service_is_told_with_code_5(
     [why] = json.loads(out)["blocked"]
     assert code == 5
     assert says in why
+
+
+def test_a_night_that_was_refused_is_seen_the_next_morning_and_the_last_good_one_too(
+    workspace: Workspace, terminal: Terminal
+) -> None:
+    assert terminal("score", "--workspace", workspace.root, "--as-of", "2024-01-01")[0] == 4
+    code, out, err = terminal("doctor", "--workspace", workspace.root, "--json")
+    told = json.loads(out)["night"]
+    assert (code, told["state"]) == (0, "failed")
+    assert (told["last_failure"]["exit_code"], told["last_failure"]["as_of"]) == (4, "2024-01-01")
+    assert told["last_success"]["release"] == json.loads(out)["release"]["name"]
+    assert told["last_success"]["rows_out"] == 12
+    assert "night: failed" in err
+    out = terminal("doctor", "--workspace", workspace.root)[1]
+    assert "as of 2024-01-01: exit code 4, refused by a check (ReleaseRefused)" in out
+    assert f"{told['last_success']['release']}, " in out
+
+
+def test_a_first_night_that_failed_is_seen_though_nothing_is_live(tmp_path: Path, terminal: Terminal) -> None:
+    assert terminal("score", "--workspace", tmp_path, "--raw", tmp_path / "nowhere")[0] == 3
+    code, _, err = terminal("doctor", "--workspace", tmp_path)
+    assert code == 2
+    assert "night: failed; last failure: " in err
+    assert "exit code 3, bad data (ContractBroken)" in err
+
+
+def test_a_night_that_was_killed_is_seen_the_next_morning_and_the_next_good_one_ends_the_alarm(
+    workspace: Workspace, terminal: Terminal
+) -> None:
+    killed = run("score", "--workspace", workspace.root, env={"EXPANSION_FAILPOINT": "scores_written"})
+    assert killed.returncode == 137
+    code, out, err = terminal("doctor", "--workspace", workspace.root, "--json")
+    told = json.loads(out)["night"]
+    assert (code, told["state"], told["last_failure"]["exit_code"], told["started"]) == (0, "failed", 137, None)
+    assert "it never ended: it was killed, or the machine went down" in err
+    assert terminal("score", "--workspace", workspace.root)[0] == 0
+    told = json.loads(terminal("doctor", "--workspace", workspace.root, "--json")[1])["night"]
+    assert (told["state"], told["last_failure"]["exit_code"]) == ("ok", 137)

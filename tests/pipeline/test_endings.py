@@ -118,6 +118,19 @@ def test_a_key_that_is_revoked_opens_nothing(ended: Any, tmp_path: Path) -> None
     assert ended("key", "--workspace", tmp_path, "--revoke", "nosuch")[0] == 2
 
 
+def test_the_keys_can_be_listed_and_one_without_an_end_is_told_when_it_is_made(ended: Any, tmp_path: Path) -> None:
+    assert "no key" in ended_well(ended, "key", "--workspace", tmp_path, "--list")
+    code, text, err = ended("key", "--workspace", tmp_path, "--name", "crm", "--scope", "read")
+    assert code == 0
+    assert "has no end" in err
+    assert "has no end" not in ended("key", "--workspace", tmp_path, "--name", "crm", "--days", "30")[2]
+    [endless, _] = json.loads(ended_well(ended, "key", "--workspace", tmp_path, "--list", "--json"))
+    assert (endless["name"], endless["scopes"], endless["state"]) == ("crm", ["read"], "valid")
+    listed = ended_well(ended, "key", "--workspace", tmp_path, "--list")
+    assert f"{endless['id']}  valid    crm  read  made" in listed
+    assert text.strip() not in listed
+
+
 def ended_well(ended: Any, *args: str | Path) -> str:
     code, out, err = ended(*args)
     assert code == 0, err

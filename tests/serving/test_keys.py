@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -107,3 +108,34 @@ for _ in range(20):
     kept = list_keys(path)
     assert [key.name for key in kept].count("new") == 40
     assert all(key.revoked_at for key in kept if key.name == "old")
+
+
+def test_who_made_and_who_revoked_which_key_stands_in_the_audit_and_nothing_that_opens(path: Path) -> None:
+    key, text = create_key(path, "crm", ("read",), NOW, days=30)
+    revoke_key(path, key.id, NOW + timedelta(days=1))
+    revoke_key(path, key.id, NOW + timedelta(days=2))  # changes nothing, so there is nothing to tell
+    audit = path.with_name("audit.jsonl").read_text()
+    made, revoked = map(json.loads, audit.splitlines())
+    assert (made["action"], made["at"], made["key"]) == ("create_key", NOW.isoformat(), key.id)
+    assert (revoked["action"], revoked["key"]) == ("revoke_key", key.id)
+    assert made["by"]
+    assert text.split("_", 2)[2] not in audit
+    assert key.sha256 not in audit
+
+
+def test_a_key_that_the_audit_cannot_tell_of_is_not_made(path: Path) -> None:
+    path.parent.mkdir()
+    path.with_name("audit.jsonl").mkdir()
+    with pytest.raises(IsADirectoryError):
+        create_key(path, "crm", ("read",), NOW)
+    assert list_keys(path) == []
+
+
+def test_what_is_told_of_a_key_says_in_a_word_whether_it_opens_and_holds_no_hash(path: Path) -> None:
+    states = {"valid": None, "ended": 1.0, "revoked": 90.0}
+    made = {name: create_key(path, name, ("read",), NOW, days)[0] for name, days in states.items()}
+    revoke_key(path, made["revoked"].id, NOW)
+    told = [key.told(NOW + timedelta(days=1)) for key in list_keys(path)]
+    assert [key["state"] for key in told] == list(states)
+    assert set(told[0]) == {"id", "name", "scopes", "created_at", "expires_at", "revoked_at", "state"}
+    assert all(key.sha256 not in json.dumps(told) for key in made.values())

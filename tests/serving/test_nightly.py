@@ -151,8 +151,49 @@ def test_days_without_events_are_told_by_the_night_the_page_and_doctor(
     told = [str(day) for day in lost if day.month == 6]
     assert json.loads((folder / "run.json").read_text())["missing_days"] == told
     assert (f"of {len(told)} of the last 28 days (2025-06-28, 2025-06-29)" in capsys.readouterr().err) == bool(told)
-    assert ("Events are missing." in open_at_night(vendor).get("/").text) == bool(told)
+    service = open_at_night(vendor)
+    assert ("Events are missing." in service.get("/").text) == bool(told)
+    assert service.get("/v1/leads").json()["data_status"] == ("partial" if told else "ok")
     assert ("2025-06-29" in run("doctor", "--workspace", workspace).stdout) == bool(told)
+
+
+@pytest.mark.parametrize(("share", "status"), [(0.3, "ok"), (0.1, "partial")])
+def test_a_day_that_came_in_for_a_tenth_makes_the_data_partial_and_a_holiday_does_not(
+    workspace: Path, share: float, status: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = [date(2025, 4, 1) + timedelta(days=n) for n in range(91)]
+    poor = date(2025, 6, 30)  # the last one, as where the export ran too early
+    events = [
+        raw.event("a1", f"{day}T{10 + n % 12}:{n % 60:02}:00Z", user_id=f"u{n}")
+        for day in days
+        for n in range(round(60 * (share if day == poor else 1)))
+    ]
+    accounts = [raw.account("a1", "2025-03-01T00:00:00Z")]
+    vendor = Workspace(workspace)
+    ingest(raw.write_raw(workspace / "raw", accounts, events, [raw.invoice("a1", "2025-04-02T00:00:00Z")]), vendor,
+           IngestParams(), NOW)  # fmt: skip
+    publish(vendor, {}, date(2025, 7, 1), lambda: None, "abc", date(2025, 7, 1))
+    service, thin = open_at_night(vendor), status == "partial"
+    ready, account = service.get("/readyz").json(), service.get("/v1/accounts/a1").json()
+    assert (ready["data_status"], account["data_status"]) == (status, status)
+    assert (
+        "less than 20% of the usual events of 1 of the last 28 days (2025-06-30)" in capsys.readouterr().err
+    ) == thin
+    told = json.loads(run("doctor", "--workspace", workspace, "--json").stdout)
+    assert (told["data_status"], told.get("thin_days")) == (status, ["2025-06-30"] if thin else None)
+
+
+def test_an_account_that_is_too_new_to_be_told_is_scored_low_in_confidence(workspace: Path) -> None:
+    sent = histories()
+    sent[0]["account"]["created_at"] = f"{AS_OF - timedelta(days=2)} 00:00:00"
+    sent[0]["revenue"], sent[0]["account_users"] = [], []
+    sent[0]["events"] = sent[0]["events"][-1:]  # the evening before, so it is in use
+    vendor = warehouse_of(workspace, sent[:2])
+    nightly(vendor)
+    service = open_at_night(vendor)
+    young, old = (service.get(f"/v1/accounts/00{n}").json() for n in (0, 1))
+    assert (young["tenure_days"], young["confidence"]) == (2, "low")
+    assert old["confidence"] == "ok"
 
 
 def test_a_row_too_few_or_another_value_is_unlike_and_a_null_is_like_a_null_alone() -> None:

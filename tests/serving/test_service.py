@@ -121,14 +121,20 @@ def _check(client: httpx.Client, key: str) -> None:
 @pytest.mark.slow
 def test_bentoml_serves_the_current_release_with_two_workers(vendor: tuple[Path, str], tmp_path: Path) -> None:
     workspace, key = vendor
-    home = {"BENTOML_HOME": str(tmp_path / "bentoml"), "EXPANSION_WORKERS": "2"}
+    home = {"BENTOML_HOME": str(tmp_path / "bentoml"), "EXPANSION_WORKERS": "2", "EXPANSION_INSECURE": "true"}
     with served("serving.service:ExpansionService", workspace, ROOT, **home) as client:
         _check(client, key)
+        client.get("/v1/accounts/003?horizon=180", headers={"x-api-key": key})
         text = client.get("/metrics", headers={"x-api-key": key}).text
         assert 'route="/v1/leads",status="200"} 1.0' in text
     log = (workspace / "serve.log").read_text()
     assert key not in log
     assert "evil.example" not in log
+    assert log.count(f" serving release {AS_OF}-") == 2  # one line a worker
+    assert log.count(" WARNING expansion.settings ") == 1
+    assert " GET /v1/accounts/{account_id} 200 " in log
+    assert "/v1/accounts/003" not in log
+    assert log.count(f" key {key[4:16]}\n") > 5
 
 
 @pytest.mark.slow
@@ -212,3 +218,20 @@ def test_a_port_that_is_taken_and_a_host_that_is_not_ours_are_told_in_one_senten
     assert ran.returncode == 2
     assert f"cannot listen at {host}, port {port}" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "ends_with"),
+    [([], "may be off on loopback only"), (["--insecure"], "cannot listen")],
+    ids=["as ever", "at the owner's word"],
+)
+def test_a_service_without_keys_listens_to_other_machines_at_its_owners_word_alone(
+    tmp_path: Path, said: list[str], ends_with: str
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as other:  # so that it stops right behind the door
+        port = str(other.getsockname()[1])
+        asked = ["--workspace", str(tmp_path), "--host", "0.0.0.0", "--port", port, "--no-auth", *said]
+        command = [sys.executable, "-m", "expansion", "serve", *asked]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ends_with in ran.stderr
