@@ -206,7 +206,9 @@ def score(
     workspace: Root = HERE,
     as_of: AsOf = None,
     bundle: Annotated[Path | None, typer.Option("--bundle", help="bundle folder; absent: the champion's")] = None,
-    force: Annotated[bool, typer.Option("--force", help="publish an as_of older than the live one")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="also an as_of, or raw files, older than the live release")
+    ] = False,
     engine: Engine = "duckdb",
     master: Master = "local[2]",
     params: Params = None,
@@ -394,7 +396,7 @@ def realised(workspace: Root = HERE, params: Params = None, as_json: Json = Fals
 @app.command()
 def prune(
     workspace: Root = HERE,
-    apply: Annotated[bool, typer.Option("--apply", help="remove them; absent: only tell")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="remove them; absent: only list them")] = False,
     as_json: Json = False,
 ) -> None:
     """Old releases that nothing reads any more, and on demand their removal."""
@@ -407,7 +409,7 @@ def prune(
         for folder in found if apply else ():
             remove(folder)
     names = [folder.name for folder in found]
-    line = f"{len(names)} releases, {size / 1e6:,.0f} MB, {'removed' if apply else 'would go: say --apply'}"
+    line = f"{len(names)} releases, {size / 1e6:,.0f} MB, {'removed' if apply else 'would be removed: add --apply'}"
     _show({"releases": names, "bytes": size, "removed": apply}, as_json, [*names, line])
 
 
@@ -416,7 +418,7 @@ def erase(
     account: Annotated[str | None, typer.Option("--account", help="id of an account")] = None,
     user: Annotated[str | None, typer.Option("--user", help="id of a user, as delivered")] = None,
     workspace: Root = HERE,
-    apply: Annotated[bool, typer.Option("--apply", help="erase; absent: only tell")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="erase; absent: only list what would go")] = False,
     as_json: Json = False,
 ) -> None:
     """Where an account or a user is found in the workspace and, on demand, its end there, for later deliveries too."""

@@ -91,7 +91,7 @@ def lines(said: dict[str, Any]) -> list[str]:
         out.append(f"{said['rows']:,} rows erased; no later delivery brings this {said['kind']} back")
     else:
         begun = f"; begun on {said['erased_on']}" if said["erased_on"] else ""
-        out.append(f"{said['rows']:,} rows would go: say --apply{begun}")
+        out.append(f"{said['rows']:,} rows would be erased: add --apply{begun}")
     return [*out, "not removed:", *(f"- {why}" for why in said["left"])]
 
 

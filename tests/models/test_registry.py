@@ -208,7 +208,8 @@ def test_importing_the_registry_does_not_import_mlflow() -> None:
 def test_three_processes_may_make_the_registry_at_once(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.models.test_registry import _register\n"
-        "from warehouse.store import Workspace\n"
+        "from warehouse import lock; from warehouse.store import Workspace\n"
+        "lock.WAIT = 200  # how long one waits is tested elsewhere; a slow machine takes longer to make a registry\n"
         "print(_register(Workspace(Path(sys.argv[1])), made=Path(sys.argv[2])).version)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "workspace")]
