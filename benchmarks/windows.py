@@ -34,8 +34,8 @@ from benchmarks.rivals import SPECIALIST, beside_rivals, event_files, timed
 from features import daily
 from features.build import features_at, open_vendor
 from features.catalogue import FEATURE_NAMES, Definitions
+from features.rollup_stage import bring_up
 from features.snapshots import everyone
-from features.upkeep import bring_up
 from warehouse.engine import connect, parquet
 from warehouse.landing import Part
 from warehouse.manifest import Manifest

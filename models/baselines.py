@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from models.repeat import Purchases
+from models.bg_nbd import Purchases
 
 Ranking = Callable[[pa.Table], np.ndarray]
 FIFTHS = 5  # RFM gives one to five points each for recency, frequency and money

@@ -27,11 +27,11 @@ from serving.histories import ScoreRequest
 from serving.history import history
 from serving.keys import KeyRing, list_keys
 from serving.limits import Limits
-from serving.live import score_accounts
 from serving.metrics import CONTENT_TYPE, Metrics
 from serving.pages import add_pages
 from serving.plan import slots_of, this_week, week_of
 from serving.release import Release, open_release
+from serving.score_request import score_accounts
 from serving.settings import Settings
 from serving.watcher import ReleaseWatcher
 from serving.whatif import what_if

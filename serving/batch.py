@@ -19,9 +19,9 @@ import pyarrow.compute as pc
 from pydantic import Field, field_validator
 
 from features.build import build_features, open_history, open_vendor
+from features.rollup_stage import update
 from features.snapshots import everyone
 from features.stage_since import stage_since
-from features.upkeep import update
 from features.vendor import vendor_at
 from serving import release
 from serving.drift import Watched, score_column

@@ -16,7 +16,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from features import daily, upkeep
+from features import daily, rollup_stage
 from features.catalogue import Definitions
 from serving.release import current, sweep
 from serving.resealing import refuse_damaged_live, releases_with, remove_old, reseal
@@ -133,7 +133,7 @@ def _renew_rollup(workspace: Workspace, definitions: Definitions) -> None:
     """From the warehouse as it is now; one of other definitions is left to the next night, which has them."""
     rolled = daily.read_rolled(workspace)
     if rolled is not None and rolled.made_with == daily.made_with(definitions):
-        upkeep.update(workspace, definitions)
+        rollup_stage.update(workspace, definitions)
     else:
         shutil.rmtree(workspace.rollup)
 

@@ -1,8 +1,8 @@
 """What the model would say of an account had it done in the last 28 days what a quarter of its peers do or exceed.
 
-No feature is moved: facts are bent (serving/bent.py), and the one feature path makes of them whatever follows, in every
-window, share and rate at once. What the vendor's accounts together tell stays as it is. Three actions are on the list,
-and no other is ever named. It says how the model weighs such a history, not what becomes of the account. See
+No feature is moved: facts are bent (serving/whatif_facts.py), and the one feature path makes of them whatever follows,
+in every window, share and rate at once. What the vendor's accounts together tell stays as it is. Three actions are on
+the list, and no other is ever named. It says how the model weighs such a history, not what becomes of the account. See
 docs/adr/0046.
 """
 
@@ -18,13 +18,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.build import HISTORY, build_features
-from serving.bent import Bent, Facts, done_more, facts_of, invited, names_of, unbent
 from serving.errors import HistoryMoved
 from serving.leads import horizon_of
 from serving.release import Release
 from serving.schemas import ActionName
 from serving.settings import REQUEST_MEMORY
 from serving.upper_quarter import Band, tonight
+from serving.whatif_facts import Bent, Facts, done_more, facts_of, invited, names_of, unbent
 from warehouse.engine import connect
 
 LABEL = (

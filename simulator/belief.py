@@ -15,9 +15,9 @@ import numpy as np
 from simulator.accounts import Accounts, firmographic_likelihood
 from simulator.behaviour import Seen, crowding
 from simulator.calendar import Calendar
-from simulator.landing import Landing
 from simulator.lives import Day
 from simulator.market import CHURNED, EXPLORE, Flags, Floats, Ints, Market
+from simulator.step_size import Landing
 
 IMPOSSIBLE = -700.0  # log-likelihood of what cannot happen; exp of it is still a number
 _PLAIN = (

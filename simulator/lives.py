@@ -17,8 +17,8 @@ import numpy as np
 
 from simulator.accounts import DAY, Accounts
 from simulator.calendar import Calendar, near_expiry
-from simulator.landing import Landing
 from simulator.market import CHURNED, EMBEDDED, EXPLORE, REVOKED, SETTLING, Flags, Floats, Ints, Market
+from simulator.step_size import Landing
 
 STEP, SEATS, BACK, STOP, CREDIT = range(1, 6)
 NOT_YET = -1  # stage of an account that has not signed up

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulator.calendar import Calendar
-from simulator.landing import Landing
 from simulator.lives import credit_chance, seats_added, seats_dropped
 from simulator.market import CHURNED, REVOKED, SETTLING, Floats, Ints, Market
 from simulator.sales import WEEKS, contact_chance
+from simulator.step_size import Landing
 
 YEARLY = 2  # billed by the month, by the year
 EXPIRY_AHEAD = 32  # days after which no trial that runs today can still be near its end

@@ -17,14 +17,14 @@ from scipy.sparse import csr_matrix
 from threadpoolctl import threadpool_limits
 
 from training import metrics
-from training.parts import equal_mass, sums
+from training.bin_sums import equal_mass, sums
+from training.probability_figures import OF_PROBABILITY, Line, probability_columns, probability_figures
 from training.ranking import Floats, Ladder, Ranking
-from training.stated import OF_PROBABILITY, Line, probability_columns, probability_figures
 
 LEVEL = 0.95
 PERCENTS = (1, 5, 10, 20)  # of the accounts, where lift and revenue captured are read
 OF_MONEY = "money_expected_over_actual"
-FIRST = 100  # accounts called, in the figures that end in `_called`
+CALLED = 100  # accounts called, in the figures that end in `_called`
 BLOCK = 4_000_000  # weights held at once
 Interval = tuple[float, float]
 Figures = dict[str, float]
@@ -82,12 +82,12 @@ class Scored:
             columns = np.vstack([columns, self.expected, self.label * self._gain])
         return columns
 
-    def figures(self, called: int = FIRST) -> Figures:
+    def figures(self, called: int = CALLED) -> Figures:
         """Every headline figure of the rows as they are; nan where undefined, and for a probability that is not there.
         The figures that end in `_called` are of the first `called` accounts."""
         return {figure: float(value) for figure, value in self.resampled(None, called).items()}
 
-    def resampled(self, weight: Floats | None, called: int = FIRST) -> dict[str, Floats]:
+    def resampled(self, weight: Floats | None, called: int = CALLED) -> dict[str, Floats]:
         """`figures` once for each sample of `weight`, see `training.metrics`. The bins of `ece` are those of the rows
         as they are."""
         events = Ladder.of(self._by_score, self.label, weight)
@@ -130,7 +130,7 @@ def bootstrap(
     account: npt.NDArray[np.integer],
     replicates: int,
     seed: int,
-    called: int = FIRST,
+    called: int = CALLED,
 ) -> dict[str, dict[str, Floats]]:
     """Candidate -> figure -> its value in each replicate, (replicates,), nan where a replicate does not define it."""
     blocks: dict[str, list[dict[str, Floats]]] = {name: [] for name in candidates}

@@ -8,12 +8,12 @@ from functools import cached_property, partial
 
 import numpy as np
 
+from models.bg_nbd import BgNbd
 from models.boosting import BoosterParams
 from models.direct import Weigh, censored, fit_direct, matured
 from models.hazard import chance, incidence
 from models.increment import Amount, fit_tweedie
 from models.logistic import PLAIN_PENALTY, fit_logistic_hazard
-from models.repeat import BgNbd
 from models.side_by_side import side_by_side, threads
 from training.contest import Said, position_columns, reference_probabilities, repeat_money, repeat_purchases, stating
 from training.dataset import Dataset

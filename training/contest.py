@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.baselines import RULES, mean_spend, purchases
+from models.bg_nbd import BgNbd, fit_bgnbd
 from models.encoding import Encoding
 from models.logistic import PENALTY, fit_logistic
-from models.repeat import BgNbd, fit_bgnbd
 from training.dataset import Dataset
 from training.heldout import SCHEMA
 

@@ -18,12 +18,12 @@ import pyarrow as pa
 from pydantic import Field
 
 from features.catalogue import Definitions
-from training.bootstrap import FIRST, bootstrap
+from training.bootstrap import CALLED, bootstrap
 from training.capacity import Economics, capacity_view, decision
 from training.ceiling import ceiling_document, truth_figures, truth_in, with_ceiling
 from training.document import document, judged_first
 from training.gate import GateParams
-from training.headline import CALLED, headline_of, rival_of, strongest_rule
+from training.headline import TOP_PERCENT, headline_of, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, SCHEMA, HeldOut, read_heldout, read_train
 from training.labels import LabelParams
 from training.measured import Measured
@@ -51,7 +51,7 @@ class EvaluateParams(Section):
 
     bootstrap: int = Field(default=500, ge=10)
     seed: int = 5
-    called: int = Field(default=FIRST, ge=1)
+    called: int = Field(default=CALLED, ge=1)
     capacities: tuple[int, ...] = (25, 50, 100, 200, 400)
     contact_cost: float = Field(default=20.0, ge=0)
     margin: float = Field(default=0.8, gt=0, le=1)
@@ -122,7 +122,7 @@ def _rolled(parts: Sequence[HeldOut], params: EvaluateParams, headline: bool) ->
     """Every candidate is resampled at the newest origin, and at a headline over all origins together; elsewhere the
     champion and, at a headline, whom it is held against: resampling is what judging costs."""
     pool, newest = pooled(parts), with_money(measure(parts[-1], params), params)
-    rivals = {strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{CALLED}"), CEILING}
+    rivals = {strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{TOP_PERCENT}"), CEILING}
     few = {CHAMPION, *(rivals if headline else ())} - {None}
     older = [measure(rows, params, few) for rows in parts[:-1]]
     together = measure(pool.rows, params, None if headline else {CHAMPION, CEILING}) if older else newest
@@ -134,7 +134,7 @@ def _at_headline(first: Rolled | None, artifacts: Path, tiers: Sequence[str], pa
     if first is None:
         return {"slices": [], "capacity": [], "decision": None}
     rows, rule = first.newest.rows, strongest_rule(first.pooled, "pr_auc")
-    beside = {rival_of(first.newest, f"revenue_captured_{CALLED}"), rule, CEILING}
+    beside = {rival_of(first.newest, f"revenue_captured_{TOP_PERCENT}"), rule, CEILING}
     named = [name for name in first.newest.listed if name == CHAMPION or name in beside]
     counts = sorted({*params.capacities, params.called})
     economics = Economics(params.contact_cost, params.margin, params.uplift)

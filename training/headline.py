@@ -11,7 +11,7 @@ from training.grade import Evidence
 from training.heldout import CEILING, CHAMPION, HeldOut, words
 from training.measured import Measured
 
-CALLED = 10  # per cent of the accounts called in the second sentence of the headline
+TOP_PERCENT = 10  # of the accounts, called in the second sentence of the headline
 LIFETIME = "spend_lifetime"  # the rule of thumb that the headline is held against, where it stands in the table
 
 
@@ -62,7 +62,7 @@ def headline(table: Measured | None, called: int) -> str:
     """The finding in one or two sentences a buyer understands; None: nothing was held out."""
     if table is None:
         return "The history is too short to hold any account out, so nothing was judged."
-    tenth = _would_have_held(table, f"the top {CALLED} %", f"revenue_captured_{CALLED}")
+    tenth = _would_have_held(table, f"the top {TOP_PERCENT} %", f"revenue_captured_{TOP_PERCENT}")
     if tenth is None:
         held_out = f"the {table.rows.horizon} days that were held out"
         return f"No expansion revenue fell in {held_out}, so none could be captured."

@@ -13,8 +13,8 @@ import numpy.typing as npt
 from scipy.sparse import csr_matrix
 
 from training import metrics
+from training.bin_sums import sums, whole
 from training.bootstrap import Figures, Scored, replicate_weights
-from training.parts import sums, whole
 from training.ranking import Floats, Ladder, Ranking
 
 GAP = "decile_mape"

@@ -9,8 +9,8 @@ from typing import Any
 
 from features.build import features_stage
 from features.catalogue import Definitions
+from features.rollup_stage import rollup_stage
 from features.snapshots import SnapshotParams, snapshots_stage
-from features.upkeep import rollup_stage
 from training.evaluate import EvaluateParams, evaluate, truth_in
 from training.gate import GateParams
 from training.labels import LabelParams, labels_stage

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from training import metrics
-from training.headline import CALLED, rival_of, strongest_rule
+from training.headline import TOP_PERCENT, rival_of, strongest_rule
 from training.heldout import CEILING, CHAMPION, words
 from training.plot_style import (
     CEILING_COLOUR,
@@ -26,7 +26,11 @@ from training.rolling import Rolled
 FIGURES = (  # figure, what its axis says, its value in random order (None: the base rate)
     ("pr_auc", "PR-AUC", None),
     ("lift_10", "lift at 10 %", 1.0),
-    (f"revenue_captured_{CALLED}", f"share of the money gained that the top {CALLED} % hold", CALLED / 100),
+    (
+        f"revenue_captured_{TOP_PERCENT}",
+        f"share of the money gained that the top {TOP_PERCENT} % hold",
+        TOP_PERCENT / 100,
+    ),
 )
 
 
@@ -34,7 +38,7 @@ def origins_picture(one: Rolled, path: Path) -> None:
     """PR-AUC, lift and money of the champion at every origin with its interval, beside the strongest rule, whom a buyer
     would follow without it, and the ceiling."""
     newest = one.newest
-    beside = [strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{CALLED}"), CEILING]
+    beside = [strongest_rule(newest, "pr_auc"), rival_of(newest, f"revenue_captured_{TOP_PERCENT}"), CEILING]
     names = [CHAMPION, *(n for n in dict.fromkeys(beside) if n is not None and n in newest.figures)]
     figure, axes = new_figure(3, (13.0, 4.6))
     days = [table.rows.as_of.isoformat() for table in one.each]

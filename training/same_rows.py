@@ -21,14 +21,14 @@ from models.scorer import Scorer
 from training import metrics
 from training.bootstrap import LEVEL, Difference, Scored, bootstrap, difference
 from training.gate import GateParams, Rule
-from training.headline import CALLED
+from training.headline import TOP_PERCENT
 from training.probe import KEYS
 from training.ranking import Floats
 from training.rolling import within
 from training.slices import NOT_TOLD, SIZE, TENURE, banded
 from warehouse.periods import TARGET
 
-MONEY = f"revenue_captured_{CALLED}"
+MONEY = f"revenue_captured_{TOP_PERCENT}"
 FEW_LEVEL = 0.9  # of the interval of the log-loss where positives are few
 AGREE = 0.9  # share of the rows positive for either that must be so for both; corrections come late
 BANDS = {"tenure_days": TENURE, "employees": SIZE}
@@ -135,7 +135,7 @@ def beside(duel: Duel, slices: pa.Table | None, params: GateParams) -> list[Rule
 
 
 def _money(lead: Difference | None, loss: float) -> Rule:
-    words = f"Challenger less champion in money held by the top {CALLED} %"
+    words = f"Challenger less champion in money held by the top {TOP_PERCENT} %"
     if lead is None:
         return Rule("money", True, None, f"{words} is undefined: no money was gained on these rows.")
     text = f"{words}: {_around(lead, LEVEL)}; it may not lie wholly below {-loss or 0:g}."

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from features import daily
 from features.build import build_features, features_at, open_vendor
-from features.upkeep import bring_up, update
+from features.rollup_stage import bring_up, update
 from tests.features.histories import (
     AS_OFS,
     DAY,

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from models.baselines import FALLBACK_RULE, RULES, mean_spend, purchases, rule_score
-from models.repeat import BgNbd, Purchases, fit_bgnbd
+from models.bg_nbd import BgNbd, Purchases, fit_bgnbd
 from tests.models.made_features import MONTHS, caused, dataset, feature_rows
 from training.contest import repeat_money, repeat_purchases
 from training.dataset import Dataset

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import hyp2f1
 
-from models.repeat import LEAST_REPEATERS, BgNbd, Purchases, fit_bgnbd
+from models.bg_nbd import LEAST_REPEATERS, BgNbd, Purchases, fit_bgnbd
 
 
 def _lives(n: int, r: float, alpha: float, a: float, b: float, weeks: int) -> tuple[Purchases, np.ndarray]:

@@ -16,8 +16,8 @@ import pytest
 from features.build import HISTORY, build_features, features_at, open_vendor
 from features.catalogue import Definitions
 from features.rollup import roll_up
+from features.rollup_stage import update
 from features.snapshots import everyone
-from features.upkeep import update
 from features.vendor import Vendor, vendor_at
 from simulator.simulate import SimulateParams, simulate
 from simulator.worlds import WORLDS

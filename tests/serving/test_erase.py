@@ -18,8 +18,8 @@ import pytest
 
 from features.build import build_features, features_of, open_history, open_vendor
 from features.catalogue import Definitions
+from features.rollup_stage import update
 from features.snapshots import everyone
-from features.upkeep import update
 from serving import erase as verb
 from serving import kept, plan, release
 from serving.batch import ScoreParams, score

@@ -13,7 +13,7 @@ import pytest
 
 from features.catalogue import Definitions, FeatureParams
 from features.revenue import Tiers
-from features.upkeep import update
+from features.rollup_stage import update
 from serving import incentives as measures
 from serving import release, schemas
 from serving.batch import ScoreParams, score

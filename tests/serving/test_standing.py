@@ -16,9 +16,9 @@ import pytest
 from features import stage_since as looking_back
 from features.build import features_at, open_vendor
 from features.catalogue import Definitions
+from features.rollup_stage import update
 from features.snapshots import everyone
 from features.stage_since import looked_at, stage_since
-from features.upkeep import update
 from serving import release, schemas, standing
 from serving.batch import ScoreParams, score
 from serving.manifest import MANIFEST, write_manifest

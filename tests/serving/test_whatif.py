@@ -16,12 +16,12 @@ from features.build import HISTORY
 from features.catalogue import Definitions, FeatureParams
 from features.revenue import Tiers
 from serving import release, whatif
-from serving.bent import Bent, done_more, facts_of, invited, lately, names_of
 from serving.errors import HistoryMoved
 from serving.schemas import AccountAnswer, ActionName, Problem, WhatIfAnswer
 from serving.terminal import what_if_lines
 from serving.upper_quarter import tonight
 from serving.whatif import ACTIONS, LABEL, what_if
+from serving.whatif_facts import Bent, done_more, facts_of, invited, lately, names_of
 from tests.serving.asked import (
     AS_OF,
     BUSY,

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from simulator.landing import Landing
 from simulator.market import CHURNED, DORMANT, EMBEDDED, EXPLORE, MUSHROOM, READY, Market
 from simulator.outlook import LEFTS, YOUNG, Outlook, close, fixed, per_rate, reach
+from simulator.step_size import Landing
 from simulator.truth import Truth, write_values
 from simulator.worlds import world_of
 from tests.simulator.one_state import Nothing, Path, accounts_like, calendar, outcomes, taken_back

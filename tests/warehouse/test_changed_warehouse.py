@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalogue import Definitions
-from features.upkeep import rollup_stage
+from features.rollup_stage import rollup_stage
 from tests.builders import event, write_file
 from tests.warehouse.spoilt_files import ANY, NOON, contents, delivery, flip
 from warehouse import delivery as delivered
