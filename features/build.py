@@ -92,14 +92,13 @@ def open_history(
     definitions: Definitions,
     first: date,
     last: date,
-    known_by: date | None = None,
 ) -> Layout:
     """The daily rows for as_of in [first, last]: from the roll-up on disk where it is up to date with the warehouse,
     else of the events, in memory. `con` sees the tables of the warehouse and may read workspace.rollup."""
     rolled = daily.ready(workspace, definitions)
     if rolled is None:
-        return roll_up(con, definitions, known_by)
-    return daily.open_daily(con, workspace.rollup, definitions, rolled, first, last, known_by)
+        return roll_up(con, definitions)
+    return daily.open_daily(con, workspace.rollup, definitions, rolled, first, last)
 
 
 def features_at(

@@ -176,16 +176,14 @@ def open_daily(
     rolled: Rolled,
     first: date,
     last: date,
-    known_by: date | None = None,
     prefix: str = "",
 ) -> Layout:
     """Makes the roll-up in `folder` visible to features.build: user_days, revenue_days and the fold, where all as_of
     lie in [first, last]. Of the days, those are opened that these as_of can tell apart from the fold.
 
-    known_by: hindsight, see features.rollup.roll_up; there is no fold of it. prefix: of the fold's
-    file names.
+    prefix: of the fold's file names.
     """
-    folded = rolled.folded if rolled.folded and rolled.folded <= first and not known_by else None
+    folded = rolled.folded if rolled.folded and rolled.folded <= first else None
     layout = rolled.vocabulary.layout(definitions, folded)
     near = first - timedelta(days=asof.REACH)
     files = [
@@ -195,12 +193,12 @@ def open_daily(
         for file in day_files(folder, day)
     ]
     if files:
-        open_days(con, parquet(*files), layout, known_by)
+        open_days(con, parquet(*files), layout)
     else:
         register_names(con, rolled.vocabulary, definitions)
         query = days_query(rolled.vocabulary.words, "(SELECT * FROM events WHERE 1 = 0)")
         con.execute(f"CREATE OR REPLACE TEMP TABLE no_days AS {query}")
-        open_days(con, "no_days", layout, known_by)
+        open_days(con, "no_days", layout)
     roll_up_revenue(con, definitions)
     open_fold(con, layout, *([parquet(folder / f"{prefix}{name}") for name in (ACCOUNTS, USERS)] if folded else []))
     return layout

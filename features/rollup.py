@@ -163,7 +163,7 @@ def register_names(con: duckdb.DuckDBPyConnection, vocabulary: Vocabulary, defin
     con.unregister("given_names")
 
 
-def open_days(con: duckdb.DuckDBPyConnection, rows: str, layout: Layout, known_by: date | None) -> None:
+def open_days(con: duckdb.DuckDBPyConnection, rows: str, layout: Layout, known_by: date | None = None) -> None:
     """Makes the relation `rows` visible as user_days."""
     columns = ", ".join((*DAY_COLUMNS, *(f"mask_{k}" for k in layout.words)))
     query = asof.as_known(rows, columns, known_by) if known_by else f"SELECT {columns}, known_day FROM {rows}"

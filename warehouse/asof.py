@@ -19,26 +19,26 @@ REACH = 90  # days: the widest window that ends at as_of; what is older is told 
 FAR = "DATE '9999-12-31'"
 
 
-def dates(spine: str = "spine") -> str:
-    """SQL for the distinct as_of of a spine."""
-    return f"SELECT DISTINCT as_of FROM {spine}"
+def dates() -> str:
+    """SQL for the distinct as_of of the spine."""
+    return "SELECT DISTINCT as_of FROM spine"
 
 
-def ages(facts: str, dates: str = "dates") -> str:
+def ages(facts: str) -> str:
     """SQL for day, as_of, age: every day of `facts` within REACH days before an as_of; age is 1 for the day before it,
     so a window [as_of - w, as_of) is `age <= w`. week_bit: a power of two for each 7 days back."""
     return f"""
         SELECT day, as_of, age, CAST(power(2, floor((age - 1) / 7)) AS BIGINT) AS week_bit
         FROM (SELECT f.day, d.as_of, date_diff('day', f.day, d.as_of) AS age
-              FROM (SELECT DISTINCT day FROM {facts}) AS f CROSS JOIN {dates} AS d)
+              FROM (SELECT DISTINCT day FROM {facts}) AS f CROSS JOIN dates AS d)
         WHERE age >= 1 AND age <= {REACH}"""
 
 
-def arrivals(facts: str, dates: str = "dates") -> str:
+def arrivals(facts: str) -> str:
     """SQL for known_day, as_of: the first as_of after each day on which rows of `facts` became known."""
     return f"""
         SELECT f.known_day, min(d.as_of) AS as_of
-        FROM (SELECT DISTINCT known_day FROM {facts}) AS f JOIN {dates} AS d ON f.known_day < d.as_of
+        FROM (SELECT DISTINCT known_day FROM {facts}) AS f JOIN dates AS d ON f.known_day < d.as_of
         GROUP BY f.known_day"""
 
 
@@ -97,12 +97,12 @@ def as_known(facts: str, columns: str, known_by: date) -> str:
     return f"SELECT {columns}, day AS known_day FROM {facts} WHERE known_day < DATE '{known_by}'"
 
 
-def past(facts: str, columns: str, spine: str = "spine") -> str:
+def past(facts: str, columns: str) -> str:
     """SQL for all rows of `facts` that had happened and were known before each as_of of the spine, whatever their age:
     account_id, as_of, age (1 for the day before as_of) and `columns` of f."""
     return f"""
         SELECT s.account_id, s.as_of, date_diff('day', f.day, s.as_of) AS age, {columns}
-        FROM {spine} AS s JOIN {facts} AS f
+        FROM spine AS s JOIN {facts} AS f
           ON f.account_id = s.account_id AND f.day < s.as_of AND f.known_day < s.as_of"""
 
 
@@ -117,15 +117,15 @@ def accounts_past(spine: str = "spine") -> str:
           ON a.account_id = s.account_id AND CAST(a.created_at AS DATE) < s.as_of"""
 
 
-def stays_past(stays: str = "account_users", spine: str = "spine") -> str:
+def stays_past() -> str:
     """SQL for the stays of users that had begun before each as_of of the spine: account_id, as_of, start_age (1 for the
     day before as_of) and end_age of the day the user left, 0 where nobody knew of it by then. A stay told first as open
     and later as ended is one, and has ended; stays of one user that overlap, such as those of two roles, are one."""
     own = "PARTITION BY account_id, user_id ORDER BY first_day, last_day"
-    told = f"""
+    told = """
         SELECT account_id, user_id, CAST(valid_from AS DATE) AS first_day,
                coalesce(CAST(min(valid_to) AS DATE), DATE '9999-12-31') AS last_day
-        FROM {stays} GROUP BY account_id, user_id, valid_from"""
+        FROM account_users GROUP BY account_id, user_id, valid_from"""
     apart = f"""
         SELECT *, max(last_day) OVER ({own} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS there_until
         FROM ({told}) AS t"""
@@ -140,7 +140,7 @@ def stays_past(stays: str = "account_users", spine: str = "spine") -> str:
     return f"""
         SELECT s.account_id, s.as_of, date_diff('day', f.first_day, s.as_of) AS start_age,
                CASE WHEN f.last_day < s.as_of THEN date_diff('day', f.last_day, s.as_of) ELSE 0 END AS end_age
-        FROM {spine} AS s JOIN ({joined}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
+        FROM spine AS s JOIN ({joined}) AS f ON f.account_id = s.account_id AND f.first_day < s.as_of"""
 
 
 def known(facts: str, columns: str, dates: str = "dates") -> str:
