@@ -219,11 +219,12 @@ def score(
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
+    day = _day(as_of)  # before the night begins: what cannot be read as a day is no failed night
 
     def work() -> dict[str, Any]:
-        return _score(raw, space, workspace_params(space.root, params), as_of, bundle, force, _master(engine, master))
+        return _score(raw, space, workspace_params(space.root, params), day, bundle, force, _master(engine, master))
 
-    said = night(space.root, as_of, _now, work)
+    said = night(space.root, None if day is None else day.isoformat(), _now, work)
     _show(said, as_json, [f"live: {said['release']} ({said['accounts']:,} accounts, by {said['method']})"])
 
 
@@ -580,7 +581,7 @@ def _score(
     raw: Path | None,
     space: Workspace,
     document: dict[str, Any],
-    as_of: str | None,
+    day: date | None,
     bundle: Path | None,
     force: bool,
     master: str | None = None,
@@ -589,7 +590,6 @@ def _score(
     from serving.night import data_end_of, publish
     from training.champion import champion_of
 
-    day = _day(as_of)
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document, not_before=None if force else data_end_of(space.releases))
     given = None if bundle is None else (bundle, {"grade": None, "headline": None})

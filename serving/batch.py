@@ -33,6 +33,7 @@ from serving.why import Explained
 from warehouse.params import Section
 from warehouse.store import Workspace
 
+MOST_CALLS = 10_000  # a week, that one may plan for
 ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
 
 
@@ -42,7 +43,7 @@ class ScoreParams(Section):
     (serving/standing.py). `bands`: floor of the probability at the default horizon; `rule_bands`: floor of the share of
     accounts ranked below, used when the release is made by a rule. What reaches no floor is D."""
 
-    capacity: int = Field(default=60, ge=1)
+    capacity: int = Field(default=60, ge=1, le=MOST_CALLS)
     lots: float = Field(default=0.1, ge=0, le=0.5)
     stalled_days: int = Field(default=120, ge=1)
     bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})

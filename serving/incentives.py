@@ -96,7 +96,7 @@ def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[s
         if key not in _told:
             try:
                 _told[key] = incentives(Workspace(workspace), release.scorer.definitions, release.as_of, by)
-            except (UsageError, DataError) as error:
+            except (UsageError, DataError, duckdb.Error) as error:  # the last: a file went while it was read
                 raise HistoryMoved(f"the measures are read from the warehouse: {error}") from error
         return _told[key]
 

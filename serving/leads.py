@@ -29,7 +29,7 @@ CSV_COLUMNS = (
     "rank", "account_id", "band", "probability", "expected_increment", "amount_low", "amount_high", "score", "tier",
     "next_tier", "run_rate",
     "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of", "release",
-    "version", "stale",
+    "version", "stale", "data_status",
 )  # fmt: skip
 MOVED_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank")  # last in the file
 

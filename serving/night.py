@@ -58,9 +58,8 @@ def publish(
     settings = section(document, "score", ScoreParams)
     with open_vendor(workspace) as con:
         end = last_as_of(con, section(document, "snapshots", SnapshotParams))
-        told = days_of(con)
-    day = as_of or min(today, end)
-    missing, thin = _gaps(told, day)
+        day = as_of or min(today, end)
+        missing, thin = _gaps(days_of(con, until=day), day)
     refuse_step_back(workspace.releases, day, force)  # before the work, not after it
     with scratch("rule") as spare, progress.stage("score") as say:
         bundle, about = champion() or _rule(document, spare)

@@ -7,13 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from serving.batch import MOST_CALLS
 from serving.schemas import Band, Closed, Source
 
 
 class PlanQuery(Closed):
     """`capacity`: calls a week; null: that of the release."""
 
-    capacity: int | None = Field(None, ge=1, le=1000)
+    capacity: int | None = Field(None, ge=1, le=MOST_CALLS)
 
 
 class Call(Closed):

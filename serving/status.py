@@ -26,6 +26,7 @@ from warehouse.lock import exclusive, holder, waiting
 from warehouse.store import write_json
 
 STATUS = "status.json"
+JOB = "score"  # by which the workspace lock knows a night
 MEANS = {
     1: "a fault that nobody foresaw",
     2: "wrong usage or params",
@@ -88,7 +89,7 @@ def night(
     """
     begun: Told | None = None
     try:
-        with exclusive(root, "score"):
+        with exclusive(root, JOB):
             begun = _start(as_of, now())
             _change(root, lambda was: replace(_buried(was), started=begun))
             said = work()
@@ -112,9 +113,16 @@ def night(
 def read(root: Path) -> Nights:
     """What is known of the nights of the workspace; one that was killed counts as failed."""
     nights = _kept(root)
-    begun, at_work = nights.started, holder(root) or {}
-    alive = begun is not None and (at_work.get("pid"), at_work.get("host")) == (begun["pid"], begun["host"])
-    return nights if alive else _buried(nights)
+    if nights.started is None or _at_work(root, nights.started):
+        return nights
+    again = _kept(root)  # it may have ended between the two looks
+    return _buried(again) if again.started == nights.started else again
+
+
+def _at_work(root: Path, begun: Told) -> bool:
+    there = holder(root) or {}
+    named = ("job", "pid", "host")
+    return all(there.get(name) == ({"job": JOB} | dict(begun))[name] for name in named)
 
 
 def data_status(run: Told) -> Literal["ok", "partial"]:

@@ -14,11 +14,12 @@ PLAIN = 0.05  # PSI that chance may give without a word of it
 
 
 def source_line(source: dict[str, Any], known: date, today: date) -> str:
-    """The day and the bundle of the scores that follow, of `source` (serving/source.py), and their age where they are
-    stale. known: the midnight up to which the release knows facts."""
+    """The day and the bundle of the scores that follow, of `source` (serving/source.py), their age where they are
+    stale, and whether events are missing. known: the midnight up to which the release knows facts."""
     head = f"as of {source['as_of']}, bundle {source['version']}"
     days = (today - known).days
-    return head + (f", STALE: knows nothing after {known}, {_days(days)} ago" if source["stale"] else "")
+    old = f", STALE: knows nothing after {known}, {_days(days)} ago" if source["stale"] else ""
+    return head + old + (", PARTIAL: events are missing" if source["data_status"] == "partial" else "")
 
 
 def lead_lines(item: dict[str, Any]) -> list[str]:

@@ -106,6 +106,7 @@ class Bench:
         return {"books_only": stating(books[f"expansion_{horizon}"])}
 
     def _direct(self, name: str, weigh: Weigh, horizon: int) -> dict[str, Said]:
+        """Nothing where the horizon could not be learned."""
         at_risk = self.known.flag("expansion_at_risk")
         encoding, horizons = self.fitted.encoding, tuple(h for h in self.labels.horizons if h <= horizon)
         fitted = fit_direct(
@@ -119,6 +120,8 @@ class Bench:
             encoding.category_columns,
             weigh,
         )
+        if horizon not in fitted.boosters:  # no whole window was known: it would tell of a shorter horizon
+            return {}
         said = fitted.by_horizon(self.rows, horizons)[horizon]
         return {name: stating(said, said * self.amount.expected(self.rows, horizon))}
 

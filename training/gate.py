@@ -10,7 +10,7 @@ rows a comparison would compare the rows, so none is made, and the champion stay
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -152,13 +152,14 @@ def leak_audit(leaks: Document | None) -> Rule:
 
 def calibrated(evaluation: Document, params: GateParams) -> list[Rule]:
     """Totals of the probabilities and of the money, and the spread of the probabilities, of all origins together, not
-    beyond doubt out of their ranges: few positives make wide intervals, and no model is refused for luck."""
+    beyond doubt out of their ranges: few positives make wide intervals. Below `few_positives` the money decides
+    nothing: of so few gains one may be most of the sum, and an interval of them does not know what it has not seen."""
     row = headline_row(evaluation, "pooled") or {}
     total, money = (params.calibration_low, params.calibration_high), (params.money_low, params.money_high)
     spread = (params.slope_low, params.slope_high)
     return [
         _reaching("calibration", "Expected over actual positives", row, "expected_over_actual", total),
-        _reaching("calibration_money", "Money expected over gained", row, OF_MONEY, money),
+        _money_reaching(row, money, params.few_positives),
         _reaching("calibration_slope", "The calibration slope", row, "calibration_slope", spread),
     ]
 
@@ -175,6 +176,14 @@ def headline_rows(predictions: pa.Table, horizon: int) -> pa.Table:
     """The rows of predictions.parquet at the headline, by account."""
     mask = pc.and_(pc.equal(predictions["target"], TARGET), pc.equal(predictions["horizon"], horizon))
     return predictions.filter(mask).sort_by([("account_id", "ascending"), ("as_of", "ascending")])
+
+
+def _money_reaching(row: Document, allowed: tuple[float, float], few: int) -> Rule:
+    rule = _reaching("calibration_money", "Money expected over gained", row, OF_MONEY, allowed)
+    positives = row.get("positives", 0)
+    if rule.passed or positives >= few:
+        return rule
+    return replace(rule, passed=True, text=f"{rule.text} Of {positives} moves, fewer than {few}, it decides nothing.")
 
 
 def _reaching(name: str, words: str, row: Document, figure: str, allowed: tuple[float, float]) -> Rule:

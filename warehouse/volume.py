@@ -56,21 +56,23 @@ class Days:
         return self.first + timedelta(days=len(self.counts) - 1)
 
 
-def days_of(con: duckdb.DuckDBPyConnection) -> Days | None:
-    """The days of the view `events`; null without events."""
+def days_of(con: duckdb.DuckDBPyConnection, until: date | None = None) -> Days | None:
+    """The days of the view `events` up to the last with events or, where that is later, up to the day before `until`:
+    where tracking stopped and other facts went on, the days since are days too. Null without events."""
     rows = con.execute(
         "SELECT CAST(occurred_at AS DATE) AS day, count(*) FROM events GROUP BY day ORDER BY day"
     ).fetchall()
     if not rows:
         return None
-    return judge_days([day for day, _ in rows], [count for _, count in rows])
+    return judge_days([day for day, _ in rows], [count for _, count in rows], until)
 
 
-def judge_days(days: list[date], counts: list[int]) -> Days:
-    """`days` ascending, at least one, with their number of events."""
+def judge_days(days: list[date], counts: list[int], until: date | None = None) -> Days:
+    """`days` ascending, at least one, with their number of events. `until`: see `days_of`."""
     begin, end = _bulk(days, counts)
     first = days[begin]
-    series = np.zeros((days[end] - first).days + 1, dtype=np.int64)
+    after = max(days[end] + timedelta(days=1), until or date.min)
+    series = np.zeros((after - first).days, dtype=np.int64)
     for day, count in zip(days[begin : end + 1], counts[begin : end + 1], strict=True):
         series[(day - first).days] = count
     low, high = usual_counts(series)
@@ -126,12 +128,13 @@ def _weekday_median(series: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
 
 
 def _outages(series: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    """(n,) true on the days of a run of at least `RUN` empty ones between four weeks of activity on either side."""
+    """(n,) true on the days of a run of at least `RUN` empty ones between four weeks of activity on either side, or
+    after them where the series ends with it."""
     out = np.zeros(len(series), dtype=bool)
     empty = np.concatenate([[False], series == 0, [False]])
     edges = np.flatnonzero(empty[1:] != empty[:-1])
     for start, end in zip(edges[::2], edges[1::2], strict=True):
         before, after = series[max(0, start - 7 * WEEKS) : start], series[end : end + 7 * WEEKS]
-        if end - start >= RUN and len(before) and len(after):
-            out[start:end] = min(np.median(before), np.median(after)) >= EXPECTED
+        if end - start >= RUN and len(before):
+            out[start:end] = min(np.median(part) for part in (before, after) if len(part)) >= EXPECTED
     return out

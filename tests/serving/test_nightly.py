@@ -157,6 +157,21 @@ def test_days_without_events_are_told_by_the_night_the_page_and_doctor(
     assert ("2025-06-29" in run("doctor", "--workspace", workspace).stdout) == bool(told)
 
 
+@pytest.mark.parametrize("silent", [1, 10])
+def test_a_feed_of_events_that_stopped_is_told_although_other_facts_come_in(workspace: Path, silent: int) -> None:
+    days = [date(2025, 4, 1) + timedelta(days=n) for n in range(91 - silent)]
+    events = [raw.event("a1", f"{day}T{10 + n}:00:00Z", user_id="u1") for day in days for n in range(10)]
+    accounts = [raw.account("a1", "2025-03-01T00:00:00Z"), raw.account("a2", "2025-06-30T20:00:00Z")]
+    vendor = Workspace(workspace)
+    ingest(raw.write_raw(workspace / "raw", accounts, events, [raw.invoice("a1", "2025-04-02T00:00:00Z")]), vendor,
+           IngestParams(), NOW)  # fmt: skip
+    told = publish(vendor, {}, None, lambda: None, "abc", date(2025, 7, 1))
+    assert (told["as_of"], told["data_end"]) == ("2025-07-01", "2025-07-01")
+    run = json.loads((vendor.releases / told["release"] / "run.json").read_text())
+    assert run["missing_days"] == [str(date(2025, 7, 1) - timedelta(days=n)) for n in range(silent, 0, -1)]
+    assert open_at_night(vendor).get("/v1/leads").json()["data_status"] == "partial"
+
+
 @pytest.mark.parametrize(("share", "status"), [(0.3, "ok"), (0.1, "partial")])
 def test_a_day_that_came_in_for_a_tenth_makes_the_data_partial_and_a_holiday_does_not(
     workspace: Path, share: float, status: str, capsys: pytest.CaptureFixture[str]
@@ -176,6 +191,7 @@ def test_a_day_that_came_in_for_a_tenth_makes_the_data_partial_and_a_holiday_doe
     service, thin = open_at_night(vendor), status == "partial"
     ready, account = service.get("/readyz").json(), service.get("/v1/accounts/a1").json()
     assert (ready["data_status"], account["data_status"]) == (status, status)
+    assert ("less than a fifth of the usual ones came in (2025-06-30)" in service.get("/").text) == thin
     assert (
         "less than 20% of the usual events of 1 of the last 28 days (2025-06-30)" in capsys.readouterr().err
     ) == thin

@@ -201,7 +201,7 @@ def test_the_page_of_the_week_asks_who_one_is_and_says_in_words_what_is_missing(
     assert "These scores are old" not in page
     old = open_service(workspace, NOW + timedelta(days=4)).get("/plan").text
     assert "These scores are old" in old
-    for wrong in ("0", "many", "1001"):
+    for wrong in ("0", "many", "10001"):
         refused = service.get("/plan", params={"capacity": wrong})
         assert (refused.status_code, "cannot be shown" in refused.text) == (422, True)
     assert service.get("/plan?capacity=1000").text.count("No more than 119 accounts can be called") == 1

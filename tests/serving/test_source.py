@@ -17,7 +17,7 @@ from serving import schemas
 from serving.terminal import source_line
 from tests.serving.published import AS_OF, NOW, Service, open_service, publish
 
-SOURCE = ("release", "version", "as_of", "stale")
+SOURCE = ("release", "version", "as_of", "stale", "data_status")
 MOVED = ["changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank"]
 
 
@@ -83,6 +83,8 @@ def test_what_the_service_does_not_call_stale_the_terminal_does_not(
 
 
 def test_a_feed_that_stopped_is_told_by_the_day_it_stopped() -> None:
-    source = {"as_of": "2026-03-02", "version": "abc", "stale": True}
+    source = {"as_of": "2026-03-02", "version": "abc", "stale": True, "data_status": "ok"}
     said = source_line(source, date(2026, 3, 1), date(2026, 3, 2))
     assert said.endswith("STALE: knows nothing after 2026-03-01, 1 day ago")
+    partial = source | {"stale": False, "data_status": "partial"}
+    assert source_line(partial, date(2026, 3, 2), date(2026, 3, 2)).endswith("bundle abc, PARTIAL: events are missing")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -150,3 +152,30 @@ def test_monitoring_sees_when_a_night_last_published_and_what_the_last_failure_w
     assert float(told["expansion_night_failed_seconds"]) == (TONIGHT + timedelta(days=1)).timestamp()
     assert float(told["expansion_night_failed_exit_code"]) == 3
     assert "expansion_night_started_seconds" not in told
+
+
+def test_another_run_of_the_same_process_number_does_not_keep_a_dead_night_alive(workspace: Path) -> None:
+    """In containers the number comes again."""
+    with exclusive(workspace, "score"):
+        began = {"when": TONIGHT.isoformat(), "as_of": None, "pid": os.getpid(), "host": socket.gethostname()}
+        told = {"schema_version": 1, "last_success": None, "last_failure": None, "started": began}
+        (workspace / "status.json").write_text(json.dumps(told))
+        assert read(workspace).state == "running"
+    with exclusive(workspace, "train"):
+        assert read(workspace).state == "failed"
+
+
+def test_a_night_that_ends_between_two_looks_is_not_called_killed(
+    workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night(workspace, None, on(0), lambda: well(workspace))
+    path = workspace / "status.json"
+    over = path.read_text()
+    began = {"when": TONIGHT.isoformat(), "as_of": None, "pid": 1, "host": "elsewhere"}
+    path.write_text(json.dumps(json.loads(over) | {"started": began}))
+
+    def ends_meanwhile(_: Path) -> None:
+        path.write_text(over)
+
+    monkeypatch.setattr(status, "holder", ends_meanwhile)
+    assert read(workspace).state == "ok"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -78,3 +80,6 @@ def test_where_no_label_of_a_horizon_is_complete_the_rates_of_a_shorter_one_go_o
     by_then = short.outcome("expansion", 90).mean()
     assert said["base_rate"].score == pytest.approx(1 - (1 - by_then) ** 2)
     assert {"tier_prior", "position"} <= set(said)
+    at_headline = replace(bench, headline=180).others("expansion", 180, stating(np.zeros(len(test))))
+    assert "books_only" in at_headline
+    assert not {"direct", "matured"} & set(at_headline), "no window of 180 days has closed for them to learn from"

@@ -253,6 +253,16 @@ def test_a_first_model_that_promises_money_four_times_too_high_serves_nobody(tra
     assert train(rows).promoted
 
 
+def test_of_few_moves_the_money_decides_nothing_for_one_of_them_may_be_most_of_it(train: Train) -> None:
+    rows = heldout_rows(n=900, base=-4.0)
+    place = rows.column_names.index("expected_increment")
+    dear = rows.set_column(place, "expected_increment", pc.multiply(rows["expected_increment"], 6.0))
+    rule = _rule(train(dear).verdict.document(), "calibration_money")
+    assert rule["passed"]
+    assert "it decides nothing" in rule["text"]
+    assert rule["value"] > 2.0
+
+
 def test_a_first_model_whose_probabilities_are_far_too_bold_serves_nobody(workspace: Workspace, train: Train) -> None:
     """The total is right, but the high ones are far too high and the low ones far too low."""
     rows = heldout_rows()
