@@ -90,12 +90,15 @@ def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> l
     told = {CONTACTED: "", RANDOM: "  by lot", HELD_OUT: "  LEAVE ALONE, by lot"}
     lines = [
         f"{row['rank']:>4}. {row['account_id']}  band {row['band']}  {_share(row['probability'])}{told[row['kind']]}"
+        + (f"  contacted {row['last_contact']}" if row.get("last_contact") else "")
         for row in said["rows"]
     ]
     drawn = f"{'drawn before' if said['already_drawn'] else 'drawn now'} of {said['release']}"
     called = sum(row["kind"] != HELD_OUT for row in said["rows"])
     slots = f"{said['slots_an_arm']} called by lot and {said['slots_an_arm']} left alone"
     tail = [f"Week of {said['week']}, {drawn}: {called} to call, {slots}."]
+    if said.get("resting"):  # a week drawn by an earlier version does not tell
+        tail.append(f"{said['resting']} more rest: contacted within {said['rest_days']} days before {said['as_of']}.")
     if said["already_drawn"] and asked not in (None, said["capacity"]):
         tail.append(
             f"You asked for {asked} calls: a week is drawn once, and this one was drawn for {said['capacity']}."
