@@ -41,6 +41,24 @@ def stage_lines(item: dict[str, Any]) -> list[str]:
     return [f"      {said}{', stalled' if item['stalled'] else ''}" + ("" if why is None else f": {why['text']}")]
 
 
+def replay_lines(said: dict[str, Any]) -> list[str]:
+    """An account as of a past day (serving/replay.py): by what it was scored, whether it was published so, its features
+    and scores, and its reasons."""
+    flat = said["features"] | {name: value for name, value in said["score"].items() if name != "reasons"}
+    lines = [f"{name}: {said[name]}" for name in ("release", "bundle_id", "data_fingerprint")]
+    if said["published"] is None:
+        lines.append("published: no intact release of that night is kept")
+    else:
+        lines += [f"published {name}: {value}" for name, value in said["published"].items()]
+    verdicts = {True: "true", False: f"false: {', '.join(said['differs'])}", None: "null"}
+    lines.append(f"matches: {verdicts[said['matches']]}")
+    return [
+        *lines,
+        *(f"{name}: {v}" for name, v in flat.items()),
+        *(f"  {r['text']}" for r in said["score"]["reasons"]),
+    ]
+
+
 def change_lines(item: dict[str, Any]) -> list[str]:
     """Why the score of an account moved since the release, one line per term; empty where there is no reason."""
     why, was = item["why_changed"], item["previous_tier"]
