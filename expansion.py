@@ -437,7 +437,9 @@ def erase(
 def incentives(
     workspace: Root = HERE,
     as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry or cohort")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry, cohort, account")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="with --by account: whose accounts")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="with --by account: id of one")] = None,
     params: Params = None,
     as_json: Json = False,
 ) -> None:
@@ -453,7 +455,7 @@ def incentives(
     if asked is not None:
         refuse_unopened(asked, _now().date())
     day = asked or day_told(space, document)
-    rows = run(space, Definitions.from_params(document), day, by)
+    rows = run(space, Definitions.from_params(document), day, by, owner, account)
     _show(rows, as_json, table_lines(rows))
 
 

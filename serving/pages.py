@@ -126,9 +126,11 @@ def measures_page(request: Request, desk: AtDesk) -> Response:
         return release
     by, rows, problem = request.query_params.get("by") or None, [], None
     try:
-        rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}).by)
+        rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}))
     except ValidationError as error:
         problem = first_problem(error.errors())
+    except ApiError as error:
+        problem = error
     except HistoryMoved as moved:
         problem = as_answer(moved)
     status = 200 if problem is None else problem.status

@@ -290,9 +290,14 @@ class HistoryAnswer(Source):
 
 
 class IncentivesQuery(Closed):
-    """Absent: all accounts together. cohort: by the quarter of sign-up."""
+    """`by` absent: all accounts together. cohort: by the quarter of sign-up. account: each account of the `owner`, or
+    the one `account`, which go with it alone. `as_of`: no day after that of the live release, which is meant if
+    absent."""
 
-    by: Literal["owner", "channel", "country", "industry", "cohort"] | None = None
+    by: Literal["owner", "channel", "country", "industry", "cohort", "account"] | None = None
+    owner: Text | None = None
+    account: Text | None = None
+    as_of: Day | None = None
 
 
 class Measures(Closed):
@@ -313,6 +318,8 @@ class Measures(Closed):
 
 
 class IncentivesAnswer(Source):
+    """`as_of`: the day of the measures, which an earlier one than that of the release may be asked for."""
+
     by: str | None
     currency: str
     items: list[Measures]
