@@ -145,7 +145,7 @@ def test_who_was_contacted_within_the_days_of_rest_is_passed_over_and_the_next_t
     assert [item.account_id for item in said.items] == [names[1], *names[3:12]]
     assert (said.rest_days, said.resting) == (7, 2)
     page = service.get("/plan?capacity=10").text
-    assert "2 accounts rest: contacted within 7 days before 2026-03-02" in page
+    assert "2 accounts rest: contacted within 7 days before 2026-03-02, so the next in rank take their place" in page
     assert "<div><dt>Resting</dt><dd>2</dd></div>" in page
     drawn = plan_week(live, workspace, 8, 0.25)
     assert {row["account_id"] for row in drawn["rows"]} == {names[1], *names[3:12]}, "the lot is among who is called"
