@@ -367,15 +367,14 @@ def replay(
     workspace: Root = HERE,
     as_json: Json = False,
 ) -> None:
-    """Score one account as of a past day with the live bundle: features, score and reasons as they would have been."""
-    from serving import release
+    """Score one account as of a past day, and hold it against that night's release, by whose bundle it is scored, or by
+    the live one where none is kept."""
     from serving.replay import replay as run
+    from serving.terminal import replay_lines
     from warehouse.periods import parse_day
 
-    day, today = parse_day(as_of), _now().date()
-    said = run(release.open_current(workspace / "releases"), workspace / "warehouse", account, day, today)
-    flat = said["features"] | {k: v for k, v in said["score"].items() if k != "reasons"}
-    _show(said, as_json, [f"{k}: {v}" for k, v in flat.items()] + [f"  {r['text']}" for r in said["score"]["reasons"]])
+    said = run(_workspace(workspace), account, parse_day(as_of), _now().date())
+    _show(said, as_json, replay_lines(said))
 
 
 @app.command()
@@ -441,7 +440,9 @@ def erase(
 def incentives(
     workspace: Root = HERE,
     as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,
-    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry or cohort")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry, cohort, account")] = None,
+    owner: Annotated[str | None, typer.Option("--owner", help="with --by account: whose accounts")] = None,
+    account: Annotated[str | None, typer.Option("--account", help="with --by account: id of one")] = None,
     params: Params = None,
     as_json: Json = False,
 ) -> None:
@@ -457,7 +458,7 @@ def incentives(
     if asked is not None:
         refuse_unopened(asked, _now().date())
     day = asked or day_told(space, document)
-    rows = run(space, Definitions.from_params(document), day, by)
+    rows = run(space, Definitions.from_params(document), day, by, owner, account)
     _show(rows, as_json, table_lines(rows))
 
 

@@ -197,9 +197,9 @@ async def the_model(release: Live, desk: AtDesk) -> Response:
 
 def the_measures(query: Annotated[schemas.IncentivesQuery, Query()], release: Live, desk: AtDesk) -> Response:
     """Sign-ups, user base, adoption, consumption, incremental revenue and lifetime value, by calendar quarter."""
-    items = incentives.of_release(release, desk.settings.workspace, query.by)
+    items = incentives.of_release(release, desk.settings.workspace, query)
     about = {"by": query.by, "currency": release.card["currency"], **desk.source(release)}
-    return JSONResponse({**about, "items": items})
+    return JSONResponse({**about, "as_of": (query.as_of or release.as_of).isoformat(), "items": items})
 
 
 async def alive() -> Response:

@@ -30,21 +30,25 @@ from serving.leads import band_of
 from serving.recompute import refuse_unlike, sampled
 from serving.scoring import Here, Tonight
 from serving.why import Explained
+from warehouse import asof
 from warehouse.params import Section
 from warehouse.store import Workspace
 
 MOST_CALLS = 10_000  # a week, that one may plan for
 ACCOUNT_COLUMNS = ("owner", "channel", "country", "industry")
+CONTACT_COLUMNS = ("last_contact", "last_contact_kind")  # shown beside the scores, and read by none
 
 
 class ScoreParams(Section):
     """`capacity`: accounts the team can contact in a week; `lots`: share of them that a lot decides (serving/plan.py):
-    so many are contacted by lot, and as many left alone. `stalled_days`: who stands in one stage for longer has stalled
-    (serving/standing.py). `bands`: floor of the probability at the default horizon; `rule_bands`: floor of the share of
-    accounts ranked below, used when the release is made by a rule. What reaches no floor is D."""
+    so many are contacted by lot, and as many left alone. `rest_days`: who was contacted within so many days before
+    as_of is passed over in the week's calls; 0: nobody rests. `stalled_days`: who stands in one stage for longer has
+    stalled (serving/standing.py). `bands`: floor of the probability at the default horizon; `rule_bands`: floor of the
+    share of accounts ranked below, used when the release is made by a rule. What reaches no floor is D."""
 
     capacity: int = Field(default=60, ge=1, le=MOST_CALLS)
     lots: float = Field(default=0.1, ge=0, le=0.5)
+    rest_days: int = Field(default=0, ge=0)
     stalled_days: int = Field(default=120, ge=1)
     bands: dict[str, float] = Field(default={"A": 0.20, "B": 0.10, "C": 0.04})
     rule_bands: dict[str, float] = Field(default={"A": 0.98, "B": 0.95, "C": 0.80})
@@ -105,7 +109,7 @@ def score(
             few = sampled(spine, as_of)
             refuse_unlike(tonight.of(few["account_id"]), workspace, few, scorer.definitions, vendor)
             scores, kept = tonight.scored(scorer, bundle)
-            about = _account_columns(con, scores["account_id"])
+            about = _account_columns(con, scores["account_id"], as_of)
         refuse_non_finite(scores)
         ranked = rank(scores, about, floors(scorer.card, params), int(scorer.card["default_horizon"]))
         document = {**run, **_describe(workspace, scorer.card, scorer.bundle_id, as_of, params, ranked)}
@@ -157,11 +161,12 @@ def rank(scores: pa.Table, about: pa.Table, band_floors: dict[str, float], horiz
     return table.append_column("band", bands).combine_chunks()
 
 
-def _account_columns(con: duckdb.DuckDBPyConnection, accounts: pa.ChunkedArray) -> pa.Table:
+def _account_columns(con: duckdb.DuckDBPyConnection, accounts: pa.ChunkedArray, as_of: date) -> pa.Table:
     con.register("scored", pa.table({"account_id": accounts, "position": np.arange(len(accounts))}))
-    columns = ", ".join(f"a.{name}" for name in ACCOUNT_COLUMNS)
-    query = f"SELECT {columns} FROM scored s LEFT JOIN accounts a USING (account_id) ORDER BY s.position"
-    return con.sql(query).to_arrow_table()
+    columns = [*(f"a.{name}" for name in ACCOUNT_COLUMNS), *(f"c.{name}" for name in CONTACT_COLUMNS)]
+    return con.sql(f"""
+        SELECT {", ".join(columns)} FROM scored AS s LEFT JOIN accounts AS a USING (account_id)
+        LEFT JOIN ({asof.last_contacts(as_of)}) AS c USING (account_id) ORDER BY s.position""").to_arrow_table()
 
 
 def _describe(
@@ -179,6 +184,7 @@ def _describe(
         "stages": _counts(ranked, "stage"),
         "band_floors": floors(card, params),
         "capacity": params.capacity,
+        "rest_days": params.rest_days,
         "stalled_days": params.stalled_days,
         "data_fingerprint": accounting["fingerprint"],
         "accounting": accounting,

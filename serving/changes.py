@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from serving.database import DATABASE, open_database
+from serving.database import DATABASE, columns_of, open_database
 from serving.standing import Replay, stage_since
 from serving.why import Why
 
@@ -32,8 +32,7 @@ def rows_before(folder: Path | None) -> dict[str, Any] | None:
     if folder is None:
         return None
     with closing(open_database(folder / DATABASE)) as con:
-        kept = {row["name"] for row in con.execute("PRAGMA table_info(scores)")}
-        since = "stage_since" if "stage_since" in kept else "NULL AS stage_since"
+        since = "stage_since" if "stage_since" in columns_of(con) else "NULL AS stage_since"
         query = f"SELECT account_id, band, tier, stage, rank, changed_on, {since} FROM scores"
         return {row["account_id"]: row for row in con.execute(query)}
 

@@ -24,6 +24,11 @@ CHANGE_COLUMNS = (
 CHUNK = 10_000
 
 
+def columns_of(con: sqlite3.Connection) -> set[str]:
+    """The columns of the scores; an earlier version wrote fewer."""
+    return {row["name"] for row in con.execute("PRAGMA table_info(scores)")}
+
+
 def sort_key(column: str) -> str:
     """SQL of the order by `column`, descending; ties are broken by account_id, ascending."""
     return f'IFNULL("{column}", {NO_VALUE})'
@@ -90,10 +95,11 @@ def _column(scores: pa.Table, name: str) -> str:
 
 
 def _rows(scores: pa.Table, history: dict[str, tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    text_as_of = scores.column_names.index("as_of")
+    days = [place for place, field in enumerate(scores.schema) if pa.types.is_date(field.type)]
     account = scores.column_names.index("account_id")
     for batch in scores.to_batches(max_chunksize=CHUNK):
         for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
             values = list(row)
-            values[text_as_of] = row[text_as_of].isoformat()
+            for place in days:
+                values[place] = None if row[place] is None else row[place].isoformat()
             yield (*values, *history[row[account]])

@@ -22,8 +22,9 @@ import duckdb
 from features.build import open_history, open_vendor
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of
-from serving.errors import HistoryMoved
+from serving.errors import ApiError, HistoryMoved
 from serving.release import Release, current
+from serving.schemas import IncentivesQuery
 from warehouse import asof
 from warehouse.engine import name
 from warehouse.errors import DataError, UsageError
@@ -32,36 +33,47 @@ from warehouse.params import section
 from warehouse.store import Workspace, file_stamp
 
 GROUPS = ("owner", "channel", "country", "industry", "cohort")  # cohort: the quarter of sign-up
+ACCOUNT = "account"  # a group each, of one owner or one alone: of all of them the list would be too long
+ONLY = {"owner": "owner", "account": "account_id"}  # what accounts can be picked by, and the column of it
+REMEMBERED = 32  # answers that a process keeps of the live release
 BEFORE_ANY_FOLD = date(1900, 1, 1)
 ATTEMPTS = 3
 _one_at_a_time = threading.Lock()
-_told: dict[tuple[Path, str, str | None], list[dict[str, Any]]] = {}  # of the release that was asked for last
+_told: dict[tuple[Path, str, str], list[dict[str, Any]]] = {}  # of the release asked last, by what was asked
 
 
 def incentives(
-    workspace: Workspace, definitions: Definitions, as_of: date, by: str | None = None
+    workspace: Workspace,
+    definitions: Definitions,
+    as_of: date,
+    by: str | None = None,
+    owner: str | None = None,
+    account: str | None = None,
 ) -> list[dict[str, Any]]:
     """One row a calendar quarter, oldest first, internal accounts left out: `quarter` (`2025-Q1`), `complete` (it was
     over at as_of), the six measures and revenue; money is in the currency of the ladder.
 
     by: one of GROUPS; each row then has `group` too, null where the account does not tell it, and quarters run from the
     first in which the group has anything. An account counts where it belongs today: latest owner, latest channel. Null:
-    all accounts together.
+    all accounts together. ACCOUNT: each account of an `owner`, or one `account`, which are given with it alone.
 
     Raises:
-        UsageError: there is no warehouse yet, or `by` is none of GROUPS.
+        UsageError: there is no warehouse yet, `by` is none of GROUPS nor ACCOUNT, or ACCOUNT comes without what picks
+            some of them, or that without it.
         DataError: a file of the warehouse is not what `ingest` wrote: money is paid on these. Or ingests replace the
             warehouse while it is read.
     """
-    if by not in (None, *GROUPS):
-        raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
+    if by not in (None, *GROUPS, ACCOUNT):
+        raise UsageError(f'--by "{by}" is none of {", ".join((*GROUPS, ACCOUNT))}.')
+    if unpicked(by, owner, account):
+        raise UsageError(f"--by {ACCOUNT} goes with either --owner or --account, and they go with it.")
     manifest = workspace.warehouse / MANIFEST
     for _ in range(ATTEMPTS):
         before = file_stamp(manifest)
         try:
             with open_vendor(workspace) as con:
                 open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
-                rows = _by_quarter(con, as_of, by)
+                rows = _by_quarter(con, as_of, by, {"owner": owner, "account": account})
         except (duckdb.IOException, DataError, UsageError):
             if file_stamp(manifest) == before:
                 raise
@@ -69,6 +81,11 @@ def incentives(
         if file_stamp(manifest) == before:
             return rows
     raise DataError(f"{workspace.warehouse} was replaced while it was read. Ask again once `expansion ingest` is done.")
+
+
+def unpicked(by: str | None, owner: str | None, account: str | None) -> bool:
+    """Whether what is asked for is neither accounts picked in one way nor a group of all of them."""
+    return (owner is not None) + (account is not None) != (by == ACCOUNT)
 
 
 def day_told(workspace: Workspace, document: dict[str, Any]) -> date:
@@ -83,34 +100,51 @@ def day_told(workspace: Workspace, document: dict[str, Any]) -> date:
         return last_as_of(con, section(document, "snapshots", SnapshotParams))
 
 
-def of_release(release: Release, workspace: Path, by: str | None) -> list[dict[str, Any]]:
-    """The measures as of the night of a release, by what its bundle means; made once for a process and release.
+def of_release(release: Release, workspace: Path, asked: IncentivesQuery) -> list[dict[str, Any]]:
+    """The measures as of the night of a release, or the earlier day asked for, by what its bundle means; made once for
+    a process and release, as far as it remembers.
 
     Raises:
+        ApiError: 422 for a day after that night, and for accounts that are not picked.
         HistoryMoved: there is no warehouse to read them from, or it is not what `ingest` wrote.
     """
+    day = asked.as_of or release.as_of
+    if day > release.as_of:
+        message = f"as_of {day} lies after {release.as_of}, the day of the live release."
+        raise ApiError(422, "invalid_request", message, "as_of")
+    if unpicked(asked.by, asked.owner, asked.account):
+        message = f"by={ACCOUNT} goes with either owner or account, and they go with it."
+        raise ApiError(422, "invalid_request", message, "by")
     with _one_at_a_time:  # all of history is read, so whoever asks meanwhile waits for that
         for stale in [key for key in _told if key[:2] != (workspace, release.name)]:
             del _told[stale]
-        key = (workspace, release.name, by)
+        key = (workspace, release.name, asked.model_copy(update={"as_of": day}).model_dump_json())
         if key not in _told:
+            picked = (asked.by, asked.owner, asked.account)
             try:
-                _told[key] = incentives(Workspace(workspace), release.scorer.definitions, release.as_of, by)
+                _told[key] = incentives(Workspace(workspace), release.scorer.definitions, day, *picked)
             except (UsageError, DataError, duckdb.Error) as error:  # the last: a file went while it was read
                 raise HistoryMoved(f"the measures are read from the warehouse: {error}") from error
+            for old in list(_told)[:-REMEMBERED]:
+                del _told[old]
         return _told[key]
 
 
-def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> list[dict[str, Any]]:
+def _by_quarter(
+    con: duckdb.DuckDBPyConnection, as_of: date, by: str | None, only: dict[str, str | None]
+) -> list[dict[str, Any]]:
     day = f"DATE '{as_of}'"
     belongs = {None: "NULL", "cohort": "strftime(created_at, '%Y') || '-Q' || quarter(created_at)"}
+    belongs |= {ACCOUNT: ONLY[ACCOUNT]}
+    picked = {ONLY[what]: value for what, value in only.items() if value is not None}
+    among = "".join(f" AND {column} = ?" for column in picked)
     night = f"(SELECT {day} AS as_of)"
     group = belongs[by] if by in belongs else name(str(by))
-    rows = con.sql(f"""
+    query = f"""
         WITH theirs AS (
             SELECT account_id, CAST(date_trunc('quarter', created_at) AS DATE) AS quarter,
                    CAST({group} AS VARCHAR) AS grp
-            FROM accounts WHERE is_internal IS NOT TRUE AND CAST(created_at AS DATE) < {day}),
+            FROM accounts WHERE is_internal IS NOT TRUE AND CAST(created_at AS DATE) < {day}{among}),
         signed AS (SELECT grp, quarter, count(*) AS sign_ups FROM theirs GROUP BY ALL),
         used AS (
             SELECT grp, CAST(date_trunc('quarter', d.day) AS DATE) AS quarter,
@@ -139,7 +173,8 @@ def _by_quarter(con: duckdb.DuckDBPyConnection, as_of: date, by: str | None) -> 
         LEFT JOIN used AS u ON u.grp IS NOT DISTINCT FROM q.grp AND u.quarter = q.quarter
         LEFT JOIN paid AS p ON p.grp IS NOT DISTINCT FROM q.grp AND p.quarter = q.quarter
         WINDOW w AS (PARTITION BY q.grp ORDER BY q.quarter)
-        ORDER BY q.quarter, q.grp NULLS LAST""").to_arrow_table()
+        ORDER BY q.quarter, q.grp NULLS LAST"""
+    rows = con.sql(query, params=list(picked.values())).to_arrow_table()
     return [_row(row, by) for row in rows.to_pylist()]
 
 

@@ -7,6 +7,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
+from datetime import date
 from functools import cache, lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -41,6 +42,12 @@ def told_until(live: Path, check: Callable[[Path], object]) -> tuple[list[Path],
     kept = [folder for folder in before if _night(folder) in recent or _month(folder) in months]
     apart = groupby([*kept, live], key=lambda folder: _night(folder) if _night(folder) in recent else _month(folder))
     return first_intact(apart, check)
+
+
+def of_night(releases: Path, as_of: date, check: Callable[[Path], object] = verify) -> Path | None:
+    """The intact release of a night, of several the one that people saw; null where none is kept."""
+    folders = [folder for folder in _finished(releases) if _night(folder) == as_of.isoformat()]
+    return next(iter(first_intact([(as_of.isoformat(), folders)], check)[0]), None)
 
 
 def spare(releases: Path) -> list[Path]:

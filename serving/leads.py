@@ -31,7 +31,9 @@ CSV_COLUMNS = (
     "stage", "stage_since", "stalled", "confidence", "owner", "channel", "country", "industry", "as_of", "release",
     "version", "stale", "data_status",
 )  # fmt: skip
-MOVED_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank")  # last in the file
+MOVED_COLUMNS = ("changed_on", "previous_band", "previous_tier", "previous_stage", "previous_rank")  # if asked for
+LATER_COLUMNS = ("last_contact", "last_contact_kind")  # last in the file: no column before moves for them
+ABSENT = dict.fromkeys(("stage_since", *LATER_COLUMNS))  # of a release of a version that did not keep them
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def account(release: Release, account_id: str, horizon: int | None = None) -> di
 
 def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
     """One row of the scores as the API says it; `horizon` picks the headline probability and increment."""
-    said = {"stage_since": None, **scored(row, release.card, horizon), "accounts": release.run["accounts"]}
+    said = {**ABSENT, **scored(row, release.card, horizon), "accounts": release.run["accounts"]}
     days = release.run.get("stalled_days")
     return said | {"stalled": stalled(said["stage"], said["stage_since"], said["as_of"], days)}
 
@@ -120,18 +122,18 @@ def export_csv(
     release: Release, query: LeadQuery, slots: Mapping[str, str], source: Mapping[str, Any]
 ) -> Iterator[str]:
     """Every lead that `query` matches, from the first, as CSV text in pieces. Text cells cannot start a formula. Where
-    `changed_since` is asked, the MOVED_COLUMNS follow.
+    `changed_since` is asked, the MOVED_COLUMNS follow; the LATER_COLUMNS come last.
 
     slots: of this week's plan, by account; those that a lot leaves alone (`held_out`) are not to be called.
     source: which release answers (serving/source.py), for a file outlives the page that it was taken from.
     """
     horizon = horizon_of(release, query.horizon)
-    moved = () if query.changed_since is None else MOVED_COLUMNS
-    yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3", *moved])
+    last = (*(() if query.changed_since is None else MOVED_COLUMNS), *LATER_COLUMNS)
+    yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3", *last])
     after: tuple[float, str] | None = None
     while rows := _fetch(release, query, horizon, after, EXPORT_PAGE):
         items = ({**lead(release, row, horizon), **source} for row in rows)
-        yield "".join(_csv_line([*_csv_cells(item, slots), *(item[name] for name in moved)]) for item in items)
+        yield "".join(_csv_line([*_csv_cells(item, slots), *(item[name] for name in last)]) for item in items)
         after = (rows[-1]["sort_value"], rows[-1]["account_id"])
 
 

@@ -30,6 +30,7 @@ ABSENT = {  # why nothing is told of what moved a score, by `why_changed_absent`
     "not_kept": "The release before kept nothing to compare with.",
 }
 TITLES = {action.name: action.title for action in ACTIONS}  # of what-if actions
+CONTACT_DAYS = 90  # a contact further back is not told in a list
 WIDE, HIGH, EDGE = 600, 120, 8  # of the chart of an account's past, in its own units
 SORTS = {"score": "who to call first", "expected_increment": "expected extra revenue", "probability": "probability"}
 
@@ -125,9 +126,11 @@ def measures_page(request: Request, desk: AtDesk) -> Response:
         return release
     by, rows, problem = request.query_params.get("by") or None, [], None
     try:
-        rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}).by)
+        rows = incentives.of_release(release, desk.settings.workspace, IncentivesQuery.model_validate({"by": by}))
     except ValidationError as error:
         problem = first_problem(error.errors())
+    except ApiError as error:
+        problem = error
     except HistoryMoved as moved:
         problem = as_answer(moved)
     status = 200 if problem is None else problem.status
@@ -184,6 +187,12 @@ def money(amount: float | None, currency: str) -> str:
     return f"{sign}{currency} {abs(round(amount)):,}"
 
 
+def contacted(day: str | None, as_of: str) -> str:
+    """How long before as_of an account was contacted, in words; empty: never, or more than CONTACT_DAYS before."""
+    days = CONTACT_DAYS + 1 if day is None else (date.fromisoformat(as_of) - date.fromisoformat(day)).days
+    return "" if days > CONTACT_DAYS else f"contacted {days} day{'s' * (days != 1)} ago"
+
+
 def chart(nights: list[dict[str, Any]]) -> dict[str, Any] | None:
     """The probabilities of `nights` as a line WIDE by HIGH, by date, from 0 to `top`; null with fewer than two."""
     told = [(date.fromisoformat(n["as_of"]).toordinal(), n["probability"]) for n in nights]
@@ -212,6 +221,7 @@ def _environment() -> Environment:
         "percent": percent,
         "money": money,
         "chart": chart,
+        "contacted": contacted,
         "path": lambda t: quote(t, safe=""),
     }
     return environment

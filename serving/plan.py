@@ -3,7 +3,7 @@
 Without a lot nobody can ever tell what calling brings, for those whom one calls are those who grow (docs/adr/0047). So
 of the accounts that would be called a few are drawn in pairs, once a week: one of each pair is called (`random`), the
 other left alone (`held_out`), and the next in rank takes its place. As many calls are made as ever. An account that has
-had a slot before is not drawn again; only its first would count.
+had a slot before is not drawn again; only its first would count. Who was contacted lately rests (score.rest_days).
 
     plans/2026-03-02.json         the week of that Monday: every account to call or leave alone, with its rank, what was
                                   expected, whether a lot decided, and its chance of being called
@@ -15,7 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from datetime import date, timedelta
 from itertools import islice
 from pathlib import Path
@@ -23,8 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from serving.database import columns_of
 from serving.errors import PlanDamaged
-from serving.leads import horizon_of
+from serving.leads import LATER_COLUMNS, horizon_of
 from serving.release import Release
 from warehouse.engine import connect
 from warehouse.raw import CONTACTED, HELD_OUT, RANDOM, TOUCHES
@@ -81,9 +82,11 @@ def this_week(release: Release, plans: Path, capacity: int | None) -> dict[str, 
         PlanDamaged: the week's plan cannot be read.
     """
     week = week_of(release.as_of)
-    slots = slots_of(plans, week)
+    drawn = _drawn(plans / f"{week}.json")
+    slots = {} if drawn is None else _slots(drawn)
+    rest = resting(release, drawn)
     wanted = capacity or int(release.run["capacity"])
-    reached = calls(release, max(wanted, *CAPACITIES), slots)
+    reached = calls(release, max(wanted, *CAPACITIES), slots, rest)
     everywhere = _money_everywhere(release)
     counts = sorted({min(count, len(reached)) for count in (wanted, *CAPACITIES)} - {0})
     return {
@@ -94,21 +97,42 @@ def this_week(release: Release, plans: Path, capacity: int | None) -> dict[str, 
         **_expected(reached[:wanted], everywhere),
         "capacities": [{"calls": count, **_expected(reached[:count], everywhere)} for count in counts],
         "left_alone": sorted(left_alone(slots)),
+        "rest_days": _rest_days(release),
+        "resting": len(rest),
         "items": reached[:wanted],
     }
 
 
-def calls(release: Release, capacity: int, slots: dict[str, str]) -> list[dict[str, Any]]:
-    """The first `capacity` accounts by rank that a lot does not leave alone: rank, account_id, owner, band, score,
-    probability and expected_increment at the default horizon, reason (the first that speaks for it; null: none does),
-    and kind, `random` or `contacted`. Accounts at the top tier are not called: they have nowhere to move."""
+def resting(release: Release, drawn: dict[str, Any] | None) -> set[str]:
+    """Accounts below the top tier that are passed over: contacted within `rest_days` before as_of. None of the plan
+    `drawn` for the week rests: a week is drawn once, and a slot that has come back as a touch may be a call to make."""
+    if not (days := _rest_days(release)):
+        return set()
+    first = (release.as_of - timedelta(days=days)).isoformat()
+    query = "SELECT account_id FROM scores WHERE next_tier IS NOT NULL AND last_contact >= ?"
+    contacted = {account for (account,) in release.database.execute(query, (first,))}
+    return contacted - {row["account_id"] for row in (drawn or {"rows": []})["rows"]}
+
+
+def _rest_days(release: Release) -> int:
+    """0 of a release of a version that let nobody rest."""
+    return int(release.run.get("rest_days", 0))
+
+
+def calls(release: Release, capacity: int, slots: dict[str, str], rest: Set[str] = frozenset()) -> list[dict[str, Any]]:
+    """The first `capacity` accounts by rank that a lot does not leave alone and that do not `rest`: rank, account_id,
+    owner, band, score, probability and expected_increment at the default horizon, reason (the first that speaks for it;
+    null: none does), last_contact and its kind, and kind, `random` or `contacted`. Accounts at the top tier are not
+    called: they have nowhere to move."""
     horizon = horizon_of(release, None)
+    known = columns_of(release.database)
+    contact = ", ".join(name if name in known else f"NULL AS {name}" for name in LATER_COLUMNS)
     rows = release.database.execute(
         f'SELECT rank, account_id, owner, band, score, "probability_{horizon}" AS probability,'
-        f' "increment_{horizon}" AS expected_increment, reasons AS reason FROM scores'
+        f' "increment_{horizon}" AS expected_increment, reasons AS reason, {contact} FROM scores'
         " WHERE next_tier IS NOT NULL ORDER BY rank"
     )
-    called = (row for row in rows if slots.get(row["account_id"]) != HELD_OUT)
+    called = (row for row in rows if slots.get(row["account_id"]) != HELD_OUT and row["account_id"] not in rest)
     return [
         {**dict(row), "reason": _first_for(row["reason"]), "kind": slots.get(row["account_id"], CONTACTED)}
         for row in islice(called, capacity)
@@ -149,8 +173,9 @@ def plan_week(
     tell: is told of the rows of the file of slots before it is written.
 
     Returns:
-        week, release, as_of, capacity, slots_an_arm, already_drawn (it was there), and rows in order of rank: as
-        `calls` gives them, those left alone (`held_out`) too, and contact_probability, 1 where no lot could decide.
+        week, release, as_of, capacity, slots_an_arm, rest_days and resting (how many are passed over),
+        already_drawn (it was there), and rows in order of rank: as `calls` gives them, those left alone (`held_out`)
+        too, and contact_probability, 1 where no lot could decide.
 
     Raises:
         PlanDamaged: a plan of this or an earlier week cannot be read.
@@ -160,7 +185,8 @@ def plan_week(
     if (kept := _drawn(path)) is not None:
         return {**kept, "already_drawn": True}
     wanted = round(share * capacity)
-    rows, pairs, fresh = calls(release, capacity + wanted, {}), wanted, []
+    rest = resting(release, None)
+    rows, pairs, fresh = calls(release, capacity + wanted, {}, rest), wanted, []
     had = _had_a_slot(workspace, plans, week)
     while pairs >= 0:  # fewer pairs reach less far down the list, where fewer can be drawn
         rows = rows[: capacity + pairs]
@@ -181,6 +207,8 @@ def plan_week(
         "as_of": release.as_of.isoformat(),
         "capacity": capacity,
         "slots_an_arm": pairs,
+        "rest_days": _rest_days(release),
+        "resting": len(rest),
         "rows": rows,
     }
     plans.mkdir(exist_ok=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
 
 from pydantic import Field
 
 from serving.batch import MOST_CALLS
-from serving.schemas import Band, Closed, Source
+from serving.schemas import Band, Closed, ContactKind, Source
 
 
 class PlanQuery(Closed):
@@ -19,7 +18,7 @@ class PlanQuery(Closed):
 
 class Call(Closed):
     """`kind` random: a lot had it called this week; probability and expected_increment at the default horizon;
-    `reason`: the first that speaks for it, null if none does."""
+    `reason`: the first that speaks for it, null if none does; `last_contact` as in a lead."""
 
     rank: int
     account_id: str
@@ -29,7 +28,9 @@ class Call(Closed):
     probability: float | None
     expected_increment: float | None
     reason: str | None
-    kind: Literal["contacted", "random"]
+    kind: ContactKind
+    last_contact: date | None
+    last_contact_kind: ContactKind | None
 
 
 class Expected(Closed):
@@ -50,8 +51,9 @@ class Capacity(Expected):
 
 class PlanAnswer(Expected, Source):
     """The first `capacity` accounts to call in the week (its Monday) of the release, without those that this week's lot
-    leaves alone (`left_alone`), and what is expected of them. `capacities`: the same for other numbers of calls,
-    ascending, none beyond the accounts that can be called."""
+    leaves alone (`left_alone`) or that rest, and what is expected of them. `resting`: how many are passed
+    over, contacted within `rest_days` before as_of and not in the plan drawn for the week. `capacities`: the same for
+    other numbers of calls, ascending, none beyond the accounts that can be called."""
 
     week: date
     capacity: int
@@ -59,4 +61,6 @@ class PlanAnswer(Expected, Source):
     currency: str
     capacities: list[Capacity]
     left_alone: list[str]
+    rest_days: int
+    resting: int
     items: list[Call]

@@ -29,6 +29,7 @@ Text = Annotated[str, Field(min_length=1, max_length=2_000, pattern=NO_NULL)]
 Band = Literal["A", "B", "C", "D"]
 DataStatus = Literal["ok", "partial"]
 Stage = Literal[STAGES]  # type: ignore[valid-type]
+ContactKind = Literal["contacted", "random"]
 ActionName = Literal["invite_users", "switch_on_specialist", "finish_setup"]  # of the what-if
 
 
@@ -127,7 +128,9 @@ class Scored(Closed):
 class Lead(Scored):
     """One account of the release: rank 1 of `accounts` is called first; percentile is the share ranked below, in %.
     `stage_since`: the day from which it has stood in its stage, as far as is known. `stalled`: in trial, commitment or
-    uptake for more than score.stalled_days. Both null where the release does not know since when."""
+    uptake for more than score.stalled_days. Both null where the release does not know since when. `last_contact`: the
+    last day before as_of on which it was contacted, as sales chose (`contacted`) or by lot (`random`); null: never, or
+    a release of a version that did not tell. No score looks at it."""
 
     rank: int
     accounts: int
@@ -138,6 +141,8 @@ class Lead(Scored):
     changed_on: date
     stage_since: date | None
     stalled: bool | None
+    last_contact: date | None
+    last_contact_kind: ContactKind | None
     previous_band: Band | None
     previous_tier: str | None
     previous_stage: str | None
@@ -285,9 +290,14 @@ class HistoryAnswer(Source):
 
 
 class IncentivesQuery(Closed):
-    """Absent: all accounts together. cohort: by the quarter of sign-up."""
+    """`by` absent: all accounts together. cohort: by the quarter of sign-up. account: each account of the `owner`, or
+    the one `account`, which go with it alone. `as_of`: no day after that of the live release, which is meant if
+    absent."""
 
-    by: Literal["owner", "channel", "country", "industry", "cohort"] | None = None
+    by: Literal["owner", "channel", "country", "industry", "cohort", "account"] | None = None
+    owner: Text | None = None
+    account: Text | None = None
+    as_of: Day | None = None
 
 
 class Measures(Closed):
@@ -308,6 +318,8 @@ class Measures(Closed):
 
 
 class IncentivesAnswer(Source):
+    """`as_of`: the day of the measures, which an earlier one than that of the release may be asked for."""
+
     by: str | None
     currency: str
     items: list[Measures]

@@ -42,6 +42,24 @@ def stage_lines(item: dict[str, Any]) -> list[str]:
     return [f"      {said}{', stalled' if item['stalled'] else ''}" + ("" if why is None else f": {why['text']}")]
 
 
+def replay_lines(said: dict[str, Any]) -> list[str]:
+    """An account as of a past day (serving/replay.py): by what it was scored, whether it was published so, its features
+    and scores, and its reasons."""
+    flat = said["features"] | {name: value for name, value in said["score"].items() if name != "reasons"}
+    lines = [f"{name}: {said[name]}" for name in ("release", "bundle_id", "data_fingerprint")]
+    if said["published"] is None:
+        lines.append("published: no intact release of that night is kept")
+    else:
+        lines += [f"published {name}: {value}" for name, value in said["published"].items()]
+    verdicts = {True: "true", False: f"false: {', '.join(said['differs'])}", None: "null"}
+    lines.append(f"matches: {verdicts[said['matches']]}")
+    return [
+        *lines,
+        *(f"{name}: {v}" for name, v in flat.items()),
+        *(f"  {r['text']}" for r in said["score"]["reasons"]),
+    ]
+
+
 def change_lines(item: dict[str, Any]) -> list[str]:
     """Why the score of an account moved since the release, one line per term; empty where there is no reason."""
     why, was = item["why_changed"], item["previous_tier"]
@@ -91,12 +109,15 @@ def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> l
     told = {CONTACTED: "", RANDOM: "  by lot", HELD_OUT: "  LEAVE ALONE, by lot"}
     lines = [
         f"{row['rank']:>4}. {row['account_id']}  band {row['band']}  {_share(row['probability'])}{told[row['kind']]}"
+        + (f"  contacted {row['last_contact']}" if row.get("last_contact") else "")
         for row in said["rows"]
     ]
     drawn = f"{'drawn before' if said['already_drawn'] else 'drawn now'} of {said['release']}"
     called = sum(row["kind"] != HELD_OUT for row in said["rows"])
     slots = f"{said['slots_an_arm']} called by lot and {said['slots_an_arm']} left alone"
     tail = [f"Week of {said['week']}, {drawn}: {called} to call, {slots}."]
+    if said.get("resting"):  # a week drawn by an earlier version does not tell
+        tail.append(f"{said['resting']} more rest: contacted within {said['rest_days']} days before {said['as_of']}.")
     if said["already_drawn"] and asked not in (None, said["capacity"]):
         tail.append(
             f"You asked for {asked} calls: a week is drawn once, and this one was drawn for {said['capacity']}."

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from datetime import date
 
+from warehouse.raw import CONTACTED, HELD_OUT
+
 REACH = 90  # days: the widest window that ends at as_of; what is older is told by running totals
 FAR = "DATE '9999-12-31'"
 
@@ -146,6 +148,18 @@ def stays_past() -> str:
 def known(facts: str, columns: str, dates: str = "dates") -> str:
     """SQL for the rows of `facts` known before each as_of of `dates`, whatever their age: `columns` of f and d."""
     return f"SELECT {columns} FROM {facts} AS f JOIN {dates} AS d ON f.known_day < d.as_of"
+
+
+def last_contacts(before: date) -> str:
+    """SQL for account_id, last_contact (a day) and last_contact_kind of every account contacted before the midnight
+    `before`; to be left alone by lot is no contact. A touch is known when it happens. Of touches of one moment that by
+    lot counts. For people to see and for no feature: who was contacted is who was expected to grow."""
+    return f"""
+        SELECT account_id, CAST(occurred_at AS DATE) AS last_contact, kind AS last_contact_kind
+        FROM (SELECT *, row_number() OVER (PARTITION BY account_id ORDER BY occurred_at DESC, kind DESC) AS back
+              FROM (SELECT account_id, occurred_at, coalesce(kind, '{CONTACTED}') AS kind FROM touches) AS t
+              WHERE occurred_at < DATE '{before}' AND kind <> '{HELD_OUT}') AS contacts
+        WHERE back = 1"""
 
 
 def outcomes_after(facts: str, until: date) -> str:

@@ -108,10 +108,19 @@ def make_scores(n: int = 120, as_of: date = AS_OF, seed: int = 1, method: str = 
     return pa.table(columns)
 
 
-def ranked(scores: pa.Table, owner: str = "ana") -> pa.Table:
+Contacts = dict[str, tuple[date, str]]  # account: the day and the kind of its last contact
+NOBODY: Contacts = {}
+
+
+def ranked(scores: pa.Table, owner: str = "ana", contacts: Contacts | None = NOBODY) -> pa.Table:
+    """contacts null: as earlier versions wrote releases, which tell of no contact."""
     n = scores.num_rows
+    told = [(contacts or {}).get(account, (None, None)) for account in scores["account_id"].to_pylist()]
+    last = {"last_contact": pa.array([day for day, _ in told], pa.date32()),
+            "last_contact_kind": pa.array([kind for _, kind in told], pa.string())}  # fmt: skip
     about = pa.table(
         {
+            **(last if contacts is not None else {}),
             "owner": [(owner, "bo", None)[i % 3] for i in range(n)],
             "channel": [("web", "partner")[i % 2] for i in range(n)],
             "country": [("DE", "GB", "US")[i % 3] for i in range(n)],
@@ -130,10 +139,11 @@ def publish(
     method: str = "model",
     force: bool = False,
     owner: str = "ana",
+    contacts: Contacts | None = NOBODY,
     **told: Any,
 ) -> Path:
     """A release of made-up scores, made current; `told` stands in its run.json, too."""
-    table = ranked(make_scores(as_of=as_of, seed=seed, method=method), owner)
+    table = ranked(make_scores(as_of=as_of, seed=seed, method=method), owner, contacts)
     params = ScoreParams()
     run = {
         "as_of": as_of.isoformat(),

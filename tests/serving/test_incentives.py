@@ -167,6 +167,56 @@ def test_the_route_and_the_page_know_the_groups_and_no_others(service: Service) 
     assert service.get("/measures", params={"by": "account_id"}).status_code == 422
 
 
+def test_each_account_of_an_owner_or_one_alone_is_told_as_if_it_were_a_group(vendor: Workspace) -> None:
+    own = counted(lambda row: row["account_id"])
+    for picked, accounts in (({"owner": "ana"}, {"a"}), ({"owner": "bo"}, {"b"}), ({"account": "c"}, {"c"})):
+        rows = incentives(vendor, MEANT, AS_OF, "account", **picked)
+        assert told(rows) == {key: row for key, row in own.items() if key[1] in accounts}
+    for nobody in ({"account": "ours"}, {"account": "d"}, {"owner": "x' OR 'x' = 'x"}):
+        assert incentives(vendor, MEANT, AS_OF, "account", **nobody) == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"by": "account"}, {"by": "account", "owner": "ana", "account": "a"}, {"owner": "ana"},
+     {"by": "owner", "owner": "ana"}, {"by": "cohort", "account": "a"}],
+)  # fmt: skip
+def test_accounts_are_picked_in_one_way_and_nothing_else_is(vendor: Workspace, asked: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="--by account goes with either --owner or --account"):
+        incentives(vendor, MEANT, AS_OF, **asked)
+
+
+def test_the_route_tells_an_earlier_day_and_accounts_and_refuses_a_later_day(service: Service) -> None:
+    """As the command line does with the same definitions, those of the bundle."""
+    meant = Definitions.from_params({})
+    day, now = "2025-04-02", service.get("/v1/incentives").json()
+    for asked in ({}, {"by": "owner"}, {"by": "account", "owner": "ana"}, {"by": "account", "account": "a"}):
+        answer = service.get("/v1/incentives", params={**asked, "as_of": day})
+        assert answer.status_code == 200, answer.text
+        said = schemas.IncentivesAnswer.model_validate(answer.json())
+        assert (said.as_of.isoformat(), said.release) == (day, now["release"])
+        assert answer.json()["items"] == incentives(Workspace(service.workspace), meant, said.as_of, **asked)
+    same = service.get("/v1/incentives", params={"as_of": AS_OF.isoformat()}).json()
+    assert same == now != answer.json()
+    for wrong, field in (({"as_of": "2025-08-02"}, "as_of"), ({"as_of": "1754006400"}, "as_of"),
+                         ({"by": "account"}, "by"), ({"owner": "ana"}, "by")):  # fmt: skip
+        refused = service.get("/v1/incentives", params=wrong)
+        assert (refused.status_code, refused.json()["field"]) == (422, field), refused.text
+    assert service.get("/measures?by=account").status_code == 422
+
+
+def test_no_more_answers_are_remembered_than_a_process_can_hold(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measures, "REMEMBERED", 2)
+    for day in ("2025-02-01", "2025-02-02", "2025-02-03"):
+        service.get("/v1/incentives", params={"as_of": day})
+    assert [key[0] for key in measures._told] == [service.workspace] * 2
+    shutil.rmtree(service.workspace / "warehouse")
+    codes = [service.get("/v1/incentives", params={"as_of": f"2025-02-0{day}"}).status_code for day in (1, 2, 3)]
+    assert codes == [409, 200, 200]
+
+
 def test_without_a_warehouse_it_says_so_and_scores_are_still_told(service: Service) -> None:
     shutil.rmtree(service.workspace / "warehouse")
     refused = service.get("/v1/incentives")

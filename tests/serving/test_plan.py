@@ -38,9 +38,9 @@ def live(workspace: Path) -> Release:
     return told(workspace, [])
 
 
-def told(workspace: Path, touches: list[raw.Row], as_of: date = AS_OF) -> Release:
+def told(workspace: Path, touches: list[raw.Row], as_of: date = AS_OF, **more: Any) -> Release:
     """A release of 120 accounts, one of them at the top tier, over a warehouse that knows of the touches."""
-    publish(workspace, as_of)
+    publish(workspace, as_of, **more)
     names = [f"acct-{number:05d}" for number in range(118)]
     accounts = [raw.account(name, "2024-01-01T00:00:00Z") for name in names]
     known = {"touches": touches} if touches else {}
