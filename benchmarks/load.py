@@ -1,18 +1,20 @@
 """Asking a service over and over: a round of requests over kept connections, and what two services' rounds come to.
 
 The client is sockets and nothing more, so that what it costs to ask hides as little as possible of what it costs to
-answer. It shares the machine with the service; `busy` says how much of one processor it took.
+answer. It shares the machine with the service.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
@@ -20,14 +22,26 @@ import numpy as np
 
 HOST = "127.0.0.1"
 WARM_SECONDS = 1.0
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Service:
+    """Where it listens, its first process, and the seconds until it was ready."""
+
+    port: int
+    process: int
+    ready: float
 
 
 @dataclass(frozen=True)
 class Round:
-    """`waits`: seconds from sending each request to the last byte of its answer. `busy`: share of one processor."""
+    """`waits`: seconds from sending each request to the last byte of its answer. `spent`: processor seconds of the
+    service, whatever else the machine did meanwhile. `busy`: what share of one processor the client took."""
 
     seconds: float
     waits: np.ndarray
+    spent: float
     busy: float
 
     @property
@@ -59,12 +73,12 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: 
     return await reader.readexactly(int(head[place + 17 : head.index(b"\r\n", place + 2)]))
 
 
-async def hold(port: int, requests: Sequence[bytes], concurrency: int, seconds: float) -> Round:
+async def hold(service: Service, requests: Sequence[bytes], concurrency: int, seconds: float) -> Round:
     """So many connections ask for so long, each as soon as it has its answer; the requests in turn."""
     turn, waits = count(), []
 
     async def one() -> None:
-        reader, writer = await asyncio.open_connection(HOST, port, limit=1 << 22)
+        reader, writer = await asyncio.open_connection(HOST, service.port, limit=1 << 22)
         try:
             while (began := time.perf_counter()) < until:
                 await ask(reader, writer, requests[next(turn) % len(requests)])
@@ -72,13 +86,21 @@ async def hold(port: int, requests: Sequence[bytes], concurrency: int, seconds: 
         finally:
             writer.close()
 
-    started, own = time.perf_counter(), time.process_time()
+    started, own, theirs = time.perf_counter(), time.process_time(), spent(service.process)
     until = started + seconds
     async with asyncio.TaskGroup() as group:
         for _ in range(concurrency):
             group.create_task(one())
     took = time.perf_counter() - started
-    return Round(took, np.array(waits), (time.process_time() - own) / took)
+    return Round(took, np.array(waits), spent(service.process) - theirs, (time.process_time() - own) / took)
+
+
+def spent(process: int) -> float:
+    """Processor seconds of a process and all below it, so far."""
+    told = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    tasks = Path(f"/proc/{process}/task").glob("*/children")
+    below = [int(child) for task in tasks for child in task.read_text(encoding="ascii").split()]
+    return (int(told[11]) + int(told[12])) / TICKS + sum(map(spent, below))
 
 
 def once(port: int, sent: bytes) -> Any:
@@ -95,7 +117,7 @@ def once(port: int, sent: bytes) -> Any:
 
 
 def in_turn(
-    ports: tuple[int, int],
+    services: tuple[Service, Service],
     requests: tuple[Sequence[bytes], Sequence[bytes]],
     concurrency: int,
     rounds: int,
@@ -103,11 +125,11 @@ def in_turn(
 ) -> tuple[list[Round], list[Round]]:
     """Rounds of two services, A-B-A-B, so that a noisy neighbour meets both; each is warmed up first."""
     held: tuple[list[Round], list[Round]] = ([], [])
-    for port, asked in zip(ports, requests, strict=True):
-        asyncio.run(hold(port, asked, concurrency, min(each, WARM_SECONDS)))
+    for service, asked in zip(services, requests, strict=True):
+        asyncio.run(hold(service, asked, concurrency, min(each, WARM_SECONDS)))
     for _ in range(rounds):
-        for port, asked, told in zip(ports, requests, held, strict=True):
-            told.append(asyncio.run(hold(port, asked, concurrency, each)))
+        for service, asked, told in zip(services, requests, held, strict=True):
+            told.append(asyncio.run(hold(service, asked, concurrency, each)))
     return held
 
 
@@ -127,6 +149,7 @@ def beside(ours: Sequence[Round], floor: Sequence[Round]) -> dict[str, Any]:
             "p50_ms": round(p50, 2),
             "p99_ms": round(p99, 2),
             "p99_over_p50": round(p99 / p50, 2),
+            "processor_ms": round(1000 * sum(one.spent for one in rounds) / sum(len(one.waits) for one in rounds), 3),
             "requests": sum(len(one.waits) for one in rounds),
             "client_busy": round(statistics.median(one.busy for one in rounds), 2),
         }

@@ -118,6 +118,7 @@ def measure(bundle: Path, features: pa.Table, repeats: int) -> dict[str, Any]:
     [told] = explanation
     assert told is not None, "a rule gives no scores to measure"
     sentences = timed(lambda: tell(told.centred, features, scorer.peers, scorer.card["currency"]))
+    print(f"explained in {explain:.1f} s, told in {sentences:.1f} s", file=sys.stderr, flush=True)
     found["reasons"] = {"explain_s": round(explain, 1), "tell_s": round(sentences, 1)}
     taken: dict[str, list[float]] = {"floor": [], "scores": [], "rank": [], "write": []}
     made: dict[str, pa.Table] = {}
@@ -134,6 +135,7 @@ def measure(bundle: Path, features: pa.Table, repeats: int) -> dict[str, Any]:
             taken["scores"].append(timed(score))
             taken["rank"].append(timed(order))
             taken["write"].append(timed(lambda: write(made["ranked"], folder)))
+            print({name: round(each[-1], 2) for name, each in taken.items()}, file=sys.stderr, flush=True)
     ratios = [(s + r) / f for f, s, r in zip(taken["floor"], taken["scores"], taken["rank"], strict=True)]
     whole = [ratio + w / f for ratio, w, f in zip(ratios, taken["write"], taken["floor"], strict=True)]
     found["seconds"] = {name: round(statistics.median(each), 2) for name, each in taken.items()}
