@@ -115,6 +115,7 @@ def test_the_night_says_which_bars_are_reached_and_which_are_not() -> None:
         "boosters": {"expansion.0": 200, "churn.0": 100},
         "seconds": {"floor": 10.0, "scores": 12.0, "rank": 1.0, "write": 3.0},
         "ratio": [1.3, 1.2, 1.4],
+        "ratio_processor": 1.15,
         "ratio_written": [1.6, 1.5, 1.7],
         "reasons": {"explain_s": 590.0, "tell_s": 11.0, "peak_mib": 4095},
     }
