@@ -200,9 +200,11 @@ def bars(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for at, cell in by.items()
         if at.isdigit()
     ]
-    slow = [f"{e} ({c['ratio']:.2f})" for e, at, c in cells if at == BAR_AT and c["ratio"] < BAR_RATIO]
+    slow = [f"{e} ({c['ratio']:.3g})" for e, at, c in cells if at == BAR_AT and c["ratio"] < BAR_RATIO]
     tails = [
-        f"{e} at {at} ({c['ours']['p99_over_p50']:.1f})" for e, at, c in cells if c["ours"]["p99_over_p50"] >= BAR_TAIL
+        f"{e} at {at} ({c['ours']['p99_over_p50']:.1f}, the floor's own {c['floor']['p99_over_p50']:.1f})"
+        for e, at, c in cells
+        if c["ours"]["p99_over_p50"] >= BAR_TAIL
     ]
     start, tools = found["ready_s"]["median"], found["training_tools_loaded"]
     return {
@@ -231,10 +233,10 @@ def block(found: dict[str, Any]) -> str:
             mine, floor = cell["ours"], cell["floor"]
             share = f"{cell['ratio']:.2f} ({cell['ratio_lowest']:.2f}, {cell['ratio_highest']:.2f})"
             rows.append([
-                f"`{endpoint}`" if at == str(CONCURRENCY[0]) else "", at, f"{mine['rate']:,.0f}",
-                f"{floor['rate']:,.0f}", f"**{share}**" if at == str(BAR_AT) else share,
-                f"{mine['p50_ms']:.1f}, {mine['p99_ms']:.1f}",
-                f"{mine['processor_ms']:.2f} to {floor['processor_ms']:.2f}",
+                f"`{endpoint}`" if at == str(CONCURRENCY[0]) else "", at, _rate(mine),
+                _rate(floor), f"**{share}**" if at == str(BAR_AT) else share,
+                f"{mine['p50_ms']:,.1f}, {mine['p99_ms']:,.1f}",
+                f"{mine['processor_ms']:.3g} to {floor['processor_ms']:.3g}",
             ])  # fmt: skip
     told, about = bars(found), found["conditions"]
     reached = [name for name, bar in told.items() if not bar["missed"]]
@@ -243,13 +245,18 @@ def block(found: dict[str, Any]) -> str:
     words = (
         f"*{found['accounts']:,} accounts, a model of {found['trees']:,} trees; {found['rounds']} rounds of "
         f"{found['seconds_a_round']:g} s each way by turns, medians; {about['cores']} cores, which the client shares; "
-        f"load {about['load_before']:.1f} before the start; both under {with_what}.* "
+        f"load {about['load_before']:.1f} before the start, {about['load_after']:.1f} after the end; "
+        f"both under {with_what}.* "
         f"From `expansion serve` to ready: {found['ready_s']['median']:.1f} s, and the processes load "
         f"{', '.join(found['training_tools_loaded']) or 'no tool of training, MLflow included'}. "
         f"Bars reached: {'; '.join(reached) or 'none'}. Not reached: {'; '.join(missed) or 'none'}. {NO_MLFLOW}"
     )
     filled = textwrap.fill(words, 120, break_long_words=False, break_on_hyphens=False)
     return f"{table(head, rows)}\n\n{filled}\n"
+
+
+def _rate(told: dict[str, Any]) -> str:
+    return f"{told['rate']:,.{0 if told['rate'] >= 10 else 1}f}"
 
 
 def main() -> None:

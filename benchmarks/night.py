@@ -205,10 +205,10 @@ def block(found: dict[str, Any]) -> str:
         f"{len(found['boosters'])} boosters, {sum(found['boosters'].values()):,} trees, {found['features']} features"
     )
     words = (
-        f"*{about['cores']} cores, load {about['load_before']:.1f} before the start; {model}; medians, with the lowest "
-        "and the highest ratio of a turn.* In processor time, which hangs least on what else the machine does, the "
-        f"scores take {found['ratio_processor']:.2f} times the floor. The bar of 1.5 is meant for a million accounts, "
-        "which was not run: both sides grow with the rows. "
+        f"*{about['cores']} cores, load {about['load_before']:.1f} before the start, {about['load_after']:.1f} after "
+        f"the end; {model}; medians, with the lowest and the highest ratio of a turn.* In processor time, which hangs "
+        f"least on what else the machine does, the scores take {found['ratio_processor']:.2f} times the floor. The bar "
+        "of 1.5 is meant for a million accounts, which was not run: both sides grow with the rows. "
         f"Bars reached: {'; '.join(reached) or 'none'}. Not reached: {'; '.join(missed) or 'none'}."
     )
     filled = textwrap.fill(words, 120, break_long_words=False, break_on_hyphens=False)
