@@ -75,7 +75,8 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sent: 
 
 async def hold(service: Service, requests: Sequence[bytes], concurrency: int, seconds: float) -> Round:
     """So many connections ask for so long, each as soon as it has its answer; the requests in turn."""
-    turn, waits = count(), []
+    turn = count()
+    waits: list[float] = []
 
     async def one() -> None:
         reader, writer = await asyncio.open_connection(HOST, service.port, limit=1 << 22)

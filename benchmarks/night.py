@@ -167,7 +167,15 @@ def run(workspace: Workspace, bundle: Path | None, n: int, repeats: int) -> dict
     with scratch("bench") as folder:
         write_table(features, folder / "rows.parquet")
         del features
-        command = [sys.executable, "-m", "benchmarks.night", "--one", str(folder / "rows.parquet"), "--bundle", bundle]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.night",
+            "--one",
+            str(folder / "rows.parquet"),
+            "--bundle",
+            str(bundle),
+        ]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True)
     found["reasons"] = json.loads(done.stdout)
     found["conditions"]["load_after"] = round(os.getloadavg()[0], 2)
