@@ -50,12 +50,14 @@ docs: setup ## the generated pages
 	$(BIN)/python -m features.handbook > docs/features.md
 	$(BIN)/python -m simulator.handbook docs/simulator.md
 
-bench: setup ## how fast a vendor is invented, ingested and made features of, and how hard its worlds are: an hour
+bench: setup ## how fast a vendor is invented, ingested, made features of, scored and served, and how hard its worlds are: hours
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python -m benchmarks.windows
 	$(BIN)/python -m benchmarks.spark
 	$(BIN)/python benchmarks/simulate.py
 	$(BIN)/python -m benchmarks.worlds
+	$(BIN)/python -m benchmarks.night
+	$(BIN)/python -m benchmarks.answers
 
 results: setup ## docs/results.md: every bar measured; six worlds of 20,000 accounts on five seeds, hours; it resumes
 	$(BIN)/python -m benchmarks.results

@@ -42,7 +42,8 @@ class Encoding:
         Raises:
             BundleRefused: the table lacks a feature the bundle was trained with.
         """
-        missing = [name for name in self.names if name not in table.column_names]
+        there = set(table.column_names)  # Arrow makes the list anew each time it is asked for it
+        missing = [name for name in self.names if name not in there]
         if missing:
             raise BundleRefused(
                 f"feature table lacks {', '.join(missing)}. Score with the version that made the bundle."

@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from features.journey import LOOKED_AT
@@ -84,8 +85,7 @@ def lead(release: Release, row: Any, horizon: int) -> dict[str, Any]:
 
 def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
     """A row with the Scorer's columns (a mapping), its numbers by horizon gathered in `horizons`, reasons parsed."""
-    known = set(row.keys())
-    names = [name for name in row.keys() if not name.rsplit("_", 1)[-1].isdigit() and name not in ASIDE]  # noqa: SIM118
+    names, known = _told(tuple(row.keys()))
 
     def amount(side: str, days: int) -> float | None:
         """Releases of earlier versions hold the range of their default horizon alone: of another it is not known."""
@@ -116,6 +116,13 @@ def scored(row: Any, card: dict[str, Any], horizon: int) -> dict[str, Any]:
         "horizons": horizons,
         "reasons": json.loads(row["reasons"]),
     }
+
+
+@lru_cache
+def _told(columns: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
+    """The columns that an answer carries under their names, and all of them: the same for every row of a release."""
+    names = (name for name in columns if not name.rsplit("_", 1)[-1].isdigit() and name not in ASIDE)
+    return tuple(names), frozenset(columns)
 
 
 def export_csv(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -198,10 +199,10 @@ def test_runs_of_several_versions_or_of_none_that_was_kept_are_said_to_be() -> N
     assert "with `unknown`." in told(run())
 
 
-def test_no_benchmark_hides_a_package_of_the_product() -> None:
+def test_no_benchmark_hides_a_package_of_the_product_or_of_python() -> None:
     """`python benchmarks/x.py` looks for modules beside x.py first."""
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert "training" in packages
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} | sys.stdlib_module_names
+    assert {"training", "http"} <= packages
     assert not packages & {path.stem for path in (ROOT / "benchmarks").glob("*.py")}
 
 
