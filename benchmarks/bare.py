@@ -22,9 +22,9 @@ from starlette.routing import Route
 
 from serving import leads
 from serving.histories import ScoreRequest
-from serving.live import score_accounts
 from serving.release import Release, open_current
 from serving.schemas import LeadQuery
+from serving.score_request import score_accounts
 from serving.source import source_of
 
 STALE_HOURS = 36.0
