@@ -21,6 +21,7 @@ from warehouse import progress
 from warehouse.erasure import KEPT_IN, free_warehouse, intact, refuse_links, remove_leftovers
 from warehouse.errors import ExpansionError, UsageError
 from warehouse.journal import AUDIT, append, who
+from warehouse.manifest import refuse_fewer
 from warehouse.privacy import KEY_FILE, workspace_key
 from warehouse.raw import TABLES
 from warehouse.store import Workspace, read_table
@@ -42,8 +43,8 @@ def erase(
         `left`: what no erasure reaches, a sentence each. Never the id.
 
     Raises:
-        UsageError: nobody of that id is there, and nobody of that id was erased; or a folder of the workspace that
-            would be swapped in is a link.
+        UsageError: nobody of that id is there, and nobody of that id was erased; or a folder that is swapped in is a
+            link; or tombstones are lost.
         DataError, ReleaseRefused: the warehouse, the live release or a table is damaged; nothing was taken out.
         Locked: a service still reads a release that holds it; all else was taken out.
     """
@@ -56,6 +57,7 @@ def erase(
             f"{root} holds no {KEY_FILE}: nothing was ever ingested there. Give the --workspace of a vendor."
         )
     stones = read_tombstones(root, workspace_key(root))
+    refuse_fewer(workspace.warehouse, len(stones.stones))  # or one more would hide that others are lost
     stone, subject = stones.find(kind, value), Subject(kind, value, stones.key)
     if apply:
         remove_leftovers(root)

@@ -162,6 +162,6 @@ def _unreadable(error: OSError) -> None:
 
 def _refused(path: Path, error: Exception) -> DataError:
     return DataError(
-        f"{path} cannot be read ({type(error).__name__}), so it is unknown whom it holds. Nothing was erased: mend it "
-        "or remove it, then run it again."
+        f"{path} cannot be read ({type(error).__name__}), so it is unknown whom it holds: mend it or remove it, "
+        "then run it again."
     )

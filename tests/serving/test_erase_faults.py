@@ -1,5 +1,6 @@
 """What is damaged, odd, linked, lost or still being read when somebody is erased: told, and never passed over."""
 
+# ruff: noqa: F401, F811  the fixtures of another module are asked for by their names
 from __future__ import annotations
 
 import json
@@ -19,7 +20,7 @@ from serving.batch import ScoreParams, score
 from serving.erase import lines
 from tests.serving.nightly import AS_OF, NOW, rule_bundle
 from tests.serving.published import open_service
-from tests.serving.test_erase import LENIENT, TODAY, USER, WHO, gone, hits, published, space  # noqa: F401
+from tests.serving.test_erase import LENIENT, TODAY, USER, WHO, gone, hits, published, space
 from warehouse.errors import DataError, Locked, UsageError
 from warehouse.ingest import IngestParams, ingest
 from warehouse.privacy import hash_of, workspace_key
@@ -27,12 +28,12 @@ from warehouse.store import Workspace
 from warehouse.tombstones import FILE
 
 
-def audit(space: Workspace) -> list[dict[str, Any]]:  # noqa: F811
+def audit(space: Workspace) -> list[dict[str, Any]]:
     path = space.root / "audit.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def oldest(space: Workspace) -> Path:  # noqa: F811
+def oldest(space: Workspace) -> Path:
     return min(space.releases.glob("2025-06-30*"))
 
 
@@ -59,7 +60,7 @@ def test_an_old_release_that_cannot_be_read_may_hold_it_and_goes(
     assert hits(space.root, WHO) == []
 
 
-def test_a_table_that_cannot_be_read_is_named_before_anything_goes(space: Workspace) -> None:  # noqa: F811
+def test_a_table_that_cannot_be_read_is_named_before_anything_goes(space: Workspace) -> None:
     for name, content in (
         ("mine.csv", f"account_id,note\n{WHO},caf\xe9\n".encode("latin-1")),
         ("mine.csv", f'account_id,note\n{WHO},"{"x" * 200_000}"\n'.encode()),
@@ -107,7 +108,7 @@ def test_files_of_other_forms_are_freed_too_and_what_is_not_read_is_named(
     assert hits(tmp_path / "far", WHO)
 
 
-def test_an_id_that_is_a_number_is_looked_for_in_cells(space: Workspace) -> None:  # noqa: F811
+def test_an_id_that_is_a_number_is_looked_for_in_cells(space: Workspace) -> None:
     (space.root / "params.yaml").write_text("excluded: [007, '003']\nday: 2025-03-003\n")
     (space.artifacts / "notes.csv").write_text("who;what\n003;called\n")
     (space.artifacts / "notes.json").write_text('{"calls": ["003"]}')
@@ -134,13 +135,15 @@ def test_a_linked_warehouse_is_refused_before_anything(
         shutil.move(tmp_path / "far", space.root / name)
 
 
-def test_no_delivery_is_taken_once_the_tombstones_are_lost(space: Workspace, published: Path) -> None:  # noqa: F811
+def test_no_delivery_is_taken_once_the_tombstones_are_lost(space: Workspace, published: Path) -> None:
     gone(space)
     lost = (space.root / FILE).read_bytes()
     for _ in range(2):  # after the erasure, and after an ingest
         (space.root / FILE).unlink()
         with pytest.raises(UsageError, match="Restore the newest"):
             ingest(published / "raw", space, LENIENT, NOW, whole=True)
+        with pytest.raises(UsageError, match="Restore the newest"):
+            gone(space, who="003")
         assert hits(space.root, WHO) == []
         (space.root / FILE).write_bytes(lost)
         ingest(published / "raw", space, LENIENT, NOW)
@@ -149,7 +152,7 @@ def test_no_delivery_is_taken_once_the_tombstones_are_lost(space: Workspace, pub
     assert ingest(published / "raw", space, LENIENT, NOW).counts["accounts"] == 12
 
 
-def test_an_erasure_leaves_one_line_of_who_did_it_and_never_the_id(space: Workspace) -> None:  # noqa: F811
+def test_an_erasure_leaves_one_line_of_who_did_it_and_never_the_id(space: Workspace) -> None:
     would = gone(space, apply=False)
     assert audit(space) == []
     gone(space)
