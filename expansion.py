@@ -432,7 +432,7 @@ def erase(
     if len(asked) != 1 or not workspace.is_dir():
         raise UsageError("give --workspace of a vendor, and either --account or --user.")
     with exclusive(workspace, "erase"):
-        said = run(_workspace(workspace), *asked[0], workspace_params(workspace, None), _now().date(), apply)
+        said = run(_workspace(workspace), *asked[0], workspace_params(workspace, None), _now(), apply)
     _show(said, as_json, lines(said))
 
 

@@ -20,7 +20,16 @@ from warehouse.command import Call, run
 from warehouse.delivery import stamps
 from warehouse.engine import connect, parquet, quote, run_stages
 from warehouse.manifest import refuse_changed
-from warehouse.store import Workspace, copy_by_day, copy_to_parquet, link, open_warehouse, part_file, swap_folder
+from warehouse.store import (
+    Workspace,
+    copy_by_day,
+    copy_to_parquet,
+    link,
+    open_warehouse,
+    part_file,
+    refuse_link,
+    swap_folder,
+)
 
 RAW = "account_id, user_id, event_name, occurred_at, received_at, quantity"
 
@@ -54,6 +63,7 @@ def bring_up(
     """The same, and what it took."""
     made = daily.made_with(definitions)
     before = daily.intact(workspace, made) or Rolled(made)
+    refuse_link(workspace.rollup)
     building = workspace.root / ".rollup"
     shutil.rmtree(building, ignore_errors=True)
     (building / daily.DAYS).mkdir(parents=True)

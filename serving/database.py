@@ -14,6 +14,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from warehouse.errors import DataError
+
 DATABASE = "scores.sqlite"
 NO_VALUE = "-1e300"  # below every amount of money and every probability
 WHY_COLUMNS = ("why_changed", "why_changed_absent")  # the answer as JSON, or the word why there is none
@@ -60,12 +62,18 @@ def write_database(scores: pa.Table, history: dict[str, tuple[Any, ...]], path: 
 
 
 def rows_of(path: Path, account_id: str) -> int:
-    """How many rows of an account the file has; 0 where there is no file that can be read."""
+    """How many rows of an account the file has; 0 where there is no file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    if not path.is_file():
+        return 0
     try:
         with closing(open_database(path)) as con:
             [(rows,)] = con.execute("SELECT count(*) FROM scores WHERE account_id = ?", (account_id,)).fetchall()
-    except sqlite3.Error:
-        return 0
+    except sqlite3.Error as error:
+        raise DataError(f"{path} cannot be read ({error}).") from error
     return int(rows)
 
 

@@ -6,6 +6,7 @@ before it is opened, once in the life of a process. See docs/adr/0050.
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from serving.manifest import MANIFEST, check_file
 from serving.release import Release
 from warehouse.store import file_stamp
 
+TRIES = 9
 ASIDE = ("as_of", "method", "rank", "percentile", "band", "tier", "next_tier", "stage", "run_rate", "score")
 REMEMBERED = 512  # releases of whom a process knows that their scores are intact, or why not
 
@@ -32,6 +34,15 @@ def history(release: Release, account_id: str, horizon: int | None = None) -> di
     Raises:
         ApiError: 422 for a horizon that the live release lacks.
     """
+    for _ in range(TRIES):
+        try:
+            return _history(release, account_id, horizon)
+        except (OSError, sqlite3.OperationalError):  # an earlier release was removed while it was read: its successor
+            continue  # is there by now
+    return _history(release, account_id, horizon)
+
+
+def _history(release: Release, account_id: str, horizon: int | None) -> dict[str, Any] | None:
     days = horizon_of(release, horizon)
     if release.database.execute("SELECT 1 FROM scores WHERE account_id = ?", (account_id,)).fetchone() is None:
         return None

@@ -13,6 +13,7 @@ from itertools import groupby
 from pathlib import Path
 
 from serving.errors import ReleaseRefused
+from serving.held import unread
 from serving.manifest import MANIFEST
 from serving.release import current, previous, verify
 from serving.sealing import BUILDING
@@ -64,9 +65,14 @@ def spare(releases: Path) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Removes a release in one step: after a crash it is either whole, or left for release.sweep."""
+    """Removes a release in one step, once nobody reads it: after a crash it is either whole, or left for release.sweep.
+
+    Raises:
+        Locked: a service still reads it.
+    """
     gone = folder.with_name(f"{BUILDING}{folder.name}")
-    os.rename(folder, gone)
+    with unread(folder):
+        os.rename(folder, gone)
     shutil.rmtree(gone)
 
 

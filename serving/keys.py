@@ -13,7 +13,6 @@ import hmac
 import json
 import logging
 import os
-import pwd
 import re
 import secrets
 import time
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from serving.errors import KeysRefused
-from warehouse.journal import AUDIT, append
+from warehouse.journal import AUDIT, append, who
 from warehouse.lock import waiting
 
 SCOPES = ("read", "score", "admin")
@@ -134,12 +133,8 @@ def _changing(path: Path) -> Iterator[None]:
 
 
 def _audit(path: Path, now: datetime, action: str, key: Key) -> None:
-    try:
-        who = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # as in a container that runs as a number
-        who = f"user {os.getuid()}"
     about = {"key": key.id, "name": key.name, "scopes": key.scopes, "expires_at": key.expires_at}
-    append(path.with_name(AUDIT), now, action=action, by=who, **about)
+    append(path.with_name(AUDIT), now, action=action, by=who(), **about)
 
 
 def _write(path: Path, keys: list[Key]) -> None:

@@ -23,7 +23,7 @@ import threading
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -36,6 +36,7 @@ from serving.database import DATABASE, open_database, write_database
 from serving.drift import DISTRIBUTIONS, Watched
 from serving.errors import NoRelease, ReleaseRefused
 from serving.failpoint import failpoint
+from serving.held import hold
 from serving.sealing import BUILDING, PEERS, SEASON, is_intact, move_in, name_of, seal, sync, verify
 from serving.standing import Replay
 from serving.why import Earlier, Explained, columns_kept, explain_change
@@ -58,6 +59,7 @@ class Release:
     run: dict[str, Any]
     scorer: Scorer
     vendor: Vendor
+    held: IO[bytes] | None = field(default=None, repr=False, compare=False)  # as long as it is open it is not removed
     _threads: threading.local = field(default_factory=threading.local, repr=False, compare=False)
 
     @property
@@ -128,12 +130,13 @@ def open_release(folder: Path) -> Release:
     Raises:
         ReleaseRefused: verification failed; nothing was parsed.
     """
+    held = hold(folder)
     manifest = verify(folder)
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     scorer = load_scorer(folder / "bundle")
     told = ((PEERS, NO_PEERS), (SEASON, NO_SEASON))
     vendor = Vendor(*(read_table(folder / file) if (folder / file).is_file() else none for file, none in told))
-    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, scorer, vendor)
+    return Release(folder, date.fromisoformat(manifest["as_of"]), manifest, run, scorer, vendor, held)
 
 
 def open_current(releases: Path) -> Release:
@@ -291,9 +294,21 @@ def _earlier(releases: Path, as_of: date) -> Path | None:
     candidates = [live] if live is not None else []
     if live is not None and is_intact(live):
         compared = json.loads((live / "run.json").read_text(encoding="utf-8")).get("compared_with")
-        candidates += [releases / compared] if compared else []
+        candidates += [named(releases, compared)] if compared else []
     candidates += sorted(releases.glob("[0-9]*"), key=lambda folder: folder.name, reverse=True)
     return next((folder for folder in candidates if folder.name[:10] < str(as_of) and is_intact(folder)), None)
+
+
+def named(releases: Path, name: str) -> Path:
+    """The release that is called `name`, or was before accounts were taken out of it."""
+    if not (releases / name).is_dir():
+        for run in releases.glob(f"{name[:10]}-*/run.json"):
+            try:
+                if name in json.loads(run.read_text(encoding="utf-8")).get("was", ()):
+                    return run.parent
+            except (ValueError, AttributeError, TypeError):  # damaged: whoever takes it verifies it
+                continue
+    return releases / name
 
 
 def _week_before(releases: Path, as_of: str, tonight: dict[str, Any]) -> drift.Before | None:

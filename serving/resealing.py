@@ -20,21 +20,27 @@ from serving.kept import remove
 from serving.manifest import MANIFEST
 from serving.release import current, repoint
 from serving.sealing import BUILDING, is_intact, move_in, name_of, seal, verify
-from warehouse.erasure import Subject, drop, files_with
+from warehouse.errors import DataError, Locked
 from warehouse.store import link
+from warehouse.subject import Subject, drop, files_with, links
 
 RUN = "run.json"
 
 
-def releases_with(releases: Path, subject: Subject) -> dict[Path, int]:
-    """The releases with rows of `subject`, damaged ones too, and how many rows; oldest first."""
-    found = {}
-    for folder in sorted(releases.glob("????-??-??-*")):
-        rows = sum(files_with(folder, subject).values())
-        if subject.kind == "account":  # no release knows of users
-            rows += rows_of(folder / DATABASE, subject.id)
-        if rows:
-            found[folder] = rows
+def releases_with(releases: Path, subject: Subject) -> dict[Path, int | None]:
+    """The releases with rows of `subject`, damaged ones too, and how many rows; oldest first. Null: they cannot be
+    read, or lie elsewhere, so it may be there."""
+    found: dict[Path, int | None] = {}
+    for folder in sorted(releases.glob("????-??-??-*")) if subject.kind == "account" else ():  # none knows of users
+        if folder.is_symlink():
+            continue
+        try:
+            rows = sum(files_with(folder, subject).values()) + rows_of(folder / DATABASE, subject.id)
+        except DataError:
+            found[folder] = None
+        else:
+            if rows or links(folder):
+                found[folder] = rows or None
     return found
 
 
@@ -68,8 +74,19 @@ def reseal(folder: Path, subject: Subject) -> Path | None:
 
 
 def remove_old(folders: list[Path]) -> None:
+    """Removes all that nobody reads any more.
+
+    Raises:
+        Locked: a service still reads one; the others are gone.
+    """
+    read: list[Locked] = []
     for folder in folders:
-        remove(folder)
+        try:
+            remove(folder)
+        except Locked as error:
+            read.append(error)
+    if read:
+        raise read[0]
 
 
 def _copy_without(folder: Path, work: Path, run: dict[str, Any], subject: Subject) -> None:

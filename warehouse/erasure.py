@@ -1,4 +1,4 @@
-"""Takes an account or a user out of what a workspace keeps: row by row out of any table, and out of the warehouse.
+"""Takes an account or a user out of the warehouse, and clears away what killed runs left.
 
 The warehouse is swapped in whole, as an ingest does it. It is then what was there without those rows, and no more can
 be told without the raw files: a row that had lost against an erased one (`conflicting_duplicate`) comes back with the
@@ -7,109 +7,68 @@ next ingest, which is a whole one, because who was erased decides which rows are
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import duckdb
 
 from warehouse import rules
 from warehouse.build import ASIDE
-from warehouse.engine import connect, name, parquet, quote
+from warehouse.engine import connect, name, parquet
 from warehouse.errors import DataError
 from warehouse.landing import Part
 from warehouse.manifest import ACCOUNTING, Manifest, end_of, fingerprint_of, read_manifest, refuse_changed, written
-from warehouse.privacy import hash_of
 from warehouse.raw import TABLES, RawTable
 from warehouse.store import (
     Workspace,
     copy_to_parquet,
-    drop_rows,
     link,
     part_file,
     recover_folder,
+    refuse_link,
     rows_with,
     swap_folder,
     write_json,
 )
-from warehouse.tombstones import COLUMNS
+from warehouse.subject import Subject
 
 KEPT_IN = ("artifacts", "mlartifacts", "plans", "extracted")  # tables of no other owner; raw files may lie beside them
+SWAPPED = ("warehouse", "quarantine", "rollup")
 BUILDING = ".erasing"
 KILLED = (BUILDING, ".ingest", ".rollup", ".warehouse.old", ".quarantine.old", ".rollup.old")  # left by killed runs
-
-
-@dataclass(frozen=True)
-class Subject:
-    """Who is to go. `kind`: account or user; `hash`: as a tombstone keeps it, and as the warehouse keeps a user."""
-
-    kind: str
-    id: str
-    key: str
-
-    @property
-    def hash(self) -> str:
-        return hash_of(self.id, self.key)
-
-    @property
-    def column(self) -> str:
-        return COLUMNS[self.kind]
-
-    @property
-    def values(self) -> frozenset[str]:
-        """What stands in the column: users are hashes, but in what a database adapter extracted."""
-        return frozenset((self.id,) if self.kind == "account" else (self.id, self.hash))
-
-    @property
-    def condition(self) -> str:
-        """SQL: whether a row is theirs; false for none."""
-        listed = ", ".join(sorted(map(quote, self.values)))
-        return f"coalesce({name(self.column)} IN ({listed}), false)"
-
-
-def files_with(folder: Path, subject: Subject) -> dict[Path, int]:
-    """The tables (Parquet, CSV, JSON) below `folder` with rows of `subject`, and how many."""
-    found = {}
-    for place, _, files in os.walk(folder):
-        for path in (Path(place, file) for file in sorted(files) if not file.endswith(".partial")):
-            if rows := _count(path, subject):
-                found[path] = rows
-    return dict(sorted(found.items()))
-
-
-def drop(path: Path, subject: Subject) -> None:
-    """Rewrites a table without the rows of `subject`, whole or not at all."""
-    if path.suffix == ".parquet":
-        drop_rows(path, subject.column, subject.values)
-    elif path.suffix == ".csv":
-        _write_csv(path, [line for line, theirs in _csv(path, subject) if not theirs])
-    else:
-        write_json(_without(_json(path), subject), path)
 
 
 def remove_leftovers(root: Path) -> None:
     """Removes what killed runs left in the workspace; all of it is made anew when needed. Unfinished files go from
     these folders alone: beside them, keys are made without the workspace lock."""
-    for live in (root / "warehouse", root / "quarantine", root / "rollup"):
+    for live in (root / one for one in SWAPPED):
         recover_folder(live)
     for left in KILLED:
         shutil.rmtree(root / left, ignore_errors=True)
     for partial in (path for kept in KEPT_IN for path in (root / kept).rglob(".*.partial")):
-        partial.unlink()
+        if partial.is_file():
+            partial.unlink()
 
 
-def free_warehouse(workspace: Workspace, subject: Subject) -> None:
-    """Swaps in a warehouse and a quarantine without `subject`. The caller holds the workspace lock.
+def refuse_links(root: Path) -> None:
+    """Raises UsageError where a folder that is swapped in whole is a link or holds one: its target would stay."""
+    for live in (root / one for one in SWAPPED):
+        for path in (live, *live.rglob("*")):
+            refuse_link(path)
+
+
+def free_warehouse(workspace: Workspace, subject: Subject, tombstones: int) -> None:
+    """Swaps in a warehouse and a quarantine without `subject`; it knows of so many tombstones. The caller holds the
+    workspace lock.
 
     Raises:
         DataError: a file is not what `ingest` wrote, or a version wrote it that noted nothing to hold it against.
     """
-    manifest = intact(workspace)
+    before = intact(workspace)
+    manifest = replace(before, tombstones=max(before.tombstones, tombstones))
     building = workspace.root / BUILDING
     shutil.rmtree(building, ignore_errors=True)
     (building / "warehouse").mkdir(parents=True)
@@ -201,57 +160,3 @@ def _free_aside(con: duckdb.DuckDBPyConnection, aside: Path, folder: Path, subje
             copy_to_parquet(con, f"SELECT * FROM ({query}) ORDER BY {order}", folder / path.name)
         else:
             link(path, folder / path.name)
-
-
-def _count(path: Path, subject: Subject) -> int:
-    if path.suffix == ".parquet":
-        return rows_with(path, subject.column, subject.values)
-    if path.suffix == ".csv":
-        return sum(theirs for _, theirs in _csv(path, subject))
-    return sum(_theirs(_json(path), subject)) if path.suffix == ".json" else 0
-
-
-def _csv(path: Path, subject: Subject) -> Iterator[tuple[list[str], bool]]:
-    """The lines of a file, each with whether it is theirs; the first names the columns."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        place = -1
-        for number, line in enumerate(csv.reader(stream)):
-            if number == 0:
-                place = line.index(subject.column) if subject.column in line else -1
-            yield line, number > 0 and 0 <= place < len(line) and line[place] in subject.values
-
-
-def _write_csv(path: Path, lines: Iterable[list[str]]) -> None:
-    partial = path.with_name(f".{path.name}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as stream:
-        csv.writer(stream).writerows(lines)
-    os.replace(partial, path)
-
-
-def _json(path: Path) -> Any:
-    """Null where a file cannot be read: whoever reads it for its content says so."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        return None
-
-
-def _theirs(said: Any, subject: Subject) -> Iterator[bool]:
-    """True for each object of a list, at any depth, that is theirs."""
-    for inner in said.values() if isinstance(said, dict) else said if isinstance(said, list) else ():
-        if isinstance(said, list) and _is_theirs(inner, subject):
-            yield True
-        else:
-            yield from _theirs(inner, subject)
-
-
-def _without(said: Any, subject: Subject) -> Any:
-    if isinstance(said, dict):
-        return {key: _without(value, subject) for key, value in said.items()}
-    if isinstance(said, list):
-        return [_without(one, subject) for one in said if not _is_theirs(one, subject)]
-    return said
-
-
-def _is_theirs(said: Any, subject: Subject) -> bool:
-    return isinstance(said, dict) and said.get(subject.column) in subject.values

@@ -7,7 +7,7 @@ ExpansionError (5, a fault outside us)
 │   ├── ContractBroken  a raw table is refused; nothing live was touched
 │   └── OlderDelivery   the facts end before those of the live release; nothing live was touched
 ├── GateRefused (4)     a model or a release is not good enough to go live
-└── Locked (6)          another run holds the workspace, or somebody the ledger or a small file, for too long
+└── Locked (6)          another run holds the workspace, or somebody the ledger, a small file or a release, for too long
 """
 
 from __future__ import annotations

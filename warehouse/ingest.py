@@ -30,13 +30,22 @@ from warehouse.build import Build, Built
 from warehouse.command import Call, run
 from warehouse.engine import connect
 from warehouse.errors import ContractBroken, OlderDelivery
-from warehouse.manifest import Manifest, end_of, fingerprint_of, made_with, read_manifest, refuse_changed, written
+from warehouse.manifest import (
+    Manifest,
+    end_of,
+    fingerprint_of,
+    made_with,
+    read_manifest,
+    refuse_changed,
+    refuse_fewer,
+    written,
+)
 from warehouse.params import section
 from warehouse.privacy import key_name, workspace_key
 from warehouse.progress import stage
 from warehouse.raw import DELIVERED, TABLES
 from warehouse.repeats import DUPLICATE
-from warehouse.store import Workspace, link, part_file, recover_folder, swap_folder
+from warehouse.store import Workspace, link, part_file, recover_folder, refuse_link, swap_folder
 from warehouse.tombstones import read_tombstones
 
 OWN_LIMITS = {"unknown_account": 0.02}  # deliveries of accounts and events rarely close at the same second
@@ -131,14 +140,17 @@ def ingest(
         OlderDelivery: the data end before `not_before`. The live warehouse is untouched.
         DataError: a file of the live warehouse is not what an earlier call wrote, and is not made anew.
         ParamsError: an SQL text in the params does not fit the files.
-        UsageError: who was erased cannot be told; see warehouse.tombstones.
+        UsageError: who was erased cannot be told, see warehouse.tombstones; or a folder that is swapped in is a link.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
-    recover_folder(workspace.warehouse)
+    for folder in (workspace.warehouse, workspace.quarantine):
+        refuse_link(folder)
+        recover_folder(folder)
     key = workspace_key(workspace.root)
     erased = read_tombstones(workspace.root, key)
     live = workspace.warehouse.resolve()
-    extracted = fetch(params, params.adapters, workspace.root.resolve() / "extracted", say)
+    refuse_fewer(live, len(erased.stones))
+    extracted = fetch(params, params.adapters, workspace.root.resolve() / "extracted", erased, say)
     raw = raw.resolve()
     folders = [raw, live] if extracted is None else [raw, live, extracted]
     with _building(workspace.root.resolve() / ".ingest") as building, connect(building, *folders) as con:
@@ -176,7 +188,8 @@ def ingest(
                 "folder, or one that lacks its last days. Nothing live was touched. Deliver it whole, or --force it."
             )
         noted = written(building / "warehouse", before)
-        manifest = Manifest(made, reading.latest.isoformat(), stamps, built.parts, built.tallies, built.sums, noted)
+        latest, known_gone = reading.latest.isoformat(), len(erased.stones)
+        manifest = Manifest(made, latest, stamps, built.parts, built.tallies, built.sums, noted, known_gone)
         manifest.write(building / "warehouse")
         swap_folder(building / "warehouse", workspace.warehouse)
     return accounting

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from warehouse.lock import waiting
 
-AUDIT = "audit.jsonl"  # moves of the champion and what was refused (training/promote.py); keys (serving/keys.py)
+AUDIT = "audit.jsonl"  # moves of the champion and what was refused (training/promote.py), keys, erasures
 EXPORTS = "exports.jsonl"  # serving/exports.py
 MODE = 0o640
 
@@ -29,3 +30,11 @@ def append(path: Path, now: datetime, **facts: Any) -> None:
             torn = file.seek(0, os.SEEK_END) and os.pread(file.fileno(), 1, file.tell() - 1) != b"\n"
             file.write(b"\n" + line if torn else line)
             os.fsync(file.fileno())
+
+
+def who() -> str:
+    """The user of this machine that runs this process."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # as in a container that runs as a number
+        return f"user {os.getuid()}"

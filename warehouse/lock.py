@@ -31,7 +31,7 @@ def exclusive(root: Path, job: str) -> Iterator[None]:
     """
     root.mkdir(parents=True, exist_ok=True)
     with (root / ".lock").open("a+", encoding="utf-8") as file:
-        if not _taken(file, AT_ONCE):
+        if not taken(file, AT_ONCE):
             raise Locked(f"{root} is in use by {_in_words(_named(file))}. Wait for it to end, then try again.")
         _sign(file, job)
         yield
@@ -58,13 +58,13 @@ def waiting(lock: Path, remedy: str) -> Iterator[None]:
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a+", encoding="utf-8") as file:
-        if not _taken(file, WAIT):
+        if not taken(file, WAIT):
             raise Locked(f"{lock} was held for {WAIT:g} s by {_in_words(_named(file))}. {remedy}")
         _sign(file, None)
         yield
 
 
-def _taken(file: IO[str], seconds: float) -> bool:
+def taken(file: IO[str], seconds: float) -> bool:
     """Whether the lock could be had within so many seconds."""
     for _ in range(max(1, round(seconds / PAUSE))):
         try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from warehouse.accounting import Sum, Tally
 from warehouse.delivery import Stamp, changed, stamps
-from warehouse.errors import DataError
+from warehouse.errors import DataError, UsageError
 from warehouse.landing import Part
 from warehouse.periods import midnight_after
 from warehouse.raw import DELIVERED, TABLES
@@ -33,7 +33,8 @@ CLOCKS = ("accounts", "events", "revenue")  # tables whose last known row is the
 class Manifest:
     """made_with: digest of all that decides how a row is read. latest: the latest moment (ISO) a clock might show.
     files: stamps of the raw files, by table and label. parts: by table and part. tallies: of every file, part and rule.
-    sums: of money. written: stamps of the files beside it, by path; empty where the version that made it noted none."""
+    sums: of money. written: stamps of the files beside it, by path; empty where the version that made it noted none.
+    tombstones: how many there were."""
 
     made_with: str
     latest: str
@@ -42,6 +43,7 @@ class Manifest:
     tallies: list[Tally] = field(default_factory=list)
     sums: list[Sum] = field(default_factory=list)
     written: dict[str, Stamp] = field(default_factory=dict)
+    tombstones: int = 0
 
     def write(self, folder: Path) -> None:
         document = asdict(self) | {
@@ -85,6 +87,17 @@ def read_manifest(warehouse: Path) -> Manifest | None:
         return None
     there = all((warehouse / t / part_file(p)).is_file() for t, parts in manifest.parts.items() for p in parts)
     return manifest if there else None
+
+
+def refuse_fewer(warehouse: Path, tombstones: int) -> None:
+    """Raises UsageError where the warehouse knows of more tombstones than there are: those erased would come back."""
+    known = _read(warehouse / FILE)
+    if known is not None and tombstones < known.tombstones:
+        raise UsageError(
+            f"{warehouse.parent / 'erased.json'} names {tombstones} who were erased, and {warehouse} knows of "
+            f"{known.tombstones}: the others would come back. Restore the newest erased.json from a backup; where it "
+            f"is lost, remove {warehouse} too, ingest, and erase them again."
+        )
 
 
 def written(warehouse: Path, before: Manifest | None) -> dict[str, Stamp]:
@@ -150,6 +163,7 @@ def _read(path: Path) -> Manifest | None:
             [Tally(*values) for values in document["tallies"]],
             [Sum(**one) for one in document["sums"]],
             {file: Stamp(**one) for file, one in document.get("written", {}).items()},
+            document.get("tombstones", 0),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, AssertionError):
         return None  # damaged: everything is in the raw files, so a whole ingest mends it

@@ -299,7 +299,7 @@ while it is read, and a folder without a single account stop the run too.
 | the columns above | as typed; nothing else is read |
 | `user_id` | a keyed hash; the key is `.privacy-key` of the workspace, for its owner alone |
 | events, revenue | one Parquet file a month of `occurred_at` or `booked_at`, the other tables one file |
-| an erased account or user | a keyed hash and the day, in `erased.json` of the workspace |
+| an erased account or user | a keyed hash and the day, in `erased.json`; by whom, in `audit.jsonl` |
 | `manifest.json` | what it was built from: size, time, SHA-256 of each file, and its counts by month and rule |
 """
 

@@ -85,11 +85,11 @@ def rows_with(path: Path, column: str, values: Collection[str]) -> int:
         DataError: the file is not readable Parquet.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             if column not in file.schema_arrow.names:
                 return 0
             return int(pc.sum(_among(file.read(columns=[column])[column], values)).as_py() or 0)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, KeyError) as error:
         raise DataError(f"{path} is not readable Parquet ({error}).") from error
 
 
@@ -181,6 +181,15 @@ def swap_folder(new: Path, live: Path) -> None:
         os.replace(live, old)
     os.replace(new, live)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def refuse_link(live: Path) -> None:
+    """Raises UsageError where `live`, which is swapped in whole, is a link: the swap would leave behind what it leads
+    to."""
+    if live.is_symlink():
+        raise UsageError(
+            f"{live} is a link: put the folder itself in its place, or move the workspace as a whole to where it leads."
+        )
 
 
 def recover_folder(live: Path) -> None:

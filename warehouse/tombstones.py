@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -38,7 +39,13 @@ class Tombstones:
     stones: tuple[Tombstone, ...] = ()
 
     def find(self, kind: str, value: str) -> Tombstone | None:
-        return next((s for s in self.stones if (s.kind, s.hash) == (kind, hash_of(value, self.key))), None)
+        known = hash_of(value, self.key)
+        return next((stone for stone in self.stones if (stone.kind, stone.hash) == (kind, known)), None)
+
+    def among(self, kind: str, values: Iterable[str | None]) -> list[str]:
+        """Those of the ids `values` that were erased."""
+        hashes = {stone.hash for stone in self.stones if stone.kind == kind}
+        return [one for one in values if one is not None and hash_of(one, self.key) in hashes] if hashes else []
 
     @property
     def named(self) -> list[str]:
@@ -75,7 +82,7 @@ def read_tombstones(root: Path, key: str) -> Tombstones:
     if made_with != key_name(key):
         raise UsageError(
             f"{path} was written with another .privacy-key, so those erased would come back. Restore that key from a "
-            "backup; where it is lost, remove the file and erase them again after the next ingest."
+            "backup; where it is lost, remove the file and the warehouse, ingest, and erase them again."
         )
     return Tombstones(key, stones)
 

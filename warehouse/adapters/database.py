@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import Field
 
@@ -24,11 +25,13 @@ from warehouse.adapters import Source, database_types, tables
 from warehouse.errors import ExpansionError, ParamsError, UsageError
 from warehouse.params import Section
 from warehouse.raw import DELIVERED, FX_RATES, TABLES
+from warehouse.tombstones import COLUMNS, Tombstones
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import URL, Connection, CursorResult
 
 BATCH = 50_000  # rows in memory at a time
+NOBODY = Tombstones()
 EXTRA = 'pip install "expansion-propensity[database]"'
 
 
@@ -66,10 +69,16 @@ def sources(con: duckdb.DuckDBPyConnection, raw: Path, params: DatabaseParams, r
     return [source for source in found if source is not None]
 
 
-def extract(params: DatabaseParams, into: Path, say: Callable[[str], None] | None = None) -> Path:
+def extract(
+    params: DatabaseParams,
+    into: Path,
+    say: Callable[[str], None] | None = None,
+    erased: Tombstones = NOBODY,
+) -> Path:
     """Writes `<table>.parquet` a query to the folder `into`, all from one snapshot of the database, and returns it.
 
-    Either all files are there afterwards or none is. say: told how many rows each table has so far.
+    Either all files are there afterwards or none is. say: told how many rows each table has so far. erased: whose rows
+    never reach the disk.
 
     Raises:
         ParamsError: no URL, no query, a query that is not one SELECT, or one that the database refuses.
@@ -84,7 +93,7 @@ def extract(params: DatabaseParams, into: Path, say: Callable[[str], None] | Non
     try:
         with _transaction(url, params) as connection:
             for table, query in params.queries.items():
-                _stream(connection, table, query, partials[table], say or _silent)
+                _stream(connection, table, query, partials[table], say or _silent, erased)
         for table, partial in partials.items():
             os.replace(partial, into / f"{table}.parquet")
     finally:
@@ -236,7 +245,9 @@ def _guarded(action: Callable[[], Any], table: str | None = None) -> Any:
     raise fault
 
 
-def _stream(connection: Connection, table: str, query: str, path: Path, say: Callable[[str], None]) -> None:
+def _stream(
+    connection: Connection, table: str, query: str, path: Path, say: Callable[[str], None], erased: Tombstones
+) -> None:
     # no_parameters: the text goes to the database as it stands, a % or a : in it means nothing to us
     options = {"stream_results": True, "yield_per": BATCH, "no_parameters": True}
     result: CursorResult[Any] = _guarded(
@@ -257,9 +268,18 @@ def _stream(connection: Connection, table: str, query: str, path: Path, say: Cal
     schema = pa.schema(list(kinds.items()))
     with pq.ParquetWriter(path, schema, compression="zstd", write_page_checksum=True) as writer:
         while batch:
-            writer.write_table(database_types.arrow(table, kinds, batch))
+            writer.write_table(_without(database_types.arrow(table, kinds, batch), erased))
             rows += len(batch)
             say(f"{table}: {rows:,} rows")
             batch = ()  # or two batches would be in memory
             batch = _guarded(lambda: next(batches, []), table)
     result.close()
+
+
+def _without(table: pa.Table, erased: Tombstones) -> pa.Table:
+    for kind, column in COLUMNS.items():
+        if erased.stones and column in table.column_names:
+            ids = table[column].cast(pa.string())
+            gone = erased.among(kind, pc.unique(ids).to_pylist())
+            table = table.filter(pc.invert(pc.is_in(ids, pa.array(gone, pa.string())))) if gone else table
+    return table

@@ -22,6 +22,7 @@ from warehouse.errors import ContractBroken, ParamsError
 from warehouse.params import Section
 from warehouse.raw import TABLES
 from warehouse.rules import Reading
+from warehouse.tombstones import Tombstones
 
 Name = Literal[
     "tables", "columns", "transaction_log", "mapping", "segment", "posthog", "amplitude", "stripe", "database"
@@ -53,15 +54,18 @@ READERS: dict[str, tuple[Callable[..., list[Source]], Callable[[AdapterParams], 
 }
 
 
-def fetch(params: AdapterParams, names: Sequence[Name], into: Path, say: Callable[[str], None]) -> Path | None:
-    """The folder `into`, filled with what the `database` adapter extracts; null where no adapter asks a database.
+def fetch(
+    params: AdapterParams, names: Sequence[Name], into: Path, erased: Tombstones, say: Callable[[str], None]
+) -> Path | None:
+    """The folder `into`, filled with what the `database` adapter extracts of all but the `erased`; null where no
+    adapter asks a database.
 
     Raises:
         ExpansionError: the database cannot be reached. ParamsError: a query is not one read-only SELECT.
     """
     if "database" not in names or params.database is None:
         return None
-    return database.extract(params.database, into, say)
+    return database.extract(params.database, into, say, erased)
 
 
 def open_sources(
