@@ -22,13 +22,17 @@ if (worker := bentoml.server_context.worker_index) is not None:  # the process t
     if worker == 1:
         warn_open_door(settings)
 surface = create_app(settings, now=lambda: datetime.now(UTC))
+if worker is None:
+    surface.desk.watcher.put_down()
 
 
 async def _look_for_releases() -> None:
-    """Lets an idle service take up a new release too, so that the first request of the morning has it."""
+    """Lets an idle service take up a new release too, so that the first request of the morning has it, and let go of
+    the one before, so that it can be removed."""
     while True:
         await asyncio.sleep(max(settings.reload_seconds, 0.1))
         surface.desk.watcher.get()
+        surface.desk.watcher.let_go()
 
 
 class Front:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,6 +32,7 @@ class ReleaseWatcher:
         self._release: Release | None = None
         self._refused: tuple[str, float] | None = None
         self._looked = time.monotonic()
+        self._before: list[weakref.ref[Release]] = []
         self.error: str | None = None
         self.refresh()
         if self._release is None and (before := previous(releases)) is not None:
@@ -44,6 +47,19 @@ class ReleaseWatcher:
             if folder is not None and self._loading.acquire(blocking=False):
                 threading.Thread(target=self._load_locked, args=(folder,), daemon=True, name="release").start()
         return self._release
+
+    def put_down(self) -> None:
+        """Frees the release in memory; the next `get` takes it up again."""
+        if self._release is not None:
+            self._before.append(weakref.ref(self._release))
+        self._release = None
+        self.let_go()
+
+    def let_go(self) -> None:
+        """Frees the releases before this one: what is open is not removed from the disk (serving/held.py)."""
+        if any(before() is not None for before in self._before):
+            gc.collect()  # answers leave theirs in cycles, which an idle process would keep
+        self._before = [before for before in self._before if before() is not None]
 
     def refresh(self) -> None:
         """Looks and loads now, in this thread."""
@@ -79,6 +95,8 @@ class ReleaseWatcher:
             self._refused = (folder.name, time.monotonic() + RETRY_SECONDS)
             logger.error("%s", self.error)
             return
+        if self._release is not None:
+            self._before.append(weakref.ref(self._release))
         self._release, self._refused = release, None
         self.error = self.error if keep_error else None
         logger.info("serving release %s", release.name)
