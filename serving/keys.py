@@ -189,21 +189,22 @@ class KeyRing:
     def _reread(self) -> None:
         if time.monotonic() - self._checked < REREAD_SECONDS:
             return
-        self._checked = time.monotonic()
         try:
             status = self._path.stat()
             stamp = (status.st_mtime_ns, status.st_ino)
         except FileNotFoundError:
             self._keys, self._stamp = {}, None
-            return
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
+        else:
+            if stamp != self._stamp:
+                self._keys, self._stamp = self._listed(), stamp
+        self._checked = time.monotonic()  # at last: whoever asks meanwhile in another thread reads, too
+
+    def _listed(self) -> dict[str, Key]:
         try:
-            self._keys = {key.id: key for key in list_keys(self._path)}
+            return {key.id: key for key in list_keys(self._path)}
         except KeysRefused as error:
             logger.error("no key is accepted any more: %s", error)
-            self._keys = {}
+            return {}
 
 
 def _sign(key: Key, expires: str) -> str:

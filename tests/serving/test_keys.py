@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -95,6 +96,7 @@ def test_keys_made_and_revoked_at_once_are_all_kept(path: Path) -> None:
     old = [create_key(path, "old", ("read",), NOW)[0] for _ in range(20)]
     made = """
 import sys
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from serving.keys import create_key
@@ -139,3 +141,24 @@ def test_what_is_told_of_a_key_says_in_a_word_whether_it_opens_and_holds_no_hash
     assert [key["state"] for key in told] == list(states)
     assert set(told[0]) == {"id", "name", "scopes", "created_at", "expires_at", "revoked_at", "state"}
     assert all(key.sha256 not in json.dumps(told) for key in made.values())
+
+
+def test_who_asks_while_another_thread_reads_the_keys_is_not_turned_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, text = create_key(path, "crm", ("read",), NOW)
+    both, reading, go = ring(path), threading.Event(), threading.Event()
+
+    def slowly(at: Path) -> list[keys.Key]:
+        if not reading.is_set():
+            reading.set()
+            go.wait(10)
+        return list_keys(at)
+
+    monkeypatch.setattr(keys, "list_keys", slowly)
+    first = threading.Thread(target=both.find, args=(text,))
+    first.start()
+    assert reading.wait(10)
+    assert both.find(text) == key
+    go.set()
+    first.join()
