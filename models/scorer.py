@@ -137,11 +137,12 @@ class Scorer:
                 "reasons": pa.array(_rule_reasons(features), pa.string())
             }
         matrix = self.encoding.matrix(features)
-        predicted = self.predict(matrix)
+        amount = self.amount.by_horizon(matrix, horizons)
+        predicted = self.predict(matrix, amount=amount)
         ladder = self.definitions.tiers
         top, high = tier >= len(ladder.ladder) - 1, tier >= ladder.high_value_index
         default = self.card["default_horizon"]
-        ranges = self._ranges(matrix, top)
+        ranges = self._ranges(amount, top)
         columns: dict[str, Any] = {
             "score": np.where(top, 0.0, predicted[f"increment_{default}"]),
             "amount_low": ranges[f"amount_low_{default}"],
@@ -158,18 +159,24 @@ class Scorer:
         columns["reasons"] = pa.array(told, pa.string())
         return columns
 
-    def _ranges(self, matrix: np.ndarray, top: np.ndarray) -> dict[str, pa.Array]:
+    def _ranges(self, amounts: Mapping[int, np.ndarray], top: np.ndarray) -> dict[str, pa.Array]:
         """amount_low_{h} and amount_high_{h}, each (n,) money; null at the top. Not part of `predict`, whose answers
         are sealed in every bundle: one more would refuse those that are made already."""
         out = {}
-        for h, amount in self.amount.by_horizon(matrix, self.horizons).items():
+        for h, amount in amounts.items():
             out[f"amount_low_{h}"] = pa.array(amount * self.amount.low, mask=top)
             out[f"amount_high_{h}"] = pa.array(amount * self.amount.high, mask=top)
         return out
 
-    def predict(self, matrix: np.ndarray, told: Mapping[str, np.ndarray] | None = None) -> dict[str, np.ndarray]:
+    def predict(
+        self,
+        matrix: np.ndarray,
+        told: Mapping[str, np.ndarray] | None = None,
+        amount: Mapping[int, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
         """expansion_{h}, high_value_{h}, churn_{h} (probabilities) and increment_{h} (expected money), each (n,).
-        `told`: log-odds of the hazards of both targets, where they have been asked about `matrix` already."""
+        `told`: log-odds of the hazards of both targets, and `amount`: money by horizon of a move, where they have been
+        asked about `matrix` already."""
         if told is None:
             told = {target: self.hazards[target].log_odds(matrix) for target in TARGETS}
         ladder, tier = self.definitions.tiers, matrix[:, self.encoding.names.index("tier")]
@@ -184,7 +191,7 @@ class Scorer:
                 out[f"{target}_{h}"] = by_target[h]
                 out[f"churn_{h}"] = by_churn[h]
         same = tier == ladder.high_value_index - 1  # the next tier is the high-value one
-        amount = self.amount.by_horizon(matrix, self.horizons)
+        amount = self.amount.by_horizon(matrix, self.horizons) if amount is None else amount
         for h in self.horizons:
             # who reaches the high-value tier has passed the next one, so it cannot be the likelier of the two
             least = np.minimum(out[f"high_value_{h}"], out[f"expansion_{h}"])

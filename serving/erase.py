@@ -79,7 +79,7 @@ def erase(
             stone = Tombstone(kind, subject.hash, now.date())
             stones = bury(root, stones, stone)
         append(root / AUDIT, now, action="erase", by=who(), kind=kind, hash=subject.hash, rows=total)
-        _take_out(workspace, subject, definitions, len(stones.stones))
+        _take_out(workspace, subject, definitions, len(stones.stones), list(found))
         if still := places(workspace, subject):
             raise ExpansionError(f"{', '.join(still)}: rows are still there. Is another program writing? Run it again.")
     return {
@@ -126,22 +126,28 @@ def places(workspace: Workspace, subject: Subject) -> dict[str, int | None]:
     return {path.relative_to(root).as_posix(): rows for path, rows in found.items() if rows != 0}
 
 
-def _take_out(workspace: Workspace, subject: Subject, definitions: Definitions, tombstones: int) -> None:
+def _take_out(
+    workspace: Workspace, subject: Subject, definitions: Definitions, tombstones: int, found: list[str]
+) -> None:
+    """found: the places as `places` names them."""
+
+    def below(*folders: str) -> list[str]:
+        return [place for place in found if place.split("/")[0] in folders]
+
     with progress.stage("erase") as say:
-        old = list(releases_with(workspace.releases, subject))
+        old = [workspace.root / place for place in below("releases")]
         for folder in old:
             say(f"releases/{folder.name}")
             reseal(folder, subject)
-        if any(place.startswith(("warehouse/", "quarantine")) for place in places(workspace, subject)):
+        if below("warehouse", "quarantine"):
             say("warehouse")
             free_warehouse(workspace, subject, tombstones)
-        if files_with(workspace.rollup, subject):
+        if below("rollup"):
             say("rollup")
             _renew_rollup(workspace, definitions)
-        for kept in KEPT_IN:
-            for path in files_with(workspace.root / kept, subject):
-                say(f"{kept}/{path.name}")
-                drop(path, subject)
+        for place in below(*KEPT_IN):
+            say(place)
+            drop(workspace.root / place, subject)
         remove_old(old)
         say("done")
 

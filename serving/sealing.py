@@ -14,14 +14,7 @@ from serving.errors import ReleaseRefused
 from serving.failpoint import failpoint
 from serving.manifest import check_manifest, file_sha256, write_manifest
 
-TOLD = (
-    "capacity",
-    "band_floors",
-    "grade",
-    "headline",
-    "rest_days",
-    "stalled_days",
-)  # of run.json, shown beside the scores
+TOLD = ("capacity", "band_floors", "grade", "headline", "rest_days", "stalled_days")  # in run.json, beside the scores
 BUILDING = ".building-"
 SCORES, PEERS, SEASON = "scores.parquet", "peers.parquet", "season.parquet"
 

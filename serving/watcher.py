@@ -50,9 +50,7 @@ class ReleaseWatcher:
 
     def put_down(self) -> None:
         """Frees the release in memory; the next `get` takes it up again."""
-        if self._release is not None:
-            self._before.append(weakref.ref(self._release))
-        self._release = None
+        self._replace(None)
         self.let_go()
 
     def let_go(self) -> None:
@@ -67,6 +65,11 @@ class ReleaseWatcher:
         if folder is not None:
             with self._loading:
                 self._load(folder)
+
+    def _replace(self, release: Release | None) -> None:
+        if self._release is not None:
+            self._before.append(weakref.ref(self._release))
+        self._release = release
 
     def _wanted(self, now: float) -> Path | None:
         """The folder to load, or None while there is nothing new to try."""
@@ -95,8 +98,7 @@ class ReleaseWatcher:
             self._refused = (folder.name, time.monotonic() + RETRY_SECONDS)
             logger.error("%s", self.error)
             return
-        if self._release is not None:
-            self._before.append(weakref.ref(self._release))
-        self._release, self._refused = release, None
+        self._replace(release)
+        self._refused = None
         self.error = self.error if keep_error else None
         logger.info("serving release %s", release.name)
