@@ -58,15 +58,16 @@ def create_app(
     now: Callable[[], datetime],
     open_folder: Callable[[Path], Release] = open_release,
     limits: Limits | None = None,
+    load: bool = True,
 ) -> Surface:
     """The whole HTTP surface over the releases of the workspace. `now` gives the present time in UTC. `limits` null:
-    those of the settings.
+    those of the settings. `load`: whether the live release is opened at once.
 
     Raises:
         KeysRefused: other machines could reach the service without a key.
     """
     refuse_open_door(settings, now)
-    watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder)
+    watcher = ReleaseWatcher(settings.workspace / "releases", settings.reload_seconds, open_folder, load)
     metrics = Metrics(watcher, settings.metrics_folder is not None, settings.workspace)
     limits = limits or Limits(settings.requests_per_minute)
     desk = Desk(settings, now, watcher, KeyRing(settings.keys_file, now), limits, metrics)

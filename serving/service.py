@@ -21,9 +21,7 @@ if (worker := bentoml.server_context.worker_index) is not None:  # the process t
     log_to_stderr()
     if worker == 1:
         warn_open_door(settings)
-surface = create_app(settings, now=lambda: datetime.now(UTC))
-if worker is None:
-    surface.desk.watcher.put_down()
+surface = create_app(settings, now=lambda: datetime.now(UTC), load=worker is not None)
 
 
 async def _look_for_releases() -> None:

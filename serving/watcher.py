@@ -21,10 +21,17 @@ class ReleaseWatcher:
     """Holds the live release of the folder `releases`.
 
     `get` looks at the `current` link at most every `seconds`, never waits for a load, and never raises: whatever goes
-    wrong, the release in memory keeps answering and `error` says why it is not a newer one.
+    wrong, the release in memory keeps answering and `error` says why it is not a newer one. Without `load` none is
+    opened before it is asked for: so in a process that answers nobody.
     """
 
-    def __init__(self, releases: Path, seconds: float, open_folder: Callable[[Path], Release] = open_release) -> None:
+    def __init__(
+        self,
+        releases: Path,
+        seconds: float,
+        open_folder: Callable[[Path], Release] = open_release,
+        load: bool = True,
+    ) -> None:
         self._releases = releases
         self._seconds = seconds
         self._open = open_folder
@@ -34,6 +41,8 @@ class ReleaseWatcher:
         self._looked = time.monotonic()
         self._before: list[weakref.ref[Release]] = []
         self.error: str | None = None
+        if not load:
+            return
         self.refresh()
         if self._release is None and (before := previous(releases)) is not None:
             self._load(before, keep_error=True)
@@ -48,11 +57,6 @@ class ReleaseWatcher:
                 threading.Thread(target=self._load_locked, args=(folder,), daemon=True, name="release").start()
         return self._release
 
-    def put_down(self) -> None:
-        """Frees the release in memory; the next `get` takes it up again."""
-        self._replace(None)
-        self.let_go()
-
     def let_go(self) -> None:
         """Frees the releases before this one: what is open is not removed from the disk (serving/held.py)."""
         if any(before() is not None for before in self._before):
@@ -65,11 +69,6 @@ class ReleaseWatcher:
         if folder is not None:
             with self._loading:
                 self._load(folder)
-
-    def _replace(self, release: Release | None) -> None:
-        if self._release is not None:
-            self._before.append(weakref.ref(self._release))
-        self._release = release
 
     def _wanted(self, now: float) -> Path | None:
         """The folder to load, or None while there is nothing new to try."""
@@ -98,7 +97,8 @@ class ReleaseWatcher:
             self._refused = (folder.name, time.monotonic() + RETRY_SECONDS)
             logger.error("%s", self.error)
             return
-        self._replace(release)
-        self._refused = None
+        if self._release is not None:
+            self._before.append(weakref.ref(self._release))
+        self._release, self._refused = release, None
         self.error = self.error if keep_error else None
         logger.info("serving release %s", release.name)

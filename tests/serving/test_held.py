@@ -41,9 +41,7 @@ def test_a_service_that_took_up_the_next_release_lets_go_of_the_one_before(works
 
 def test_a_process_that_answers_nobody_keeps_no_release(workspace: Path) -> None:
     live = publish(workspace)
-    watcher = ReleaseWatcher(workspace / "releases", seconds=0)
-    _left_in_a_cycle(watcher)
-    watcher.put_down()
+    watcher = ReleaseWatcher(workspace / "releases", seconds=0, load=False)
     with held.unread(live):
         pass
     watcher.refresh()
