@@ -37,7 +37,7 @@ from typing import Any
 
 from benchmarks import load
 from benchmarks.results_bars import table
-from benchmarks.vendor import ROOT, into_page, published
+from benchmarks.vendor import ROOT, hand_out, published
 from features.build import HISTORY
 from serving.keys import create_key
 from serving.release import open_current
@@ -51,7 +51,6 @@ LOOKED_UP, SCORED = 500, 8  # accounts asked for in turn
 UNLIMITED = 100_000_000  # requests a minute
 TRAINING_TOOLS = frozenset({"mlflow", "dvc", "optuna", "sklearn", "matplotlib", "pandas"})
 IMPORTED = re.compile(r"import time:.*\| +(\w+)")
-PAGE = ROOT / "docs" / "scale.md"
 NO_MLFLOW = (
     "`mlflow models serve` is not measured: the registry keeps the bundle's own files, which are no MLflow model, so "
     "there is nothing that it could start."
@@ -270,11 +269,7 @@ def main() -> None:
     options = parser.parse_args()
     with published(options.workspace, options.accounts) as workspace:
         found = measure(workspace, options.rounds, options.seconds)
-    print(block(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if options.page:
-        into_page(PAGE, "http", block(found))
+    hand_out(found, block(found), "http", options.json, options.page)
 
 
 if __name__ == "__main__":

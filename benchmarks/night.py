@@ -39,7 +39,7 @@ import pyarrow as pa
 from benchmarks.answers import conditions
 from benchmarks.reasons import accounts
 from benchmarks.results_bars import table
-from benchmarks.vendor import ROOT, into_page, published
+from benchmarks.vendor import ROOT, hand_out, published
 from models.files import boosters_of
 from models.hazard import STARTS
 from models.reasons import Explanation, tell
@@ -52,7 +52,6 @@ from warehouse.scratch import scratch
 from warehouse.store import Workspace, read_table, write_table
 
 BAR_RATIO, BAR_REASONS, BAR_MIB = 1.5, 600.0, 4096
-PAGE = ROOT / "docs" / "scale.md"
 
 
 def timed(work: Callable[[], Any]) -> float:
@@ -239,11 +238,7 @@ def main() -> None:
         return
     with published(options.workspace, 12_000) as workspace:
         found = run(workspace, options.bundle, options.accounts, options.repeats)
-    print(block(found))
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    if options.page:
-        into_page(PAGE, "night", block(found))
+    hand_out(found, block(found), "night", options.json, options.page)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,7 @@ from typing import Any
 
 from benchmarks.bars import PLAIN, mean, of_world
 from benchmarks.one_run import HORIZON, ROOT, run_real, run_world
+from benchmarks.pages import with_block
 from benchmarks.results_bars import Document, around, spread, table
 from benchmarks.results_page import beside_ridge, page
 from benchmarks.results_plots import draw
@@ -39,7 +39,6 @@ REAL = ("online_retail_ii", "free_to_paid_365", "ravenstack")
 FIRST_SEED = 7
 KEPT = ROOT / "docs" / "results"
 README = ROOT / "README.md"
-BLOCK = re.compile(r"(?<=<!-- results -->\n).*?(?=<!-- /results -->)", re.DOTALL)
 IN_README = (CHAMPION, "logistic", "activity_28d", "spend_lifetime")
 FIGURES = {"roc_auc": ("ROC-AUC", ".3f"), "pr_auc": ("PR-AUC", ".3f"), "lift_10": ("lift at 10 %", ".1f"),
            "revenue_captured_10": ("money in the top 10 %", ".0%")}  # fmt: skip
@@ -111,10 +110,7 @@ def once(keep: Path, commit: str, name: str, run: Callable[..., dict[str, Any]],
 
 def with_results(readme: str, document: Document) -> str:
     """README with a new block between its marks."""
-    text, count = BLOCK.subn(lambda _: readme_block(document), readme)
-    if count != 1:
-        raise ValueError(f"README.md has {count} blocks between <!-- results --> and <!-- /results -->; one is needed.")
-    return text
+    return with_block(readme, "results", readme_block(document), README.name)
 
 
 def readme_block(document: Document) -> str:

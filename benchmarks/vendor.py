@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
+from benchmarks.pages import into_page
 from warehouse.scratch import scratch
 from warehouse.store import Workspace
 
 ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs" / "scale.md"
 
 
 @contextmanager
@@ -34,15 +38,10 @@ def published(workspace: Path | None, accounts: int) -> Iterator[Workspace]:
         yield Workspace(made)
 
 
-def into_page(page: Path, mark: str, block: str) -> None:
-    """Puts `block` between `<!-- mark -->` and `<!-- /mark -->` of the page.
-
-    Raises:
-        ValueError: it has no such marks, or more than one pair.
-    """
-    text = page.read_text(encoding="utf-8")
-    start, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    if text.count(start) != 1 or text.count(end) != 1:
-        raise ValueError(f"{page.name} needs one {start.strip()} and one {end}.")
-    before, _, rest = text.partition(start)
-    page.write_text(f"{before}{start}{block.strip()}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+def hand_out(found: dict[str, Any], block: str, mark: str, file: Path | None, page: bool) -> None:
+    """Prints the `block` of what was `found`; writes that to `file`, and the block into docs/scale.md, where asked."""
+    print(block)
+    if file:
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if page:
+        into_page(PAGE, mark, block)

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import answers, load, night
 from benchmarks.bare import bare_app
-from benchmarks.vendor import into_page
+from benchmarks.pages import into_page
 from serving import release
 from tests.serving.published import NOW, Client, load_fake, open_service, publish
 
