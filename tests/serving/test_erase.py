@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from serving import kept, plan, release
 from serving.batch import ScoreParams, score
 from serving.erase import erase, places
 from serving.errors import ReleaseRefused
+from tests.dying import Died, dying
 from tests.serving.nightly import AS_OF, NOW, histories, rule_bundle, warehouse_of
 from tests.serving.published import Service, open_service
 from warehouse.accounting import Accounting
@@ -260,10 +261,6 @@ def test_who_is_not_there_and_what_is_damaged_is_told_before_anything_goes(space
     assert hits(space.root, WHO)
 
 
-class Died(BaseException):
-    """The process ends here, as far as the code under test can tell."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("step", "every"), [("replace", 1), ("rename", 1), ("link", 19)])
 def test_a_run_that_dies_at_any_step_leaves_the_live_release_whole_and_the_next_one_completes(
@@ -300,16 +297,3 @@ def test_a_run_that_dies_at_any_step_leaves_the_live_release_whole_and_the_next_
     else:
         raise AssertionError("the step is taken more often than the sweep goes")
     assert died > 3
-
-
-def dying(real: Callable[..., Any], place: int) -> Callable[..., Any]:
-    calls = 0
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == place:
-            raise Died
-        return real(*args, **kwargs)
-
-    return call

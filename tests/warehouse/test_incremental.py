@@ -4,8 +4,8 @@ must."""
 from __future__ import annotations
 
 import os
+import pkgutil
 import shutil
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +16,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.builders import Row, account, event, invoice, write_file, write_raw
+from tests.dying import Died, dying
 from warehouse.accounting import Audit
 from warehouse.errors import ContractBroken
 from warehouse.ingest import IngestParams, ingest, ingest_stage
@@ -288,10 +289,6 @@ STEPS: list[tuple[str, str]] = [
 ]
 
 
-class Died(BaseException):
-    """The process ends here, as far as the code under test can tell."""
-
-
 @pytest.mark.parametrize(("owner", "step"), STEPS)
 def test_a_crash_at_any_step_leaves_old_or_new_and_the_next_run_converges(
     owner: str, step: str, vendor: tuple[Path, Workspace], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -309,7 +306,7 @@ def test_a_crash_at_any_step_leaves_old_or_new_and_the_next_run_converges(
         trial = Workspace(tmp_path / f"trial-{place}")
         shutil.copytree(workspace.root, trial.root)
         with monkeypatch.context() as patch:
-            patch.setattr(f"{owner}.{step}", dying(f"{owner}.{step}", place))
+            patch.setattr(f"{owner}.{step}", dying(pkgutil.resolve_name(f"{owner}.{step}"), place))
             try:
                 ingest(raw, trial, LENIENT, NOW)
             except Died:
@@ -323,20 +320,3 @@ def test_a_crash_at_any_step_leaves_old_or_new_and_the_next_run_converges(
     else:
         raise AssertionError("the step is called more often than the sweep goes")
     assert crashed
-
-
-def dying(name: str, place: int) -> Callable[..., object]:
-    """The function of that name, which ends the process at its `place`-th call."""
-    import pkgutil
-
-    real = pkgutil.resolve_name(name)
-    calls = 0
-
-    def call(*args: object, **kwargs: object) -> object:
-        nonlocal calls
-        calls += 1
-        if calls == place:
-            raise Died
-        return real(*args, **kwargs)
-
-    return call
