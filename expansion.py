@@ -463,6 +463,42 @@ def incentives(
 
 
 @app.command()
+def journey(
+    account_id: Annotated[str | None, typer.Argument(help="id of an account; absent: all accounts")] = None,
+    workspace: Root = HERE,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD; absent: of the live release")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="owner, channel, country, industry, cohort")] = None,
+    params: Params = None,
+    as_json: Json = False,
+) -> None:
+    """The stage at the end of each quarter since sign-up: of one account with why, or how many accounts in each."""
+    from features.catalogue import Definitions
+    from features.snapshots import refuse_unopened
+    from serving.incentives import day_told
+    from serving.journey import journey as run
+    from serving.journey import quarters_of
+    from serving.terminal import quarter_lines, table_lines
+    from warehouse.errors import UsageError
+    from warehouse.params import workspace_params
+
+    space, document, asked = _workspace(workspace), workspace_params(workspace, params), _day(as_of)
+    if asked is not None:
+        refuse_unopened(asked, _now().date())
+    day, definitions = asked or day_told(space, document), Definitions.from_params(document)
+    if account_id is not None:
+        if by is not None:
+            raise UsageError("--by tells all accounts apart. Leave it out, or the account.")
+        quarters = quarters_of(space, definitions, day, account_id)
+        if quarters is None:
+            raise UsageError(f'no account "{account_id}" had signed up before {day}, or it is internal.')
+        _show(quarters, as_json, quarter_lines(quarters))
+        return
+    said = run(space, definitions, day, by)
+    lines = [*table_lines(said["by_quarter"], 12), "", "where they stood a quarter later, by stage:"]
+    _show(said, as_json, [*lines, *table_lines(said["onward"], 12)])
+
+
+@app.command()
 def doctor(workspace: Root = HERE, as_json: Json = False) -> None:
     """What is live, registered and in the warehouse, verified file by file; its drift; how the nights ended."""
     from dataclasses import asdict

@@ -196,6 +196,16 @@ def open_vendor(workspace: Workspace) -> Iterator[duckdb.DuckDBPyConnection]:
         yield con
 
 
+@contextmanager
+def open_accounts(workspace: Workspace, account_ids: pa.ChunkedArray) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that sees the rows of these accounts (strings) alone, and no roll-up: of few it is sooner made anew
+    than that of the whole vendor is read."""
+    refuse_changed(workspace.warehouse)
+    with connect(workspace.warehouse) as con:
+        open_warehouse(con, workspace.warehouse, account_ids)
+        yield con
+
+
 def main(argv: list[str] | None = None) -> int:
     def called(call: Call) -> None:
         features_stage(call.workspace, Definitions.from_params(call.document))

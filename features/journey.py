@@ -110,9 +110,10 @@ STEPS = Condition(
     *_counted("specialist use or configuration step", "specialist uses and configuration steps", " (needed: {limit})"),
 )  # fmt: skip
 
+CLOSED = "closed"  # the stage that ends all others
 # First rule that holds. A vendor without users or specialist functions in its data moves by tier alone.
 CLAUSES = (
-    Clause("closed", ((GONE,),)),
+    Clause(CLOSED, ((GONE,),)),
     Clause("dormant", ((SILENT,), (UNPAID,))),
     Clause("expansion", ((SECOND,),)),
     Clause("uptake", ((USERS,), (SPECIALIST, CONFIGURATION, PAYS))),
@@ -120,7 +121,7 @@ CLAUSES = (
 )
 STAGE = "\n    ".join(["CASE", *(f"WHEN {one.sql} THEN '{one.stage}'" for one in CLAUSES), "ELSE 'trial' END"])
 
-STAGES = ("trial", "commitment", "uptake", "expansion", "dormant", "closed")
+STAGES = ("trial", "commitment", "uptake", "expansion", "dormant", CLOSED)
 LOOKED_AT = tuple(dict.fromkeys(name for clause in CLAUSES[1:] for name in clause.reads))  # features of the rule
 
 

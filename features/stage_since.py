@@ -3,19 +3,15 @@ months is looked at again, by the one feature path, with what was known then."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 
-import duckdb
 import pyarrow as pa
 
-from features.build import build_features, features_at, open_vendor
+from features.build import build_features, features_at, open_accounts, open_vendor
 from features.catalogue import CATALOGUE, Definitions
 from features.feature import behind
-from warehouse.engine import connect
 from warehouse.periods import month_starts
-from warehouse.store import Workspace, open_warehouse
+from warehouse.store import Workspace
 
 MONTHS = 12  # looked back; who has stood there for longer is dated by the first of them
 FEW = 1_000  # accounts whose own facts are sooner rolled up anew than the whole vendor's are read
@@ -42,7 +38,7 @@ def stage_since(workspace: Workspace, definitions: Definitions, as_of: date, sta
     """
     days = looked_at(as_of)
     few = standing.num_rows <= FEW
-    with _few(workspace, standing) if few else open_vendor(workspace) as con:
+    with open_accounts(workspace, standing["account_id"]) if few else open_vendor(workspace) as con:
         con.register("standing", standing)
         con.register("looked_at", pa.table({"as_of": pa.array(days, pa.date32())}))
         spine = con.sql("""
@@ -61,11 +57,3 @@ def stage_since(workspace: Workspace, definitions: Definitions, as_of: date, sta
             GROUP BY account_id""").fetchall()
     after = dict(zip(days, [*days[1:], as_of], strict=True))
     return {account: max(signed_up, days[0]) if broke is None else after[broke] for account, signed_up, broke in found}
-
-
-@contextmanager
-def _few(workspace: Workspace, standing: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection that sees the rows of these accounts alone."""
-    with connect(workspace.warehouse) as con:
-        open_warehouse(con, workspace.warehouse, standing["account_id"])
-        yield con

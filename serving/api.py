@@ -17,7 +17,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from serving import incentives, leads, plan_schemas, schemas
+from serving import incentives, journey, journey_schemas, leads, plan_schemas, schemas
 from serving.conditional import Conditional
 from serving.desk import WEB, AtDesk, Desk, Live
 from serving.errors import ApiError, HistoryMoved, KeysRefused, PlanDamaged, as_answer, first_problem
@@ -108,13 +108,17 @@ def _add_routes(app: FastAPI) -> None:
     scores: dict[str, Any] = {"responses": UNCHANGED, "tags": ["scores"]}
     model, measures = scores | {"tags": ["model"]}, scores | {"tags": ["measures"]}
     app.get("/v1/leads", response_model=schemas.LeadsAnswer, **scores)(list_leads)
-    # what-if and history come before the route that ends in a path
+    # what ends in a word of ours comes before the route that ends in a path
     app.get("/v1/accounts/{account_id:path}/what-if", response_model=schemas.WhatIfAnswer, **scores)(one_what_if)
     app.get("/v1/accounts/{account_id:path}/history", response_model=schemas.HistoryAnswer, **scores)(one_history)
+    app.get("/v1/accounts/{account_id:path}/journey", response_model=journey_schemas.AccountJourney, **scores)(
+        one_journey
+    )
     app.get("/v1/accounts/{account_id:path}", response_model=schemas.AccountAnswer, **scores)(one_account)
     app.get("/v1/plan", response_model=plan_schemas.PlanAnswer, **scores)(plan)
     app.get("/v1/model", response_model=schemas.ModelAnswer, **model)(the_model)
     app.get("/v1/incentives", response_model=schemas.IncentivesAnswer, **measures)(the_measures)
+    app.get("/v1/journey", response_model=journey_schemas.JourneyAnswer, **measures)(the_journey)
     app.post("/v1/score", response_model=schemas.ScoreAnswer, tags=["scores"])(score_histories)
     app.get("/livez", tags=["operations"])(alive)
     app.get("/healthz", include_in_schema=False)(alive)
@@ -165,6 +169,15 @@ def one_history(account_id: str, query: AccountQuery, release: Live, desk: AtDes
     return _of_one(named_so or history(release, account_id, query.horizon), release, desk)
 
 
+def one_journey(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
+    """Where an account stood at the end of each of its quarters."""
+    named_so = leads.account(release, f"{account_id}/journey", query.horizon)
+    if named_so is None and leads.account(release, account_id, query.horizon) is not None:
+        quarters = journey.quarters_beside(release, desk.settings.workspace, account_id)
+        named_so = {"account_id": account_id, "quarters": quarters or []}
+    return _of_one(named_so, release, desk)
+
+
 async def one_account(account_id: str, query: AccountQuery, release: Live, desk: AtDesk) -> Response:
     """All that the live release says about one account."""
     return _of_one(leads.account(release, account_id, query.horizon), release, desk)
@@ -201,6 +214,12 @@ def the_measures(query: Annotated[schemas.IncentivesQuery, Query()], release: Li
     items = incentives.of_release(release, desk.settings.workspace, query)
     about = {"by": query.by, "currency": release.card["currency"], **desk.source(release)}
     return JSONResponse({**about, "as_of": (query.as_of or release.as_of).isoformat(), "items": items})
+
+
+def the_journey(query: Annotated[journey_schemas.JourneyQuery, Query()], release: Live, desk: AtDesk) -> Response:
+    """Where accounts stood at the end of their first, second, third quarter, and what came next."""
+    found = journey.of_release(release, desk.settings.workspace, query.by)
+    return JSONResponse({"by": query.by, **desk.source(release), **found})
 
 
 async def alive() -> Response:

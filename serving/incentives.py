@@ -12,7 +12,6 @@ the clock of the roll-up, invoices by the day they were booked.
 
 from __future__ import annotations
 
-import threading
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,22 @@ import duckdb
 from features.build import open_history, open_vendor
 from features.catalogue import Definitions
 from features.snapshots import SnapshotParams, last_as_of
-from serving.errors import ApiError, HistoryMoved
+from serving.errors import ApiError
+from serving.reading import Remembered, whole
 from serving.release import Release, current
 from serving.schemas import IncentivesQuery
 from warehouse import asof
 from warehouse.engine import name
-from warehouse.errors import DataError, UsageError
-from warehouse.manifest import FILE as MANIFEST
+from warehouse.errors import UsageError
 from warehouse.params import section
-from warehouse.store import Workspace, file_stamp
+from warehouse.store import Workspace
 
 GROUPS = ("owner", "channel", "country", "industry", "cohort")  # cohort: the quarter of sign-up
 ACCOUNT = "account"  # a group each, of one owner or one alone: of all of them the list would be too long
 ONLY = {"owner": "owner", "account": "account_id"}  # what accounts can be picked by, and the column of it
 REMEMBERED = 32  # answers that a process keeps of the live release
 BEFORE_ANY_FOLD = date(1900, 1, 1)
-ATTEMPTS = 3
-_one_at_a_time = threading.Lock()
-_told: dict[tuple[Path, str, str], list[dict[str, Any]]] = {}  # of the release asked last, by what was asked
+_answers: Remembered[list[dict[str, Any]]] = Remembered(REMEMBERED)
 
 
 def incentives(
@@ -67,20 +64,8 @@ def incentives(
         raise UsageError(f'--by "{by}" is none of {", ".join((*GROUPS, ACCOUNT))}.')
     if unpicked(by, owner, account):
         raise UsageError(f"--by {ACCOUNT} goes with either --owner or --account, and they go with it.")
-    manifest = workspace.warehouse / MANIFEST
-    for _ in range(ATTEMPTS):
-        before = file_stamp(manifest)
-        try:
-            with open_vendor(workspace) as con:
-                open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
-                rows = _by_quarter(con, as_of, by, {"owner": owner, "account": account})
-        except (duckdb.IOException, DataError, UsageError):
-            if file_stamp(manifest) == before:
-                raise
-            continue  # a file went with the old warehouse
-        if file_stamp(manifest) == before:
-            return rows
-    raise DataError(f"{workspace.warehouse} was replaced while it was read. Ask again once `expansion ingest` is done.")
+    picked = {"owner": owner, "account": account}
+    return whole(workspace, lambda: _read(workspace, definitions, as_of, by, picked))
 
 
 def unpicked(by: str | None, owner: str | None, account: str | None) -> bool:
@@ -115,35 +100,37 @@ def of_release(release: Release, workspace: Path, asked: IncentivesQuery) -> lis
     if unpicked(asked.by, asked.owner, asked.account):
         message = f"by={ACCOUNT} goes with either owner or account, and they go with it."
         raise ApiError(422, "invalid_request", message, "by")
-    with _one_at_a_time:  # all of history is read, so whoever asks meanwhile waits for that
-        for stale in [key for key in _told if key[:2] != (workspace, release.name)]:
-            del _told[stale]
-        key = (workspace, release.name, asked.model_copy(update={"as_of": day}).model_dump_json())
-        if key not in _told:
-            picked = (asked.by, asked.owner, asked.account)
-            try:
-                _told[key] = incentives(Workspace(workspace), release.scorer.definitions, day, *picked)
-            except (UsageError, DataError, duckdb.Error) as error:  # the last: a file went while it was read
-                raise HistoryMoved(f"the measures are read from the warehouse: {error}") from error
-            for old in list(_told)[:-REMEMBERED]:
-                del _told[old]
-        return _told[key]
+    space, picked = Workspace(workspace), (asked.by, asked.owner, asked.account)
+    key = asked.model_copy(update={"as_of": day}).model_dump_json()
+    return _answers.of(release, workspace, key, lambda: incentives(space, release.scorer.definitions, day, *picked))
+
+
+def group_of(by: str | None) -> str:
+    """SQL over a row of accounts: the value of one of GROUPS or of ACCOUNT; null without one."""
+    special = {None: "NULL", "cohort": "strftime(created_at, '%Y') || '-Q' || quarter(created_at)"}
+    special |= {ACCOUNT: ONLY[ACCOUNT]}
+    return f"CAST({special[by] if by in special else name(str(by))} AS VARCHAR)"
+
+
+def _read(
+    workspace: Workspace, definitions: Definitions, as_of: date, by: str | None, only: dict[str, str | None]
+) -> list[dict[str, Any]]:
+    with open_vendor(workspace) as con:
+        open_history(con, workspace, definitions, BEFORE_ANY_FOLD, as_of)
+        return _by_quarter(con, as_of, by, only)
 
 
 def _by_quarter(
     con: duckdb.DuckDBPyConnection, as_of: date, by: str | None, only: dict[str, str | None]
 ) -> list[dict[str, Any]]:
     day = f"DATE '{as_of}'"
-    belongs = {None: "NULL", "cohort": "strftime(created_at, '%Y') || '-Q' || quarter(created_at)"}
-    belongs |= {ACCOUNT: ONLY[ACCOUNT]}
     picked = {ONLY[what]: value for what, value in only.items() if value is not None}
     among = "".join(f" AND {column} = ?" for column in picked)
     night = f"(SELECT {day} AS as_of)"
-    group = belongs[by] if by in belongs else name(str(by))
     query = f"""
         WITH theirs AS (
             SELECT account_id, CAST(date_trunc('quarter', created_at) AS DATE) AS quarter,
-                   CAST({group} AS VARCHAR) AS grp
+                   {group_of(by)} AS grp
             FROM accounts WHERE is_internal IS NOT TRUE AND CAST(created_at AS DATE) < {day}{among}),
         signed AS (SELECT grp, quarter, count(*) AS sign_ups FROM theirs GROUP BY ALL),
         used AS (

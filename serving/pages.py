@@ -1,5 +1,5 @@
-"""The web pages, rendered on the server: the ranked leads, the week's calls, one account, the measures, the
-API in words, and the sign-in."""
+"""The web pages, rendered on the server: the ranked leads, the week's calls, one account, the journey, the measures,
+the API in words, and the sign-in."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import ValidationError
 
-from serving import incentives, leads
+from features.journey import STAGES
+from serving import incentives, journey, leads
 from serving.desk import WEB, AtDesk, Desk
 from serving.errors import ApiError, HistoryMoved, PlanDamaged, as_answer, first_problem
 from serving.history import history
+from serving.journey_schemas import JourneyQuery
 from serving.plan import left_alone, slots_of, this_week, week_of
 from serving.plan_schemas import PlanQuery
 from serving.release import Release
@@ -39,6 +41,7 @@ def add_pages(app: FastAPI) -> None:
     app.get("/", include_in_schema=False)(leads_page)
     app.get("/accounts/{account_id:path}", include_in_schema=False)(account_page)
     app.get("/plan", include_in_schema=False)(plan_page)
+    app.get("/journey", include_in_schema=False)(journey_page)
     app.get("/measures", include_in_schema=False)(measures_page)
     app.get("/docs", include_in_schema=False)(docs_page)
 
@@ -84,16 +87,20 @@ def leads_page(request: Request, desk: AtDesk) -> Response:
 
 def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     """One account: by horizon, money, stage, tier and every reason. what-if=1 in the URL asks for the what-if too, and
-    history=1 for what earlier nights said."""
+    history=1 for what earlier nights said and where it stood quarter by quarter."""
     release = _live_or_instead(request, desk)
     if isinstance(release, Response):
         return release
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
-    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None, "history": None}
+    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None, "history": None, "quarters": None}
     if request.query_params.get("history"):
         asked["history"] = history(release, account_id)
+        try:
+            asked["quarters"] = journey.quarters_beside(release, desk.settings.workspace, account_id)
+        except HistoryMoved:
+            asked["quarters"] = []  # what the releases kept is told nevertheless
     if request.query_params.get("what-if"):
         try:
             asked["what_if"] = what_if(release, desk.settings.workspace / "warehouse", account_id)
@@ -136,6 +143,24 @@ def measures_page(request: Request, desk: AtDesk) -> Response:
     status = 200 if problem is None else problem.status
     told = {"rows": rows, "by": by, "groups": incentives.GROUPS, "problem": problem}
     return _page("measures.html", desk, release, status=status, **told)
+
+
+def journey_page(request: Request, desk: AtDesk) -> Response:
+    """Where accounts stood at the end of their quarters; by=channel in the URL tells them apart, and likewise the other
+    groups."""
+    release = _live_or_instead(request, desk)
+    if isinstance(release, Response):
+        return release
+    by, said, problem = request.query_params.get("by") or None, None, None
+    try:
+        said = journey.of_release(release, desk.settings.workspace, JourneyQuery.model_validate({"by": by}).by)
+    except ValidationError as error:
+        problem = first_problem(error.errors())
+    except HistoryMoved as moved:
+        problem = as_answer(moved)
+    status = 200 if problem is None else problem.status
+    told = {"said": said, "by": by, "groups": incentives.GROUPS, "stages": STAGES, "problem": problem}
+    return _page("journey.html", desk, release, status=status, **told)
 
 
 def _live_or_instead(request: Request, desk: Desk) -> Release | Response:

@@ -42,6 +42,15 @@ def stage_lines(item: dict[str, Any]) -> list[str]:
     return [f"      {said}{', stalled' if item['stalled'] else ''}" + ("" if why is None else f": {why['text']}")]
 
 
+def quarter_lines(quarters: Sequence[dict[str, Any]]) -> list[str]:
+    """The quarters of an account (serving/journey.py), one a line: its stage at the end, and why."""
+    return [
+        f"{row['number']:>3}. {row['quarter']}{'' if row['complete'] else ' so far'}  {row['stage']}"
+        + ("" if row["evidence"] is None else f": {row['evidence']}")
+        for row in quarters
+    ]
+
+
 def replay_lines(said: dict[str, Any]) -> list[str]:
     """An account as of a past day (serving/replay.py): by what it was scored, whether it was published so, its features
     and scores, and its reasons."""

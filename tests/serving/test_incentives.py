@@ -18,6 +18,7 @@ from serving import incentives as measures
 from serving import release, schemas
 from serving.batch import ScoreParams, score
 from serving.incentives import GROUPS, day_told, incentives
+from serving.reading import Remembered
 from tests import builders as raw
 from tests.serving.nightly import rule_bundle
 from tests.serving.published import Service, open_service
@@ -208,10 +209,10 @@ def test_the_route_tells_an_earlier_day_and_accounts_and_refuses_a_later_day(ser
 def test_no_more_answers_are_remembered_than_a_process_can_hold(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(measures, "REMEMBERED", 2)
+    monkeypatch.setattr(measures, "_answers", Remembered(2))
     for day in ("2025-02-01", "2025-02-02", "2025-02-03"):
         service.get("/v1/incentives", params={"as_of": day})
-    assert [key[0] for key in measures._told] == [service.workspace] * 2
+    assert [key[0] for key in measures._answers.answers] == [service.workspace] * 2
     shutil.rmtree(service.workspace / "warehouse")
     codes = [service.get("/v1/incentives", params={"as_of": f"2025-02-0{day}"}).status_code for day in (1, 2, 3)]
     assert codes == [409, 200, 200]
