@@ -134,14 +134,22 @@ def features(
 
 
 @app.command()
-def train(raw: OptionalRaw = None, workspace: Root = HERE, params: Params = None, as_json: Json = False) -> None:
+def train(
+    raw: OptionalRaw = None,
+    workspace: Root = HERE,
+    params: Params = None,
+    if_matured: Annotated[bool, typer.Option("--if-matured", help="only where a label matured since the last")] = False,
+    as_json: Json = False,
+) -> None:
     """Snapshots, features, labels, fit, evaluate, register as challenger; the first to pass its gate is champion."""
     from warehouse.lock import exclusive
     from warehouse.params import workspace_params
 
     space = _workspace(workspace)
     with exclusive(space.root, "train"):
-        said = _train(raw, space, workspace_params(space.root, params))
+        said = _train(raw, space, workspace_params(space.root, params), if_matured)
+    if not said["trained"]:
+        return _show(said, as_json, [f"not trained: {said['why']}"])
     lines = [said["headline"], f"grade: {said['grade']['word']}. {said['grade']['why']}", said["registered"]]
     _show(said, as_json, [*lines, f"report: {space.artifacts / 'model_card.md'}"])
 
@@ -581,15 +589,18 @@ def demo(workspace: Root = HERE, params: Params = None, as_json: Json = False) -
     print(*judged, sep="\n", file=sys.stderr if as_json else sys.stdout)
 
 
-def _train(raw: Path | None, space: Workspace, document: dict[str, Any]) -> dict[str, Any]:
+def _train(raw: Path | None, space: Workspace, document: dict[str, Any], if_matured: bool = False) -> dict[str, Any]:
     from models.registry import code_commit
     from training.pipeline import train_and_register
+    from training.retrain import nothing_new
     from warehouse.params import KEPT, keep_params
 
     _refuse_wrong(document)  # also what the night would stumble over is said before the training
     if raw is not None:  # else what was ingested last stands
         _ingest(raw, space, document)
-    said = train_and_register(space, document, code_commit(), _now, raw)
+    if if_matured and (why := nothing_new(space, document)) is not None:
+        return {"trained": False, "why": why}
+    said = {"trained": True, **train_and_register(space, document, code_commit(), _now, raw)}
     if said["promoted"] or not (space.root / KEPT).exists():
         keep_params(space.root, document)
     return said

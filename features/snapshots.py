@@ -67,18 +67,24 @@ def last_as_of(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> date:
     return min(end, params.until) if params.until else end
 
 
+def grid(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> list[date]:
+    """The dates of the training spine, ascending.
+
+    Raises:
+        DataError: the warehouse holds no account.
+    """
+    [(first_sign_up,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
+    first, last = params.first or first_sign_up, last_as_of(con, params)
+    return month_starts(first, last)[:: params.every_months]
+
+
 def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tuple[pa.Table, Population]:
     """The training spine.
 
     Returns:
         account_id, as_of (DATE) sorted by both; and the population with counts by reason.
     """
-    [(first_sign_up,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
-    first = params.first or first_sign_up
-    if first is None:
-        raise DataError("the warehouse holds no account. Ingest a folder whose accounts table has rows.")
-    days = month_starts(first, last_as_of(con, params))[:: params.every_months]
-    con.register("grid", pa.table({"as_of": pa.array(days, pa.date32())}))
+    con.register("grid", pa.table({"as_of": pa.array(grid(con, params), pa.date32())}))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE candidates AS
         SELECT a.account_id, g.as_of, coalesce({no_customer("a", "g")}, CASE

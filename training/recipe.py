@@ -92,3 +92,9 @@ class Run:
         if not self.params.search.trials:
             return np.ones(len(test), dtype=bool)
         return ~searched(test.features["account_id"], self.params.search.accounts)
+
+
+def asked_for(definitions: Definitions, labels: LabelParams, params: TrainParams) -> dict[str, Any]:
+    """The params that a training follows, as train.json keeps them."""
+    told = {"labels": labels.model_dump(mode="json"), "train": params.model_dump(mode="json")}
+    return {**definitions.to_params(), **told}

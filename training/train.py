@@ -24,8 +24,8 @@ from training.errors import TooFewPositives
 from training.fit import Fitted, same_sums
 from training.judging import curve_of, judge_all
 from training.labels import LabelParams, labelled, outcomes_end
-from training.recipe import Run, TrainParams
-from training.splits import origins
+from training.recipe import Run, TrainParams, asked_for
+from training.splits import origin_for, origins
 from training.trials import Choice
 from training.tune import Found, refuse_outside, search
 from warehouse import progress
@@ -78,6 +78,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         fitted, choice = run.fit(full, until)
         scorer = run.scorer(fitted, choice, card).beside(full.features)
         say(f"the bundle: {choice.learner}; {choice.why}")
+    matured = origin_for(days, labels.default_horizon, labels.maturing_days, until)
     served = {trial.day: trial.learner for trial in run.trials}
     said = {
         **card,
@@ -98,11 +99,8 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         "positives": positives,
         **_told(fitted, choice, found),
         "learning_curve": curve,
-        "params": {
-            **definitions.to_params(),
-            "labels": labels.model_dump(mode="json"),
-            "train": params.model_dump(mode="json"),
-        },
+        "matured_to": matured and matured.isoformat(),
+        "params": asked_for(definitions, labels, params),
     }
     write_json(said, artifacts / "train.json")
     newest = full.on(max(days)).features
