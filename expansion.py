@@ -320,6 +320,25 @@ def leads(
 
 
 @app.command()
+def send(
+    to: Annotated[str, typer.Option("--to", help="https://..., which takes POST")],
+    workspace: Root = HERE,
+    whole: Annotated[bool, typer.Option("--all", help="every account, not only those that moved")] = False,
+    as_json: Json = False,
+) -> None:
+    """The leads that moved since the last time, to a webhook, signed with EXPANSION_SEND_SECRET."""
+    from serving import release
+    from serving.send import SECRET, Webhook
+    from serving.send import send as run
+    from serving.terminal import sent_lines
+
+    webhook = Webhook(to, os.environ.get(SECRET, ""), _now)
+    live = release.open_current(_workspace(workspace).releases)
+    said = run(live, workspace, _source(live)[0], webhook, whole)
+    _show(said, as_json, sent_lines(said))
+
+
+@app.command()
 def plan(
     workspace: Root = HERE,
     capacity: Annotated[int | None, typer.Option("--capacity", min=1, help="calls; absent: the release's")] = None,

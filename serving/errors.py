@@ -1,6 +1,7 @@
 """Every error the serving room raises.
 
 ExpansionError (warehouse.errors)
+├── NotDelivered (5)     leads that were sent were refused, or not taken
 ├── GateRefused (4)
 │   └── ReleaseRefused   a release is damaged, incomplete, older than the live one, or holds a score that is no number
 ├── DataError (3)
@@ -18,7 +19,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from warehouse.errors import DataError, GateRefused, UsageError
+from warehouse.errors import DataError, ExpansionError, GateRefused, UsageError
+
+
+class NotDelivered(ExpansionError):
+    pass
 
 
 class ReleaseRefused(GateRefused):

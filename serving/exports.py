@@ -1,6 +1,7 @@
 """What was taken out as a file: a line in `exports.jsonl` before its first byte is out, or there is no file.
 
-at, by (id of the key, or "command line"), export, release, filters (their names: a value may be an id), rows
+at, by (id of the key, or "command line"), export, release, filters (their names: a value may be an id), rows, and `to`
+of what was sent
 """
 
 from __future__ import annotations
@@ -22,7 +23,14 @@ def filters_of(query: LeadQuery) -> set[str]:
 
 
 def tell(
-    workspace: Path, now: datetime, by: str, export: str, release: str, rows: int, filters: Iterable[str] = ()
+    workspace: Path,
+    now: datetime,
+    by: str,
+    export: str,
+    release: str,
+    rows: int,
+    filters: Iterable[str] = (),
+    to: str | None = None,
 ) -> None:
     """Adds the line.
 
@@ -30,4 +38,4 @@ def tell(
         OSError, Locked: it cannot be written.
     """
     facts = {"by": by, "export": export, "release": release, "filters": sorted(filters), "rows": rows}
-    append(workspace / EXPORTS, now, **facts)
+    append(workspace / EXPORTS, now, **facts, **({} if to is None else {"to": to}))

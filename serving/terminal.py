@@ -137,6 +137,15 @@ def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> l
     return [*lines, *tail]
 
 
+def sent_lines(said: dict[str, Any]) -> list[str]:
+    """What `expansion send` sent (serving/send.py)."""
+    if not said["sent"]:
+        return [f"{said['release']} was taken by {said['address']} already: nothing sent"]
+    which = "in all" if said["since"] is None else f"moved since {said['since']}"
+    gone = "who is gone is not known: that release is not kept" if said["gone"] is None else f"{said['gone']} gone"
+    return [f"sent to {said['address']}: {said['accounts']:,} accounts {which}, {gone} ({said['release']})"]
+
+
 def key_lines(keys: Sequence[dict[str, Any]]) -> list[str]:
     """The API keys, oldest first; a key is told by its id, for its text is kept nowhere."""
     lines = []

@@ -45,7 +45,7 @@ def unreached(workspace: Workspace, subject: Subject, going: Collection[str] = (
         ".privacy-key and erase again, which ends what it brought back"
     )
     yield "DVC, where it ran the stages: `dvc repro --force`, then `dvc gc --workspace`; its cache has the old rows"
-    yield "copies made elsewhere: downloads, exports, `features --out`, logs of the command line"
+    yield "copies made elsewhere: downloads, exports, what `send` sent, `features --out`, logs of the command line"
     if strange := sorted(path.name for path in root.iterdir() if not _is_own(path)):
         yield f"files and folders of the workspace that are not the product's, and were not read: {', '.join(strange)}"
     if elsewhere := list(_elsewhere(root)):

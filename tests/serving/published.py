@@ -140,10 +140,11 @@ def publish(
     force: bool = False,
     owner: str = "ana",
     contacts: Contacts | None = NOBODY,
+    n: int = 120,
     **told: Any,
 ) -> Path:
     """A release of made-up scores, made current; `told` stands in its run.json, too."""
-    table = ranked(make_scores(as_of=as_of, seed=seed, method=method), owner, contacts)
+    table = ranked(make_scores(n, as_of, seed, method), owner, contacts)
     params = ScoreParams()
     run = {
         "as_of": as_of.isoformat(),
