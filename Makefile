@@ -25,7 +25,7 @@ demo: setup ## simulate, train, score; prints the ten best leads and how to open
 	$(BIN)/expansion demo --workspace workspace
 
 test: setup ## the whole test suite, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 quick: setup ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
