@@ -17,6 +17,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from features.catalogue import Definitions
     from serving.release import Release
     from warehouse.accounting import Accounting
     from warehouse.store import Workspace
@@ -474,18 +475,10 @@ def incentives(
     as_json: Json = False,
 ) -> None:
     """Six sales measures by quarter: sign-ups, user base, adoption, consumption, revenue growth, lifetime value."""
-    from features.catalogue import Definitions
-    from features.snapshots import refuse_unopened
-    from serving.incentives import day_told
     from serving.incentives import incentives as run
     from serving.terminal import table_lines
-    from warehouse.params import workspace_params
 
-    space, document, asked = _workspace(workspace), workspace_params(workspace, params), _day(as_of)
-    if asked is not None:
-        refuse_unopened(asked, _now().date())
-    day = asked or day_told(space, document)
-    rows = run(space, Definitions.from_params(document), day, by, owner, account)
+    rows = run(*_as_of_asked(workspace, params, as_of), by, owner, account)
     _show(rows, as_json, table_lines(rows))
 
 
@@ -499,28 +492,21 @@ def journey(
     as_json: Json = False,
 ) -> None:
     """The stage at the end of each quarter since sign-up: of one account with why, or how many accounts in each."""
-    from features.catalogue import Definitions
-    from features.snapshots import refuse_unopened
-    from serving.incentives import day_told
     from serving.journey import journey as run
     from serving.journey import quarters_of
     from serving.terminal import quarter_lines, table_lines
     from warehouse.errors import UsageError
-    from warehouse.params import workspace_params
 
-    space, document, asked = _workspace(workspace), workspace_params(workspace, params), _day(as_of)
-    if asked is not None:
-        refuse_unopened(asked, _now().date())
-    day, definitions = asked or day_told(space, document), Definitions.from_params(document)
+    asked = _as_of_asked(workspace, params, as_of)
     if account_id is not None:
         if by is not None:
             raise UsageError("--by tells all accounts apart. Leave it out, or the account.")
-        quarters = quarters_of(space, definitions, day, account_id)
+        quarters = quarters_of(*asked, account_id)
         if quarters is None:
-            raise UsageError(f'no account "{account_id}" had signed up before {day}, or it is internal.')
+            raise UsageError(f'no account "{account_id}" had signed up before {asked[-1]}, or it is internal.')
         _show(quarters, as_json, quarter_lines(quarters))
         return
-    said = run(space, definitions, day, by)
+    said = run(*asked, by)
     lines = [*table_lines(said["by_quarter"], 12), "", "where they stood a quarter later, by stage:"]
     _show(said, as_json, [*lines, *table_lines(said["onward"], 12)])
 
@@ -694,6 +680,19 @@ def _workspace(root: Path) -> Workspace:
     from warehouse.store import Workspace
 
     return Workspace(root)
+
+
+def _as_of_asked(workspace: Path, params: Path | None, as_of: str | None) -> tuple[Workspace, Definitions, date]:
+    """What the books are read by, and the day asked for; without one that of the live release."""
+    from features.catalogue import Definitions
+    from features.snapshots import refuse_unopened
+    from serving.incentives import day_told
+    from warehouse.params import workspace_params
+
+    space, document, asked = _workspace(workspace), workspace_params(workspace, params), _day(as_of)
+    if asked is not None:
+        refuse_unopened(asked, _now().date())
+    return space, Definitions.from_params(document), asked or day_told(space, document)
 
 
 def _source(live: Release) -> tuple[dict[str, Any], str]:
