@@ -1,7 +1,7 @@
 """Threads that wait must not spin: on a busy machine LightGBM's small fits take four times as long otherwise. Set here,
 before any test module loads LightGBM; subprocesses inherit it.
 
-Files with slow tests come first: of two processes the one that gets a short file last does not wait long for the other."""
+Files with slow tests come first, so that of two processes neither waits long for the other at the end."""
 
 from __future__ import annotations
 
