@@ -255,6 +255,8 @@ def _log_run(client: Any, workspace: Workspace, bundle: Path, artifacts: Path, r
     tags |= {"origins": ", ".join(_origins(evaluation))}
     name = f"train {evaluation['trained_as_of']} {sha256[:8]}"
     experiment = _experiment(client, workspace)
+    for dead in client.search_runs([experiment], "attributes.status = 'RUNNING'"):  # of ours none else is at work now
+        client.set_terminated(dead.info.run_id, status="KILLED", end_time=millis)
     run = client.create_run(experiment, start_time=millis, tags=tags, run_name=name)
     run_id: str = run.info.run_id
     try:

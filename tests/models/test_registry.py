@@ -199,6 +199,27 @@ def test_a_workspace_without_a_registry_says_so_and_gets_none(tmp_path: Path) ->
     assert not workspace.root.exists()
 
 
+def test_a_run_that_was_killed_while_it_was_logged_is_no_version_and_the_next_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    monkeypatch.setattr(registry, "_log_params", lambda *_: os._exit(137))
+    if (child := os.fork()) == 0:
+        try:
+            _register(workspace, made=tmp_path)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137
+    monkeypatch.undo()
+    assert registry.history(workspace) == []
+    made = _register(workspace, made=tmp_path)
+    with registry._client(workspace) as client:
+        experiment = registry._experiment(client, workspace)
+        told = {run.info.run_id: run.info.status for run in client.search_runs([experiment])}
+    assert told.pop(made.run_id) == "FINISHED"
+    assert sorted(told.values()) == ["FINISHED", "FINISHED", "FINISHED", "KILLED"]  # three trials
+
+
 def test_importing_the_registry_does_not_import_mlflow() -> None:
     code = "import sys, models.registry; sys.exit('mlflow' in sys.modules or 'lightgbm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
