@@ -324,10 +324,10 @@ def leads(
 def send(
     to: Annotated[str, typer.Option("--to", help="https://..., which takes POST")],
     workspace: Root = HERE,
-    whole: Annotated[bool, typer.Option("--all", help="every account, not only those that moved")] = False,
+    whole: Annotated[bool, typer.Option("--all", help="every account, whatever was sent")] = False,
     as_json: Json = False,
 ) -> None:
-    """The leads that moved since the last time, to a webhook, signed with EXPANSION_SEND_SECRET."""
+    """Leads to a webhook, signed with EXPANSION_SEND_SECRET: those that differ from what was sent, and who is gone."""
     from serving import release
     from serving.send import SECRET, Webhook
     from serving.send import send as run

@@ -143,6 +143,7 @@ def snapshots_stage(workspace: Workspace, params: SnapshotParams) -> Population:
         spine, population = take_snapshots(con, params)
         write_table(spine, workspace.artifacts / "snapshots.parquet")
         said = {"in": population.taken, "out": population.out, "data_end": data_end(con).isoformat()}
+        said["params"] = params.model_dump(mode="json")
         write_json(said, workspace.artifacts / "population.json")
         say(population.line())
     return population

@@ -31,7 +31,7 @@ PROBES = frozenset({"/livez", "/readyz", "/healthz"})  # these answer HEAD too; 
 PUBLIC = PROBES | {"/session", "/session/end", "/favicon.ico"}
 SMALLER = "Send fewer accounts, or raise EXPANSION_BODY_LIMIT_BYTES where one account has more history than that."
 DISCARDED = 16 << 20  # bytes of a refused body that are read nevertheless
-PAGES = frozenset({"/", "/plan", "/measures", "/docs"})  # without a session they show the sign-in
+PAGES = frozenset({"/", "/plan", "/journey", "/measures", "/docs"})  # without a session they show the sign-in
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}")
 HEADERS = (
     (b"content-security-policy", b"default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"),

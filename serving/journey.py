@@ -25,6 +25,7 @@ from warehouse.store import Workspace
 
 REMEMBERED = 8  # answers that a process keeps of the live release
 _answers: Remembered[dict[str, Any]] = Remembered(REMEMBERED)
+_stages: Remembered[pa.Table] = Remembered(1)  # which every answer counts
 COUNTED = ", ".join(f"count(*) FILTER (stage = '{stage}') AS {stage}" for stage in STAGES)
 
 
@@ -45,7 +46,7 @@ def journey(workspace: Workspace, definitions: Definitions, as_of: date, by: str
     """
     if by not in (None, *GROUPS):
         raise UsageError(f'--by "{by}" is none of {", ".join(GROUPS)}.')
-    return whole(workspace, lambda: _journey(workspace, definitions, as_of, by))
+    return whole(workspace, lambda: _counted(workspace, _every_stage(workspace, definitions, as_of), by))
 
 
 def of_release(release: Release, workspace: Path, by: str | None) -> dict[str, Any]:
@@ -55,7 +56,15 @@ def of_release(release: Release, workspace: Path, by: str | None) -> dict[str, A
         HistoryMoved: there is no warehouse to read it from, or it is not what `ingest` wrote.
     """
     space, definitions = Workspace(workspace), release.scorer.definitions
-    return _answers.of(release, workspace, by or "", lambda: journey(space, definitions, release.as_of, by))
+
+    def stages() -> pa.Table:
+        return whole(space, lambda: _every_stage(space, definitions, release.as_of))
+
+    def counted() -> dict[str, Any]:
+        once = _stages.of(release, workspace, "", stages)
+        return whole(space, lambda: _counted(space, once, by))
+
+    return _answers.of(release, workspace, by or "", counted)
 
 
 def quarters_of(
@@ -83,8 +92,11 @@ def quarters_beside(release: Release, workspace: Path, account_id: str) -> list[
     return moved_or(lambda: quarters_of(space, definitions, release.as_of, account_id))
 
 
-def _journey(workspace: Workspace, definitions: Definitions, as_of: date, by: str | None) -> dict[str, Any]:
-    stages = stage_by_quarter(workspace, definitions, as_of).select(["account_id", "number", "complete", "stage"])
+def _every_stage(workspace: Workspace, definitions: Definitions, as_of: date) -> pa.Table:
+    return stage_by_quarter(workspace, definitions, as_of).select(["account_id", "number", "complete", "stage"])
+
+
+def _counted(workspace: Workspace, stages: pa.Table, by: str | None) -> dict[str, Any]:
     with open_vendor(workspace) as con:
         con.register("stages", stages)
         con.execute(f"""

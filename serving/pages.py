@@ -94,13 +94,19 @@ def account_page(account_id: str, request: Request, desk: AtDesk) -> Response:
     found = leads.account(release, account_id)
     if found is None:
         return _page("unknown.html", desk, release, status=404, account_id=account_id)
-    asked: dict[str, Any] = {"what_if": None, "what_if_refused": None, "history": None, "quarters": None}
+    asked: dict[str, Any] = {
+        "what_if": None,
+        "what_if_refused": None,
+        "history": None,
+        "quarters": None,
+        "quarters_refused": None,
+    }
     if request.query_params.get("history"):
         asked["history"] = history(release, account_id)
         try:
             asked["quarters"] = journey.quarters_beside(release, desk.settings.workspace, account_id)
-        except HistoryMoved:
-            asked["quarters"] = []  # what the releases kept is told nevertheless
+        except HistoryMoved as moved:  # what the releases kept is told nevertheless
+            asked["quarters_refused"] = moved
     if request.query_params.get("what-if"):
         try:
             asked["what_if"] = what_if(release, desk.settings.workspace / "warehouse", account_id)
@@ -212,6 +218,12 @@ def money(amount: float | None, currency: str) -> str:
     return f"{sign}{currency} {abs(round(amount)):,}"
 
 
+def ordinal(number: int) -> str:
+    """1 as "1st"."""
+    last = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{last}"
+
+
 def contacted(day: str | None, as_of: str) -> str:
     """How long before as_of an account was contacted, in words; empty: never, or more than CONTACT_DAYS before."""
     days = CONTACT_DAYS + 1 if day is None else (date.fromisoformat(as_of) - date.fromisoformat(day)).days
@@ -247,6 +259,7 @@ def _environment() -> Environment:
         "money": money,
         "chart": chart,
         "contacted": contacted,
+        "ordinal": ordinal,
         "path": lambda t: quote(t, safe=""),
     }
     return environment

@@ -17,7 +17,6 @@ from warehouse.store import Workspace, file_stamp
 
 ATTEMPTS = 3
 Answer = TypeVar("Answer")
-_one_at_a_time = threading.Lock()  # all of history is read, so whoever asks meanwhile waits for that
 
 
 def whole(workspace: Workspace, read: Callable[[], Answer]) -> Answer:
@@ -46,6 +45,7 @@ class Remembered(Generic[Answer]):
     def __init__(self, most: int) -> None:
         self.answers: dict[tuple[Path, str, str], Answer] = {}
         self._most = most
+        self._one_at_a_time = threading.Lock()  # all of history is read, so whoever asks meanwhile waits for that
 
     def of(self, release: Release, workspace: Path, asked: str, make: Callable[[], Answer]) -> Answer:
         """The answer to `asked`, by `make` if it was not asked before.
@@ -53,7 +53,7 @@ class Remembered(Generic[Answer]):
         Raises:
             HistoryMoved: there is no warehouse to read it from, or it is not what `ingest` wrote.
         """
-        with _one_at_a_time:
+        with self._one_at_a_time:
             for stale in [key for key in self.answers if key[:2] != (workspace, release.name)]:
                 del self.answers[stale]
             key = (workspace, release.name, asked)

@@ -139,11 +139,12 @@ def plan_lines(said: dict[str, Any], plans: Path, asked: int | None = None) -> l
 
 def sent_lines(said: dict[str, Any]) -> list[str]:
     """What `expansion send` sent (serving/send.py)."""
-    if not said["sent"]:
-        return [f"{said['release']} was taken by {said['address']} already: nothing sent"]
-    which = "in all" if said["since"] is None else f"moved since {said['since']}"
-    gone = "who is gone is not known: that release is not kept" if said["gone"] is None else f"{said['gone']} gone"
-    return [f"sent to {said['address']}: {said['accounts']:,} accounts {which}, {gone} ({said['release']})"]
+    if not said["accounts"] and not said["gone"]:
+        return [f"{said['to']} holds all of {said['release']} already: nothing sent"]
+    return [
+        f"sent to {said['to']}: {said['accounts']:,} of {said['scored']:,} accounts, {said['gone']:,} gone "
+        f"({said['release']})"
+    ]
 
 
 def key_lines(keys: Sequence[dict[str, Any]]) -> list[str]:

@@ -20,7 +20,8 @@ from warehouse.store import Workspace, open_warehouse
 
 def nothing_new(workspace: Workspace, document: dict[str, Any]) -> str | None:
     """Why training on the ingested warehouse would teach nothing that the newest registered version was not taught: no
-    label has matured since, and features and params are the same. Null: it would, or nothing is registered yet.
+    label has matured since, and features and params are the same. What was corrected in months that had matured before
+    is not looked at. Null: it would, or nothing is registered yet.
 
     Raises:
         DataError: the warehouse holds no account.
@@ -32,12 +33,14 @@ def nothing_new(workspace: Workspace, document: dict[str, Any]) -> str | None:
     taught = json.loads((registry.run_folder(workspace, newest) / "train.json").read_text(encoding="utf-8"))
     definitions, labels = Definitions.from_params(document), section(document, "labels", LabelParams)
     params = asked_for(definitions, labels, section(document, "train", TrainParams))
+    snapshots = section(document, "snapshots", SnapshotParams)
     with connect(workspace.warehouse) as con:
         open_warehouse(con, workspace.warehouse)
-        days = grid(con, section(document, "snapshots", SnapshotParams))
+        days = grid(con, snapshots)
         until = outcomes_end(con, ingested_on(workspace.warehouse))
     matured = origin_for(days, labels.default_horizon, labels.maturing_days, until)
-    now = {"fingerprint": fingerprint(definitions), "params": params, "matured_to": matured and matured.isoformat()}
+    now: dict[str, Any] = {"fingerprint": fingerprint(definitions), "matured_to": matured and matured.isoformat()}
+    now |= {"params": params, "snapshots": snapshots.model_dump(mode="json")}
     if now != {name: taught.get(name) for name in now}:
         return None
     return (

@@ -100,6 +100,7 @@ def train(workspace: Workspace, definitions: Definitions, labels: LabelParams, p
         **_told(fitted, choice, found),
         "learning_curve": curve,
         "matured_to": matured and matured.isoformat(),
+        "snapshots": population["params"],
         "params": asked_for(definitions, labels, params),
     }
     write_json(said, artifacts / "train.json")

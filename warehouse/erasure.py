@@ -35,7 +35,13 @@ from warehouse.store import (
 )
 from warehouse.subject import Subject
 
-KEPT_IN = ("artifacts", "mlartifacts", "plans", "extracted")  # tables of no other owner; raw files may lie beside them
+KEPT_IN = (
+    "artifacts",
+    "mlartifacts",
+    "plans",
+    "sent",
+    "extracted",
+)  # tables of no other owner; raw files may lie beside them
 SWAPPED = ("warehouse", "quarantine", "rollup")
 BUILDING = ".erasing"
 KILLED = (BUILDING, ".ingest", ".rollup", ".warehouse.old", ".quarantine.old", ".rollup.old")  # left by killed runs

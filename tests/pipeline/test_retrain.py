@@ -29,7 +29,7 @@ def test_where_no_label_has_matured_nothing_is_trained_and_nothing_moves(vendor:
     assert registry.history(Workspace(vendor.workspace)) == versions
 
 
-@pytest.mark.parametrize("change", ["nothing", "an_older_version", "another_seed", "another_ladder"])
+@pytest.mark.parametrize("change", ["nothing", "an_older_version", "another_seed", "another_ladder", "another_grid"])
 def test_it_is_trained_where_labels_matured_or_something_else_is_asked_for(vendor: Vendor, change: str) -> None:
     space, document = Workspace(vendor.workspace), yaml.safe_load(vendor.params.read_text(encoding="utf-8"))
     if change == "an_older_version":
@@ -38,6 +38,8 @@ def test_it_is_trained_where_labels_matured_or_something_else_is_asked_for(vendo
         taught.write_text(json.dumps(told | {"matured_to": "2024-01-01"}), encoding="utf-8")
     elif change == "another_seed":
         document["train"]["seed"] += 1
+    elif change == "another_grid":
+        document["snapshots"]["min_age_days"] += 30
     elif change == "another_ladder":
         document["tiers"]["ladder"][-1]["floor"] += 1
     assert (nothing_new(space, document) is None) == (change != "nothing")

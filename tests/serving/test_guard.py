@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,14 @@ def test_without_a_key_every_path_says_the_same(service: Service, path: str) -> 
     said = answer.json()
     assert (said["code"], said["message"]) == ("unauthorized", "A valid API key is required.")
     assert "2026" not in answer.text
+
+
+def test_whoever_follows_a_link_of_the_pages_without_a_session_is_asked_to_sign_in(service: Service) -> None:
+    links = re.findall(r'<a href="(/[a-z]*)">', service.get("/").text.split("</nav>")[0])
+    assert {"/", "/plan", "/journey", "/measures", "/docs"} <= set(links)
+    for link in links:
+        answer = service.client.get(link)
+        assert (answer.status_code, "sign-in" in answer.text) == (200, True), link
 
 
 def test_the_probes_say_no_more_than_alive_and_ready(service: Service) -> None:
