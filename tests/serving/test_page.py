@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -161,6 +162,30 @@ def test_the_week_is_reached_from_the_list_and_asked_for_another_number_of_calls
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     inside = page.evaluate("[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)")
     assert inside, "nothing has to be scrolled sideways"
+
+
+@pytest.mark.parametrize("width", [1300, 390])
+def test_the_journey_is_told_apart_on_the_page_and_only_its_tables_are_wide(
+    page: Page, address: str, service: Service, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood = {"trial": 30, "commitment": 6, "uptake": 3, "expansion": 0, "dormant": 1, "closed": 0}
+
+    def told(_release: object, _workspace: object, by: str | None) -> dict[str, Any]:
+        row = {"number": 1, "accounts": 40, **stood} | ({"group": "web"} if by else {})
+        return {"by_quarter": [row], "onward": [{"stage": "trial", "accounts": 40, **stood}]}
+
+    monkeypatch.setattr("serving.journey.of_release", told)
+    page.set_viewport_size({"width": width, "height": 844})
+    page.goto(f"{address}/#key={service.reader}")
+    page.wait_for_selector("table.leads")
+    page.click("nav >> text=Journey")
+    page.wait_for_selector("table.shares")
+    page.select_option("select[name=by]", "channel")
+    page.click("button:has-text('Show')")
+    page.wait_for_url("**by=channel")
+    cells = page.locator("table.shares").first.locator("tbody tr").inner_text().split()
+    assert cells[:6] == ["web", "1st", "40", "75", "%", "30"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_filters_live_in_the_url_and_pages_follow(page: Page, address: str, service: Service) -> None:
