@@ -144,7 +144,7 @@ def publish(
     **told: Any,
 ) -> Path:
     """A release of made-up scores, made current; `told` stands in its run.json, too."""
-    table = ranked(make_scores(n, as_of, seed, method), owner, contacts)
+    table = ranked(make_scores(n=n, as_of=as_of, seed=seed, method=method), owner, contacts)
     params = ScoreParams()
     run = {
         "as_of": as_of.isoformat(),
