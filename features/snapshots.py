@@ -74,8 +74,10 @@ def grid(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> list[date]:
         DataError: the warehouse holds no account.
     """
     [(first_sign_up,)] = con.execute("SELECT CAST(min(created_at) AS DATE) FROM accounts").fetchall()
-    first, last = params.first or first_sign_up, last_as_of(con, params)
-    return month_starts(first, last)[:: params.every_months]
+    first = params.first or first_sign_up
+    if first is None:
+        raise DataError("the warehouse holds no account. Ingest a folder whose accounts table has rows.")
+    return month_starts(first, last_as_of(con, params))[:: params.every_months]
 
 
 def take_snapshots(con: duckdb.DuckDBPyConnection, params: SnapshotParams) -> tuple[pa.Table, Population]:

@@ -56,15 +56,10 @@ def of_release(release: Release, workspace: Path, by: str | None) -> dict[str, A
         HistoryMoved: there is no warehouse to read it from, or it is not what `ingest` wrote.
     """
     space, definitions = Workspace(workspace), release.scorer.definitions
-
-    def stages() -> pa.Table:
-        return whole(space, lambda: _every_stage(space, definitions, release.as_of))
-
-    def counted() -> dict[str, Any]:
-        once = _stages.of(release, workspace, "", stages)
-        return whole(space, lambda: _counted(space, once, by))
-
-    return _answers.of(release, workspace, by or "", counted)
+    stages = _stages.of(
+        release, workspace, "", lambda: whole(space, lambda: _every_stage(space, definitions, release.as_of))
+    )
+    return _answers.of(release, workspace, by or "", lambda: whole(space, lambda: _counted(space, stages, by)))
 
 
 def quarters_of(

@@ -21,7 +21,7 @@ from serving.schemas import LeadQuery, Scored
 from serving.standing import stage_evidence, stalled
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-EXPORT_PAGE = 1_000  # rows fetched at a time for CSV
+EXPORT_PAGE = 1_000  # rows fetched at a time where all are read
 FACET_LIMIT = 200  # names offered in a filter
 EQUAL_FILTERS = ("band", "tier", "stage", "owner", "channel", "country")
 # Columns of the scores that an answer does not carry under their names: the evidence of the stage tells some.
@@ -125,6 +125,14 @@ def _told(columns: tuple[str, ...]) -> tuple[tuple[str, ...], frozenset[str]]:
     return tuple(names), frozenset(columns)
 
 
+def pages(release: Release, query: LeadQuery) -> Iterator[list[dict[str, Any]]]:
+    """Every lead that `query` matches, in order, EXPORT_PAGE at a time. Raises what `horizon_of` does."""
+    horizon, after = horizon_of(release, query.horizon), None
+    while rows := _fetch(release, query, horizon, after, EXPORT_PAGE):
+        yield [lead(release, row, horizon) for row in rows]
+        after = (rows[-1]["sort_value"], rows[-1]["account_id"])
+
+
 def export_csv(
     release: Release, query: LeadQuery, slots: Mapping[str, str], source: Mapping[str, Any]
 ) -> Iterator[str]:
@@ -134,14 +142,11 @@ def export_csv(
     slots: of this week's plan, by account; those that a lot leaves alone (`held_out`) are not to be called.
     source: which release answers (serving/source.py), for a file outlives the page that it was taken from.
     """
-    horizon = horizon_of(release, query.horizon)
     last = (*(() if query.changed_since is None else MOVED_COLUMNS), *LATER_COLUMNS)
     yield _csv_line([*CSV_COLUMNS, "slot", "horizon", "currency", "reason_1", "reason_2", "reason_3", *last])
-    after: tuple[float, str] | None = None
-    while rows := _fetch(release, query, horizon, after, EXPORT_PAGE):
-        items = ({**lead(release, row, horizon), **source} for row in rows)
+    for page in pages(release, query):
+        items = ({**item, **source} for item in page)
         yield "".join(_csv_line([*_csv_cells(item, slots), *(item[name] for name in last)]) for item in items)
-        after = (rows[-1]["sort_value"], rows[-1]["account_id"])
 
 
 def safe_cell(value: Any) -> Any:

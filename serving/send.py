@@ -12,7 +12,7 @@ import hmac
 import json
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http.client import HTTPException
@@ -142,7 +142,7 @@ def send(
     with waiting(note.with_name(f".{to.name}.lock"), "Wait for it to end, then run it again."):
         slots = slots_of(workspace / "plans", week_of(release.as_of))
         held = _held(note)
-        now = {item["account_id"]: _digest(item, release) for item in _items(release, slots)}
+        now = {item["account_id"]: _digest(item, release.scorer.bundle_id) for item in _items(release, slots)}
         moved = {account for account, digest in now.items() if whole or held.get(account) != digest}
         gone = sorted(held.keys() - now.keys())
         counts = {"accounts": len(moved), "gone": len(gone), "scored": len(now)}
@@ -187,19 +187,16 @@ def _held(note: Path) -> dict[str, str]:
 
 
 def _items(release: Release, slots: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """All leads as the API gives them, and the slot of each in the week's plan."""
-    cursor: str | None = None
-    while True:
-        page = leads.find(release, LeadQuery(limit=BATCH, cursor=cursor))
-        yield from ({**item, "slot": slots.get(item["account_id"])} for item in page.items)
-        if (cursor := page.next_cursor) is None:
-            return
+    """All leads as the API gives them, and the slot of each in the week's plan. Read twice rather than held: of a large
+    vendor they are more than there is memory for."""
+    for page in leads.pages(release, LeadQuery.model_validate({})):
+        yield from ({**item, "slot": slots.get(item["account_id"])} for item in page)
 
 
-def _digest(item: Mapping[str, Any], release: Release) -> str:
+def _digest(item: Mapping[str, Any], bundle_id: str) -> str:
     chance, money = item["probability"], item["expected_increment"]
-    read: Sequence[Any] = [
-        release.scorer.bundle_id,
+    read = [
+        bundle_id,
         *(item[name] for name in WATCHED),
         None if chance is None else round(chance, 2),
         None if money is None else f"{money:.1e}",

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from features.catalogue import Definitions
 from models.scorer import rule_scorer
+from serving.batch import ScoreParams, score
+from tests import builders
+from tests.serving.published import Service, open_service
 from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace
 
 AS_OF = date(2025, 7, 1)
 NOW = datetime(2025, 7, 1, 3, 0, tzinfo=UTC)
 START = datetime(2025, 1, 6)
+Rows = Sequence[builders.Row]
 
 
 def histories(accounts: int = 12) -> list[dict[str, Any]]:
@@ -77,6 +82,18 @@ def warehouse_of(workspace: Path, sent: list[dict[str, Any]], now: datetime = NO
             writer.writerows(rows)
     ingest(raw, Workspace(workspace), IngestParams(), now)
     return Workspace(workspace)
+
+
+def ingested(workspace: Path, accounts: Rows, events: Rows, revenue: Rows, now: datetime) -> Workspace:
+    """The raw rows of tests/builders.py written as files and ingested."""
+    ingest(builders.write_raw(workspace / "raw", accounts, events, revenue), Workspace(workspace), IngestParams(), now)
+    return Workspace(workspace)
+
+
+def served_by_rule(vendor: Workspace, as_of: date) -> Service:
+    """The service over a night of that day, three hours into it."""
+    score(vendor, rule_bundle(vendor.artifacts / "candidate"), as_of, {}, ScoreParams())
+    return open_service(vendor.root, clock=datetime(as_of.year, as_of.month, as_of.day, 3, tzinfo=UTC))
 
 
 def rule_bundle(folder: Path) -> Path:

@@ -20,8 +20,8 @@ from serving.batch import ScoreParams, score
 from serving.incentives import GROUPS, day_told, incentives
 from serving.reading import Remembered
 from tests import builders as raw
-from tests.serving.nightly import rule_bundle
-from tests.serving.published import Service, open_service
+from tests.serving.nightly import ingested, rule_bundle, served_by_rule
+from tests.serving.published import Service
 from warehouse.errors import DataError, UsageError
 from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace, read_table, write_table
@@ -60,14 +60,12 @@ REVENUE = [
 
 @pytest.fixture
 def vendor(workspace: Path) -> Workspace:
-    ingest(raw.write_raw(workspace / "raw", ACCOUNTS, EVENTS, REVENUE), Workspace(workspace), IngestParams(), READ)
-    return Workspace(workspace)
+    return ingested(workspace, ACCOUNTS, EVENTS, REVENUE, READ)
 
 
 @pytest.fixture
 def service(vendor: Workspace) -> Service:
-    score(vendor, rule_bundle(vendor.artifacts / "candidate"), AS_OF, {}, ScoreParams())
-    return open_service(vendor.root, clock=datetime(2025, 8, 1, 3, tzinfo=UTC))
+    return served_by_rule(vendor, AS_OF)
 
 
 def quarter(text: str) -> str:

@@ -15,13 +15,11 @@ from features.revenue import Tiers
 from features.snapshots import everyone
 from features.stage_by_quarter import quarter_ends, stage_by_quarter
 from serving import journey_schemas
-from serving.batch import ScoreParams, score
 from serving.journey import journey, quarters_of
 from tests import builders as raw
-from tests.serving.nightly import rule_bundle
-from tests.serving.published import Service, open_service
+from tests.serving.nightly import ingested, served_by_rule
+from tests.serving.published import Service
 from warehouse.errors import UsageError
-from warehouse.ingest import IngestParams, ingest
 from warehouse.store import Workspace
 
 AS_OF = date(2025, 8, 1)
@@ -45,14 +43,12 @@ REVENUE = [raw.invoice("ours", "2025-02-01T00:00:00Z", "5000")]
 
 @pytest.fixture
 def vendor(workspace: Path) -> Workspace:
-    ingest(raw.write_raw(workspace / "raw", ACCOUNTS, EVENTS, REVENUE), Workspace(workspace), IngestParams(), READ)
-    return Workspace(workspace)
+    return ingested(workspace, ACCOUNTS, EVENTS, REVENUE, READ)
 
 
 @pytest.fixture
 def service(vendor: Workspace) -> Service:
-    score(vendor, rule_bundle(vendor.artifacts / "candidate"), AS_OF, {}, ScoreParams())
-    return open_service(vendor.root, clock=datetime(2025, 8, 1, 3, tzinfo=UTC))
+    return served_by_rule(vendor, AS_OF)
 
 
 def counts(**of: int) -> dict[str, int]:
@@ -111,8 +107,7 @@ def busy_year() -> tuple[list[raw.Row], list[raw.Row], list[raw.Row]]:
 
 
 def test_each_stage_is_the_one_that_the_night_of_that_day_would_have_told(workspace: Path) -> None:
-    space, as_of = Workspace(workspace), date(2024, 12, 15)
-    ingest(raw.write_raw(workspace / "raw", *busy_year()), space, IngestParams(), READ)
+    space, as_of = ingested(workspace, *busy_year(), READ), date(2024, 12, 15)
     found = stage_by_quarter(space, MEANT, as_of).to_pylist()
     told = {(row["account_id"], row["quarter"]): row["stage"] for row in found}
     nights = {}

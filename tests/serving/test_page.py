@@ -139,6 +139,7 @@ def test_the_filters_stand_in_even_rows(page: Page, address: str, service: Servi
     page.set_viewport_size({"width": width, "height": 844})
     page.goto(f"{address}/#key={service.reader}")
     page.wait_for_selector("table.leads")
+    page.wait_for_load_state("load")  # the style sheet has come
     boxes = [each.bounding_box() for each in page.locator(".filters label, .filters .send").all()]
     assert len({round(box["y"] + box["height"]) for box in boxes if box}) == rows
     assert all(box and box["x"] + box["width"] <= width for box in boxes)
