@@ -143,6 +143,7 @@ def test_without_a_warehouse_the_journey_is_refused_and_scores_are_still_told(se
     for path in ("/v1/journey", "/v1/accounts/a/journey"):
         refused = service.get(path)
         assert (refused.status_code, refused.json()["code"]) == (409, "history_moved")
+        assert refused.json()["message"].count("read from the warehouse") == 1
     assert service.get("/v1/leads").status_code == 200
     page = service.get("/accounts/a", params={"history": "1"})
     assert (page.status_code, "This cannot be said now: this is read from the warehouse" in page.text) == (200, True)
